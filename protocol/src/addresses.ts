@@ -1,0 +1,67 @@
+/** Builds and parses every MQTT topic and NATS subject. Nothing else in the project spells one. */
+
+import type { DeadLetterStage } from './dead-letter.ts'
+import { NAME_BYTES_MAX, PARTITION_COUNT } from './limits.ts'
+
+const NAME = /^[a-z0-9]([a-z0-9_-]*[a-z0-9])?$/
+
+/** What a name of an agent, a site or a device may look like: it stands in topics, subjects, tags and file names. */
+export const NAME_RULE = `lower-case letters, digits, "-" and "_", at most ${NAME_BYTES_MAX}, beginning and ending with a letter or digit`
+
+export function isName(text: string): boolean {
+  return text.length <= NAME_BYTES_MAX && NAME.test(text)
+}
+
+function name(text: string): string {
+  if (!isName(text)) throw new RangeError(`"${text}" is not a name: ${NAME_RULE}`)
+  return text
+}
+
+const MQTT_ROOT = 'tributary/v1'
+
+export type AgentChannel = 'batch' | 'clock' | 'stored' | 'command'
+const CHANNELS: readonly string[] = ['batch', 'clock', 'stored', 'command'] satisfies AgentChannel[]
+
+export const mqttTopic = (agent: string, channel: AgentChannel): string => `${MQTT_ROOT}/${name(agent)}/${channel}`
+
+/** @returns undefined when the topic is none of ours. */
+export function parseMqttTopic(topic: string): { agent: string; channel: AgentChannel } | undefined {
+  const parts = topic.split('/')
+  const [root, version, agent, channel] = parts
+  if (parts.length !== 4 || `${root}/${version}` !== MQTT_ROOT) return undefined
+  if (agent === undefined || channel === undefined || !isName(agent) || !CHANNELS.includes(channel)) return undefined
+  return { agent, channel: channel as AgentChannel }
+}
+
+/** FNV-1a over UTF-8, modulo 16: stable for ever, because streams and checkpoints are named after it. */
+export function partitionOf(site: string): number {
+  let hash = 0x811c9dc5
+  for (const byte of Buffer.from(site, 'utf8')) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0
+  return hash % PARTITION_COUNT
+}
+
+export const telemetrySubject = (site: string, agent: string): string =>
+  `telemetry.v1.${partitionOf(site)}.${name(site)}.${name(agent)}`
+export const telemetryPartitionFilter = (partition: number): string => `telemetry.v1.${partition}.>`
+export const TELEMETRY_SUBJECTS = 'telemetry.v1.>'
+
+export function parseTelemetrySubject(subject: string): { partition: number; site: string; agent: string } | undefined {
+  const match = /^telemetry\.v1\.(\d+)\.([^.]+)\.([^.]+)$/.exec(subject)
+  if (!match) return undefined
+  const [, partition, site, agent] = match as unknown as [string, string, string, string]
+  return isName(site) && isName(agent) ? { partition: Number(partition), site, agent } : undefined
+}
+
+/** An agent whose name could not be told is filed under `unknown`. */
+export const deadLetterSubject = (stage: DeadLetterStage, agent: string): string =>
+  `deadletter.v1.${stage}.${isName(agent) ? agent : 'unknown'}`
+export const DEAD_LETTER_SUBJECTS = 'deadletter.v1.>'
+
+export const anomalySubject = (site: string, device: string): string => `anomaly.v1.${name(site)}.${name(device)}`
+export const alertSubject = (site: string): string => `alert.v1.${name(site)}`
+export const storedSubject = (site: string): string => `stored.v1.${name(site)}`
+export const resendSubject = (site: string): string => `resend.v1.${name(site)}`
+
+/** JetStream streams: the gateway creates the first, the processor both. */
+export const TELEMETRY_STREAM = 'TELEMETRY'
+export const DEAD_LETTER_STREAM = 'DEADLETTER'

@@ -1,0 +1,106 @@
+/**
+ * A contract: what a kind's samples look like. One YAML file a kind under `contracts/`; validator, InfluxDB types,
+ * dashboards and simulator are derived from it.
+ */
+import { z } from 'zod'
+import { NAME_BYTES_MAX } from './limits.ts'
+
+const identifier = z
+  .string()
+  .max(NAME_BYTES_MAX)
+  .regex(/^[a-z][a-z0-9_]*$/, 'lower-case letters, digits and "_", beginning with a letter')
+
+/** "500ms", "1s", "5m", "1h" → milliseconds. */
+export const duration = z
+  .string()
+  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'a number and a unit, such as "500ms", "10s", "5m", "1h"')
+  .transform((text) => {
+    const unit = /[a-z]+$/.exec(text)?.[0] as 'ms' | 's' | 'm' | 'h' | 'd'
+    return Number.parseFloat(text) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit]
+  })
+
+const common = {
+  /** What a person reads on a dashboard, such as "Bearing temperature". */
+  label: z.string().min(1),
+  required: z.boolean().default(false),
+  /** What happens to the values before they are stored. */
+  sensitivity: z.enum(['none', 'mask', 'hash', 'drop']).default('none'),
+}
+
+const numeric = {
+  ...common,
+  unit: z.string().default(''),
+  /** Values outside are refused; inclusive. */
+  range: z
+    .tuple([z.number(), z.number()])
+    .refine(([low, high]) => low < high, 'the first must be below the second')
+    .optional(),
+  /** A larger difference to the sample before is refused. */
+  largest_step: z.number().positive().optional(),
+  decimals: z.int().min(0).max(9).default(2),
+}
+
+const field = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('float'), ...numeric }),
+  z.strictObject({
+    type: z.literal('integer'),
+    ...numeric,
+    decimals: z.int().min(0).max(0).default(0),
+    /** `sequence`: counts the device's samples; repeats and holes are seen by it. `counter`: only grows, until it wraps. */
+    role: z.enum(['sequence', 'counter']).optional(),
+  }),
+  z.strictObject({ type: z.literal('boolean'), ...common }),
+  z.strictObject({ type: z.literal('string'), ...common, values: z.array(z.string()).min(1).optional() }),
+])
+
+/** Explicit limits that page someone, per field; hysteresis keeps an alert from flapping. */
+const threshold = z
+  .strictObject({
+    field: identifier,
+    above: z.number().optional(),
+    below: z.number().optional(),
+    /** The value must come back by this much before the verdict clears. */
+    hysteresis: z.number().nonnegative().default(0),
+    severity: z.enum(['info', 'warning', 'critical']).default('warning'),
+  })
+  .refine((t) => (t.above === undefined) !== (t.below === undefined), 'give either "above" or "below"')
+
+export const contractSchema = z
+  .strictObject({
+    kind: identifier,
+    version: z.int().positive(),
+    description: z.string().min(1),
+    /** Expected time between two samples of a device. */
+    interval: duration,
+    fields: z.record(identifier, field).refine((fields) => Object.keys(fields).length > 0, 'at least one field'),
+    thresholds: z.array(threshold).default([]),
+    detectors: z
+      .strictObject({
+        /** Fields watched for values far from their recent behaviour. */
+        outlier: z.array(identifier).default([]),
+        /** Fields that are suspicious when they stop moving, and for how long. */
+        flatline: z.record(identifier, duration).default({}),
+        /** No sample of a device for this long is an anomaly. */
+        silence: duration.optional(),
+      })
+      .default({ outlier: [], flatline: {} }),
+  })
+  .superRefine((contract, context) => {
+    const mentioned: [(string | number)[], string][] = [
+      ...contract.thresholds.map((t, i): [(string | number)[], string] => [['thresholds', i, 'field'], t.field]),
+      ...contract.detectors.outlier.map((f, i): [(string | number)[], string] => [['detectors', 'outlier', i], f]),
+      ...Object.keys(contract.detectors.flatline).map((f): [(string | number)[], string] => [
+        ['detectors', 'flatline', f],
+        f,
+      ]),
+    ]
+    for (const [path, name] of mentioned)
+      if (!(name in contract.fields))
+        context.addIssue({ code: 'custom', path, message: `the contract has no field "${name}"` })
+  })
+
+export type Contract = z.infer<typeof contractSchema>
+export type ContractField = Contract['fields'][string]
+export type Threshold = z.infer<typeof threshold>
+/** Contracts by kind. */
+export type Contracts = ReadonlyMap<string, Contract>

@@ -1,0 +1,50 @@
+/** Time is handed in: durations on the monotonic clock, timestamps on the wall clock, never mixed. */
+
+export interface Clock {
+  /** Milliseconds since 1970. May jump. */
+  wallMs(): number
+  /** Milliseconds since some fixed moment of this boot. Never runs backwards. */
+  monotonicMs(): number
+  /** Resolves after the delay, or rejects with the signal's reason. */
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void>
+  /** Calls back once after the delay; the returned function takes that back. */
+  after(delayMs: number, callback: () => void): () => void
+}
+
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep(delayMs, signal) {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason)
+        return
+      }
+      const onAbort = () => {
+        clearTimeout(timer)
+        reject(signal?.reason)
+      }
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', onAbort)
+        resolve()
+      }, delayMs)
+      signal?.addEventListener('abort', onAbort, { once: true })
+    })
+  },
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs)
+    return () => clearTimeout(timer)
+  },
+}
+
+/** Calls `work` every interval, one call at a time, until the signal aborts; a call that throws ends it with that error. */
+export async function every(
+  intervalMs: number,
+  work: () => void | Promise<void>,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): Promise<void> {
+  while (!signal.aborted) {
+    await work()
+    await clock.sleep(intervalMs, signal).catch(() => undefined)
+  }
+}
