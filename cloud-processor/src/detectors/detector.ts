@@ -1,0 +1,41 @@
+/**
+ * The seam of all detectors of one series (site, device, field): strictly causal, bounded memory, event time only.
+ * A third detector needs one new file here, one line in `detectors/index.ts`, one line in the contract's schema.
+ */
+
+export interface SeriesContext {
+  readonly site: string
+  readonly device: string
+  readonly kind: string
+  readonly field: string
+  readonly label: string
+  readonly unit: string
+  readonly decimals: number
+  /** Expected time between two samples, milliseconds. */
+  readonly intervalMs: number
+}
+
+export interface Verdict {
+  readonly anomalous: boolean
+  /** 0 (ordinary) to 1 (certainly not). */
+  readonly score: number
+  readonly expected: number | undefined
+  readonly lower: number | undefined
+  readonly upper: number | undefined
+  /** A sentence for a person woken at night: what, how far from what, since when; '' while nothing is wrong. */
+  readonly message: string
+}
+
+/**
+ * One detector's judgement of one series. `State` is plain JSON data of bounded size, changed in place by `observe`:
+ * what the checkpoint keeps, and all that the detector remembers. Restored state gives the same verdicts.
+ */
+export interface Detector<State> {
+  readonly name: string
+  start(): State
+  /**
+   * Judges the next reading in event-time order. Returns a verdict when it changed (became anomalous, or stopped being so)
+   * or when an anomaly goes on with a higher score; undefined when there is nothing new to say.
+   */
+  observe(state: State, timeMs: number, value: number): Verdict | undefined
+}
