@@ -1,0 +1,272 @@
+/**
+ * Finds the servers that the pipeline stands on: on PATH, else unpacked before, else unpacked now from the distribution's
+ * packages. Nothing is installed system-wide, nothing needs root, no service is started behind anybody's back.
+ */
+import { execFile } from 'node:child_process'
+import { constants } from 'node:fs'
+import { access, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import { messageOf, systemClock, UserError } from '@tributary/runtime'
+import { repositoryFolder } from './repository.ts'
+
+const run = promisify(execFile)
+
+export type ServerName = 'nats-server' | 'influxd' | 'mosquitto' | 'chromium'
+
+export interface FoundServer {
+  readonly path: string
+  /** What the program says of itself, such as `2.9.10`. */
+  readonly version: string
+  /** To be added to the environment of the process. */
+  readonly environment: Record<string, string>
+}
+
+interface Recipe {
+  readonly package: string
+  /** More packages that it does not depend on formally, but needs. */
+  readonly also?: readonly string[]
+  /** Where the program lies in the unpacked packages. */
+  readonly unpacked: string
+  readonly versionArguments: readonly string[]
+}
+
+const RECIPES: Record<ServerName, Recipe> = {
+  'nats-server': { package: 'nats-server', unpacked: 'usr/sbin/nats-server', versionArguments: ['--version'] },
+  influxd: { package: 'influxdb', unpacked: 'usr/bin/influxd', versionArguments: ['version'] },
+  mosquitto: { package: 'mosquitto', unpacked: 'usr/sbin/mosquitto', versionArguments: ['-h'] },
+  chromium: {
+    package: 'chromium',
+    also: ['fonts-dejavu-core'],
+    unpacked: 'usr/lib/chromium/chromium',
+    versionArguments: ['--version'],
+  },
+}
+const LOCK_WAIT_MS_MAX = 10 * 60_000
+const LIBRARY_ROUNDS_MAX = 6
+
+export const serversFolder = (): string => join(repositoryFolder, '.tributary', 'servers')
+
+/**
+ * @param say is told about long work, a sentence each
+ * @throws UserError when the server is neither there nor to be had
+ */
+export async function findServer(
+  name: ServerName,
+  say: (text: string) => void = () => undefined,
+): Promise<FoundServer> {
+  const recipe = RECIPES[name]
+  const onPath = await findOnPath(name)
+  if (onPath) return described(name, onPath, {})
+  const folder = join(serversFolder(), name)
+  const path = join(folder, recipe.unpacked)
+  if (!(await isExecutable(path)))
+    await withLock(folder, async () => ((await isExecutable(path)) ? undefined : unpack(name, folder, say)))
+  return described(name, path, await libraryEnvironment(folder))
+}
+
+async function findOnPath(name: string): Promise<string | undefined> {
+  for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'])
+    if (folder && (await isExecutable(join(folder, name)))) return join(folder, name)
+  return undefined
+}
+
+const isExecutable = (path: string): Promise<boolean> =>
+  access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+
+async function described(name: ServerName, path: string, environment: Record<string, string>): Promise<FoundServer> {
+  try {
+    const { stdout, stderr } = await run(path, [...RECIPES[name].versionArguments], {
+      env: { ...process.env, ...environment },
+      timeout: 20_000,
+    }).catch(
+      // mosquitto -h exits with 3, having said what we want to know
+      (error) =>
+        typeof error.code === 'number' ? (error as { stdout: string; stderr: string }) : Promise.reject(error),
+    )
+    return { path, environment, version: /\d+\.\d+(\.\d+)*/.exec(stdout + stderr)?.[0] ?? 'unknown' }
+  } catch (error) {
+    throw new UserError(`${path} does not run: ${messageOf(error)}`, {
+      cause: error,
+      hint: `remove ${serversFolder()} and try again, or install ${RECIPES[name].package} yourself`,
+    })
+  }
+}
+
+async function unpack(name: ServerName, folder: string, say: (text: string) => void): Promise<void> {
+  const recipe = RECIPES[name]
+  const hint = `install ${name} (package ${recipe.package}) yourself and see that it is on PATH`
+  for (const tool of ['apt-get', 'dpkg-deb'])
+    if (!(await findOnPath(tool)))
+      throw new UserError(`${name} is not on PATH, and without ${tool} it cannot be unpacked`, { hint })
+  const unpacking = `${folder}.unpacking`
+  await rm(unpacking, { recursive: true, force: true })
+  await mkdir(unpacking, { recursive: true })
+  say(`${name} is not on PATH: unpacking it from the distribution's package ${recipe.package} (once)`)
+  try {
+    const apt = await createApt(say)
+    const done = new Set<string>()
+    await apt.unpack([recipe.package, ...(recipe.also ?? [])], unpacking, done)
+    const program = join(unpacking, recipe.unpacked)
+    for (
+      let round = 0;
+      round < LIBRARY_ROUNDS_MAX && (await missingLibraries(program, unpacking)).length > 0;
+      round++
+    ) {
+      const more = await apt.dependencies([...done])
+      const fresh = more.filter((p) => !done.has(p))
+      if (fresh.length === 0) break
+      await apt.unpack(fresh, unpacking, done)
+    }
+    const missing = await missingLibraries(program, unpacking)
+    if (missing.length > 0) throw new Error(`these libraries are missing: ${missing.join(', ')}`)
+  } catch (error) {
+    await rm(unpacking, { recursive: true, force: true })
+    throw new UserError(`${name} could not be unpacked: ${messageOf(error)}`, { cause: error, hint })
+  }
+  await rm(folder, { recursive: true, force: true })
+  await rename(unpacking, folder)
+}
+
+interface Apt {
+  unpack(packages: readonly string[], folder: string, done: Set<string>): Promise<void>
+  /** Direct dependencies that are not installed on this machine. */
+  dependencies(packages: readonly string[]): Promise<string[]>
+}
+
+/** apt with the machine's package lists, or, where those are missing or stale, with lists of our own. */
+async function createApt(say: (text: string) => void): Promise<Apt> {
+  const own = join(repositoryFolder, '.tributary', 'apt')
+  let options: string[] = []
+  const useOwnLists = async () => {
+    say('fetching the package lists (kept here, not in the system)')
+    await mkdir(join(own, 'lists', 'partial'), { recursive: true })
+    await mkdir(join(own, 'cache', 'archives', 'partial'), { recursive: true })
+    options = [
+      '-o',
+      `Dir::State::lists=${join(own, 'lists')}`,
+      '-o',
+      `Dir::Cache=${join(own, 'cache')}`,
+      '-o',
+      'Debug::NoLocking=1',
+      '-o',
+      'APT::Sandbox::User=root',
+    ]
+    await run('apt-get', [...options, '-qq', 'update'], { timeout: 300_000, maxBuffer: 1 << 24 })
+  }
+  const download = async (packages: readonly string[], folder: string) => {
+    const fetch = () =>
+      run('apt-get', [...options, '-qq', 'download', ...packages], {
+        cwd: folder,
+        timeout: 600_000,
+        maxBuffer: 1 << 24,
+      })
+    try {
+      await fetch()
+    } catch (error) {
+      if (options.length > 0) throw error
+      await useOwnLists()
+      await fetch()
+    }
+  }
+  return {
+    async unpack(packages, folder, done) {
+      const debs = join(folder, '.debs')
+      await mkdir(debs, { recursive: true })
+      await download(packages, debs)
+      for (const deb of await readdir(debs)) await run('dpkg-deb', ['-x', join(debs, deb), folder])
+      await rm(debs, { recursive: true })
+      for (const name of packages) done.add(name)
+    },
+    async dependencies(packages) {
+      const { stdout } = await run(
+        'apt-cache',
+        [
+          ...options,
+          'depends',
+          '--no-recommends',
+          '--no-suggests',
+          '--no-conflicts',
+          '--no-breaks',
+          '--no-replaces',
+          '--no-enhances',
+          ...packages,
+        ],
+        {
+          maxBuffer: 1 << 24,
+        },
+      )
+      const names = [...stdout.matchAll(/^\s+\|?(?:Pre)?Depends: ([a-z0-9][a-z0-9+.-]*)$/gm)].map((m) => m[1] as string)
+      const missing: string[] = []
+      for (const name of new Set(names)) {
+        const status = await run('dpkg-query', ['-W', '-f', '${Status}', name]).catch(() => ({ stdout: '' }))
+        if (!status.stdout.includes('ok installed') && /^(lib|fonts-|[a-z0-9-]*-common)/.test(name)) missing.push(name)
+      }
+      return missing
+    },
+  }
+}
+
+/** Folders of the unpacked packages that hold shared libraries. */
+async function libraryFolders(folder: string): Promise<string[]> {
+  const found: string[] = []
+  for (const top of ['usr/lib', 'lib']) {
+    const entries = await readdir(join(folder, top), { withFileTypes: true }).catch(() => [])
+    if (entries.some((e) => e.name.includes('.so'))) found.push(join(folder, top))
+    for (const entry of entries)
+      if (entry.isDirectory() && entry.name.includes('-linux-gnu'))
+        found.push(join(folder, top, entry.name), join(folder, top, entry.name, 'pulseaudio'))
+  }
+  return found
+}
+
+async function libraryEnvironment(folder: string): Promise<Record<string, string>> {
+  const folders = await libraryFolders(folder)
+  if (folders.length === 0) return {}
+  const inherited = process.env['LD_LIBRARY_PATH']
+  return { LD_LIBRARY_PATH: [...folders, ...(inherited ? [inherited] : [])].join(':') }
+}
+
+async function missingLibraries(program: string, folder: string): Promise<string[]> {
+  const environment = await libraryEnvironment(folder)
+  const { stdout } = await run('ldd', [program], { env: { ...process.env, ...environment } }).catch(() => ({
+    stdout: '',
+  }))
+  return [...stdout.matchAll(/^\s*(\S+) => not found/gm)].map((m) => m[1] as string)
+}
+
+/** Several test processes may want the same server at once: one unpacks, the others wait. */
+async function withLock(folder: string, work: () => Promise<void>): Promise<void> {
+  const lock = `${folder}.lock`
+  await mkdir(join(folder, '..'), { recursive: true })
+  for (let waitedMs = 0; ; waitedMs += 250) {
+    try {
+      await mkdir(lock)
+      break
+    } catch {
+      const owner = await readdir(lock).catch(() => [])
+      if (waitedMs > 2_000 && !owner.some(isAlive)) await rm(lock, { recursive: true, force: true })
+      else if (waitedMs > LOCK_WAIT_MS_MAX)
+        throw new UserError(`another process has been unpacking for ten minutes`, { hint: `remove ${lock}` })
+      else await systemClock.sleep(250)
+    }
+  }
+  try {
+    await writeFile(join(lock, String(process.pid)), '')
+    await work()
+  } finally {
+    await rm(lock, { recursive: true, force: true })
+  }
+}
+
+function isAlive(pid: string): boolean {
+  try {
+    process.kill(Number(pid), 0)
+    return true
+  } catch {
+    return false
+  }
+}
