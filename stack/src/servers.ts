@@ -202,8 +202,8 @@ async function createApt(say: (text: string) => void): Promise<Apt> {
       const names = [...stdout.matchAll(/^\s+\|?(?:Pre)?Depends: ([a-z0-9][a-z0-9+.-]*)$/gm)].map((m) => m[1] as string)
       const missing: string[] = []
       for (const name of new Set(names)) {
-        const status = await run('dpkg-query', ['-W', '-f', '${Status}', name]).catch(() => ({ stdout: '' }))
-        if (!status.stdout.includes('ok installed') && /^(lib|fonts-|[a-z0-9-]*-common)/.test(name)) missing.push(name)
+        const status = await run('dpkg-query', ['--status', name]).catch(() => ({ stdout: '' }))
+        if (!status.stdout.includes('install ok installed') && /^(lib|fonts-|[a-z0-9-]*-common)/.test(name)) missing.push(name)
       }
       return missing
     },
