@@ -1,2 +1,6 @@
+export * from './free-port.ts'
+export * from './influx-server.ts'
+export * from './managed-process.ts'
+export * from './nats-server.ts'
 export * from './repository.ts'
 export * from './servers.ts'

@@ -203,7 +203,8 @@ async function createApt(say: (text: string) => void): Promise<Apt> {
       const missing: string[] = []
       for (const name of new Set(names)) {
         const status = await run('dpkg-query', ['--status', name]).catch(() => ({ stdout: '' }))
-        if (!status.stdout.includes('install ok installed') && /^(lib|fonts-|[a-z0-9-]*-common)/.test(name)) missing.push(name)
+        if (!status.stdout.includes('install ok installed') && /^(lib|fonts-|[a-z0-9-]*-common)/.test(name))
+          missing.push(name)
       }
       return missing
     },

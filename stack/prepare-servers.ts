@@ -1,0 +1,15 @@
+/** Finds or unpacks every server that the tests and benchmarks need, and prints their versions. */
+import { messageOf, UserError } from '@tributary/runtime'
+import { findServer, type ServerName } from './src/index.ts'
+
+const say = (text: string) => console.error(text)
+try {
+  for (const name of ['nats-server', 'influxd', 'mosquitto', 'chromium'] satisfies ServerName[]) {
+    const { version, path } = await findServer(name, say)
+    say(`${name} ${version} (${path})`)
+  }
+} catch (error) {
+  say(messageOf(error))
+  if (error instanceof UserError && error.hint) say(`→ ${error.hint}`)
+  process.exitCode = 2
+}
