@@ -1,6 +1,6 @@
 /**
  * The seam of all detectors of one series (site, device, field): strictly causal, bounded memory, event time only.
- * A third detector needs one new file here, one line in `detectors/index.ts`, one line in the contract's schema.
+ * A further detector needs one new file here, one line in `detectors/index.ts`, one line in the contract's schema.
  */
 
 export interface SeriesContext {
@@ -14,6 +14,8 @@ export interface SeriesContext {
   /** Expected time between two samples, milliseconds. */
   readonly intervalMs: number
 }
+
+export type DetectorFamily = 'threshold' | 'outlier' | 'flatline' | 'silence'
 
 export interface Verdict {
   readonly anomalous: boolean
@@ -30,12 +32,26 @@ export interface Verdict {
  * One detector's judgement of one series. `State` is plain JSON data of bounded size, changed in place by `observe`:
  * what the checkpoint keeps, and all that the detector remembers. Restored state gives the same verdicts.
  */
-export interface Detector<State> {
+export interface Detector<State extends object> {
+  /** One name a detector of the series, stable over restarts: key in the checkpoint, `detector` tag in the store. */
   readonly name: string
+  readonly family: DetectorFamily
   start(): State
   /**
-   * Judges the next reading in event-time order. Returns a verdict when it changed (became anomalous, or stopped being so)
-   * or when an anomaly goes on with a higher score; undefined when there is nothing new to say.
+   * Judges the next reading in event-time order; a reading that is not newer than the last one, or not finite, is passed over.
+   * Returns a verdict when it changed (became anomalous, or stopped being so) or when an anomaly goes on with a higher
+   * score; undefined when there is nothing new to say.
    */
   observe(state: State, timeMs: number, value: number): Verdict | undefined
+}
+
+/** What a saved state becomes under the present code: itself when it has today's shape, else a fresh start. */
+export function restoreState<State extends object>(detector: Detector<State>, saved: unknown): State {
+  const fresh = detector.start()
+  if (typeof saved !== 'object' || saved === null) return fresh
+  const known = saved as Record<string, unknown>
+  const sameShape =
+    Object.keys(known).length === Object.keys(fresh).length &&
+    Object.entries(fresh).every(([key, value]) => typeof known[key] === typeof value)
+  return sameShape ? (saved as State) : fresh
 }

@@ -1,0 +1,45 @@
+/** An explicit limit from the contract. Anomalous beyond it; ordinary again once the value came back by the hysteresis. */
+import type { Threshold } from '@tributary/protocol'
+import type { Detector, SeriesContext } from './detector.ts'
+import { sayNumber, sayValue } from './sentence.ts'
+
+export interface ThresholdState {
+  lastTimeMs: number
+  beyond: boolean
+}
+
+/** `threshold_above_7.1`, `threshold_below_-5`: also the name under which alert rules find it. */
+export const thresholdName = (threshold: Threshold): string =>
+  threshold.above === undefined ? `threshold_below_${threshold.below}` : `threshold_above_${threshold.above}`
+
+/** Is this value, seen alone, beyond the limit? For old readings, which no detector sees in order. */
+export function exceeds(threshold: Threshold, value: number): boolean {
+  return threshold.above === undefined ? value < (threshold.below ?? -Infinity) : value > threshold.above
+}
+
+export function thresholdDetector(threshold: Threshold, series: SeriesContext): Detector<ThresholdState> {
+  const { above, below, hysteresis } = threshold
+  const upward = above !== undefined
+  const limit = above ?? below ?? Number.NaN
+  const clearsAt = upward ? limit - hysteresis : limit + hysteresis
+  const [lower, upper] = upward ? [undefined, limit] : [limit, undefined]
+  return {
+    name: thresholdName(threshold),
+    family: 'threshold',
+    start: () => ({ lastTimeMs: -1e15, beyond: false }),
+    observe(state, timeMs, value) {
+      if (!(timeMs > state.lastTimeMs) || !Number.isFinite(value)) return undefined
+      state.lastTimeMs = timeMs
+      if (!state.beyond) {
+        if (upward ? value <= limit : value >= limit) return undefined
+        state.beyond = true
+        const excess = sayNumber(Math.abs(value - limit), series.decimals)
+        const message = `${sayValue(value, series)}, ${excess} ${upward ? 'above' : 'below'} the limit ${limit}`
+        return { anomalous: true, score: 1, expected: undefined, lower, upper, message }
+      }
+      if (upward ? value > clearsAt : value < clearsAt) return undefined
+      state.beyond = false
+      return { anomalous: false, score: 0, expected: undefined, lower, upper, message: '' }
+    },
+  }
+}

@@ -1,0 +1,18 @@
+/** The seam of all notifiers. A further one needs one new file here, one line in `index.ts`, one entry in the schema. */
+import type { AlertTransition } from '../alerts/engine.ts'
+
+/** What one receiver is to be told, once. */
+export interface Notification {
+  /** `<episode>/<state>`: the same when it is sent again; receivers drop repeats by it. */
+  readonly key: string
+  readonly transition: AlertTransition
+}
+
+export interface Notifier {
+  readonly name: string
+  /**
+   * Resolves when the receiver has taken it. Rejects with `PermanentError` when trying again is of no use,
+   * with anything else when it is.
+   */
+  send(notification: Notification, signal: AbortSignal): Promise<void>
+}
