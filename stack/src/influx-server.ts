@@ -19,7 +19,6 @@ bind-address = "127.0.0.1:${ports.rpc}"
   dir = "${join(data, 'data')}"
   wal-dir = "${join(data, 'wal')}"
   query-log-enabled = false
-  index-version = "tsi1"
 [http]
   bind-address = "127.0.0.1:${ports.http}"
   log-enabled = false

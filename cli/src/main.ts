@@ -1,0 +1,48 @@
+import { Command, CommanderError } from 'commander'
+import { errorCode, messageOf, UserError } from '@tributary/runtime'
+import { agentCommand } from './commands/agent.ts'
+import { checkCommand } from './commands/check.ts'
+import { demoCommand } from './commands/demo.ts'
+import { dlqCommand } from './commands/dlq.ts'
+import { gatewayCommand } from './commands/gateway.ts'
+import { ledgerCommand } from './commands/ledger.ts'
+import { processorCommand } from './commands/processor.ts'
+import { simulateCommand } from './commands/simulate.ts'
+import { statusCommand } from './commands/status.ts'
+import { viewerCommand } from './commands/viewer.ts'
+import { version } from './version.ts'
+
+const program = new Command('tributary')
+  .description('Carries sensor readings to InfluxDB and Grafana, loses none of them, and says so with numbers.')
+  .version(version)
+  .showHelpAfterError('(`tributary help <command>` explains a command)')
+  .addCommand(agentCommand())
+  .addCommand(gatewayCommand())
+  .addCommand(processorCommand())
+  .addCommand(simulateCommand())
+  .addCommand(viewerCommand())
+  .addCommand(demoCommand())
+  .addCommand(checkCommand())
+  .addCommand(statusCommand())
+  .addCommand(ledgerCommand())
+  .addCommand(dlqCommand())
+exitOverrideAll(program)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
+  else {
+    process.stderr.write(`tributary: ${messageOf(error)}\n`)
+    if (error instanceof UserError && error.hint) process.stderr.write(`→ ${error.hint}\n`)
+    else if (!(error instanceof UserError) && process.env['TRIBUTARY_DEBUG']) process.stderr.write(`${(error as Error).stack}\n`)
+    process.exitCode = error instanceof UserError ? 2 : 1
+  }
+}
+// Whoever pipes us into `head` closes early; that is no error of ours.
+process.stdout.on('error', (error) => process.exit(errorCode(error) === 'EPIPE' ? 0 : 1))
+
+function exitOverrideAll(command: Command): void {
+  command.exitOverride()
+  for (const sub of command.commands) exitOverrideAll(sub)
+}

@@ -1,0 +1,160 @@
+/**
+ * The whole pipeline on this machine, each part its own process: nats-server, influxd, gateway, processor, simulator,
+ * agents, viewer. What `npm start` shows and what the end-to-end tests break.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInfluxQuery, type InfluxQuery } from '@tributary/cloud-processor'
+import { loadScenario, type SimulatorState } from '@tributary/firmware-sim'
+import { hashPassword } from '@tributary/gateway'
+import { UserError } from '@tributary/runtime'
+import { agentConfig, gatewayConfig, processorConfig } from './configs.ts'
+import { freePort } from './free-port.ts'
+import { createInfluxServer } from './influx-server.ts'
+import { answers, createManagedProcess, type ManagedProcess } from './managed-process.ts'
+import { createNatsServer } from './nats-server.ts'
+import { repositoryFolder, tributaryProgram } from './repository.ts'
+import { findServer } from './servers.ts'
+
+export interface PipelineOptions {
+  /** An empty or new folder; everything the run writes lies in it. */
+  readonly dataFolder: string
+  readonly scenarioFile: string
+  readonly seed: number
+  /** Readings a second of all devices together; undefined: as the scenario says. */
+  readonly ratePerSecond?: number | undefined
+  /** The viewer's port; undefined: no viewer. */
+  readonly viewerPort?: number | undefined
+  /** The agents' link to the gateway goes through this port instead, when given (a relay that a test controls). */
+  readonly gatewayPortSeenByAgents?: number
+  readonly say?: (text: string) => void
+}
+
+export interface Pipeline {
+  readonly nats: ManagedProcess & { url: string }
+  readonly influx: ManagedProcess & { url: string }
+  readonly gateway: ManagedProcess
+  readonly processor: ManagedProcess
+  readonly simulator: ManagedProcess
+  readonly agents: readonly ManagedProcess[]
+  readonly viewer: ManagedProcess | undefined
+  /** In starting order. */
+  readonly processes: readonly ManagedProcess[]
+  readonly urls: { nats: string; influx: string; gateway: string; processor: string; simulator: string; agents: string[]; viewer: string | undefined; gatewayMqttPort: number }
+  readonly versions: Record<string, string>
+  readonly ledgerFolder: string
+  query: InfluxQuery
+  start(signal: AbortSignal): Promise<void>
+  /** Downstream last: simulator, agents, gateway, processor, viewer, servers. */
+  stop(): Promise<void>
+}
+
+export const SITE = 'workshop'
+
+export async function createPipeline(options: PipelineOptions): Promise<Pipeline> {
+  const say = options.say ?? (() => undefined)
+  const folder = options.dataFolder
+  const path = (...names: string[]) => join(folder, ...names)
+  await mkdir(path('logs'), { recursive: true })
+  const scenario = await loadScenario(options.scenarioFile)
+
+  const natsServer = await findServer('nats-server', say)
+  const influxd = await findServer('influxd', say)
+  const nats = await createNatsServer(natsServer, folder, await freePort())
+  const influx = await createInfluxServer(influxd, folder, { http: await freePort(), rpc: await freePort() })
+  const ports = { mqtt: await freePort(), sensorMqtt: await freePort(), gateway: await freePort(), processor: await freePort(), simulator: await freePort() }
+  const admin = (port: number) => `http://127.0.0.1:${port}`
+
+  const agentNames = [...new Set(scenario.devices.map((device) => device.agent))]
+  const agentPorts = await Promise.all(agentNames.map(() => freePort()))
+  const password = crypto.randomUUID()
+  await writeFile(path('agents.passwd'), agentNames.map((name) => `${name}:${hashPassword(password)}\n`).join(''), { mode: 0o600 })
+  await writeFile(path('gateway.yaml'), gatewayConfig({ folder, site: SITE, mqttPort: ports.mqtt, adminPort: ports.gateway, natsUrl: nats.url }))
+  await writeFile(
+    path('processor.yaml'),
+    processorConfig({ folder, contracts: join(repositoryFolder, 'contracts'), adminPort: ports.processor, natsUrl: nats.url, influxUrl: influx.url }),
+  )
+  await writeFile(path('devices.yaml'), await readFile(join(repositoryFolder, 'stack', 'devices.yaml')))
+  for (const [i, agent] of agentNames.entries())
+    await writeFile(
+      path(`${agent}.yaml`),
+      agentConfig({
+        folder,
+        agent,
+        devices: scenario.devices.filter((device) => device.agent === agent),
+        adminPort: agentPorts[i] as number,
+        gatewayUrl: `mqtt://127.0.0.1:${options.gatewayPortSeenByAgents ?? ports.mqtt}`,
+        sensorBrokerUrl: `mqtt://127.0.0.1:${ports.sensorMqtt}`,
+        withHost: i === agentNames.length - 1,
+      }),
+    )
+
+  const tributary = (name: string, args: readonly string[], isReady: () => Promise<boolean>, environment: Record<string, string> = {}) =>
+    createManagedProcess({ name, program: process.execPath, arguments: [tributaryProgram, ...args], environment, logFile: path('logs', `${name}.log`), isReady })
+  const gateway = tributary('gateway', ['gateway', '--config', path('gateway.yaml')], () => answers(`${admin(ports.gateway)}/healthz`))
+  const processor = tributary('processor', ['processor', '--config', path('processor.yaml')], () => answers(`${admin(ports.processor)}/readyz`))
+  const simulator = tributary(
+    'simulator',
+    [
+      ...['simulate', '--scenario', options.scenarioFile, '--seed', String(options.seed), '--data-dir', path('simulator')],
+      ...['--mqtt-port', String(ports.sensorMqtt), '--admin-port', String(ports.simulator)],
+      ...(options.ratePerSecond === undefined ? [] : ['--rate', String(options.ratePerSecond)]),
+    ],
+    () => answers(`${admin(ports.simulator)}/readyz`),
+  )
+  const agents = agentNames.map((name, i) =>
+    tributary(name, ['agent', '--config', path(`${name}.yaml`)], () => answers(`${admin(agentPorts[i] as number)}/healthz`), { AGENT_PASSWORD: password }),
+  )
+  const viewer =
+    options.viewerPort === undefined
+      ? undefined
+      : tributary('viewer', ['viewer', '--port', String(options.viewerPort), '--influx', influx.url], () => answers(admin(options.viewerPort as number)))
+
+  const servers = [nats, influx]
+  const processes = [...servers, gateway, processor, simulator, ...agents, ...(viewer ? [viewer] : [])]
+  return {
+    nats,
+    influx,
+    gateway,
+    processor,
+    simulator,
+    agents,
+    viewer,
+    processes,
+    urls: {
+      nats: nats.url,
+      influx: influx.url,
+      gateway: admin(ports.gateway),
+      processor: admin(ports.processor),
+      simulator: admin(ports.simulator),
+      agents: agentPorts.map(admin),
+      viewer: options.viewerPort === undefined ? undefined : admin(options.viewerPort),
+      gatewayMqttPort: ports.mqtt,
+    },
+    versions: { node: process.versions.node, 'nats-server': natsServer.version, influxd: influxd.version },
+    ledgerFolder: path('simulator', 'ledger'),
+    query: createInfluxQuery({ url: influx.url, database: 'tributary' }),
+    async start(signal) {
+      await Promise.all(servers.map((server) => server.start(signal)))
+      // The simulator's first readings wait for nobody: everything downstream stands before it begins to measure.
+      await Promise.all([gateway.start(signal), processor.start(signal), ...(viewer ? [viewer.start(signal)] : [])])
+      await simulator.start(signal)
+      await Promise.all(agents.map((agent) => agent.start(signal)))
+    },
+    async stop() {
+      await simulator.stop()
+      await Promise.all(agents.map((agent) => agent.stop()))
+      await gateway.stop()
+      await processor.stop()
+      await viewer?.stop()
+      await Promise.all(servers.map((server) => server.stop()))
+    },
+  }
+}
+
+/** What the simulator wrote about itself when it was ready. */
+export async function readSimulatorState(folder: string): Promise<SimulatorState> {
+  const text = await readFile(join(folder, 'simulator', 'simulator.json'), 'utf8').catch(() => undefined)
+  if (text === undefined) throw new UserError('the simulator has not written simulator.json', { hint: `see ${join(folder, 'logs', 'simulator.log')}` })
+  return JSON.parse(text) as SimulatorState
+}
