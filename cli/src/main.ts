@@ -1,5 +1,5 @@
-import { Command, CommanderError } from 'commander'
 import { errorCode, messageOf, UserError } from '@tributary/runtime'
+import { Command, CommanderError } from 'commander'
 import { agentCommand } from './commands/agent.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
@@ -35,7 +35,8 @@ try {
   else {
     process.stderr.write(`tributary: ${messageOf(error)}\n`)
     if (error instanceof UserError && error.hint) process.stderr.write(`→ ${error.hint}\n`)
-    else if (!(error instanceof UserError) && process.env['TRIBUTARY_DEBUG']) process.stderr.write(`${(error as Error).stack}\n`)
+    else if (!(error instanceof UserError) && process.env['TRIBUTARY_DEBUG'])
+      process.stderr.write(`${(error as Error).stack}\n`)
     process.exitCode = error instanceof UserError ? 2 : 1
   }
 }

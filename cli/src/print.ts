@@ -16,7 +16,8 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
 }
 
 /** 1234567 → "1,234,567". */
-export const count = (value: number): string => (Number.isFinite(value) ? value.toLocaleString('en-GB', { maximumFractionDigits: 1 }) : '–')
+export const count = (value: number): string =>
+  Number.isFinite(value) ? value.toLocaleString('en-GB', { maximumFractionDigits: 1 }) : '–'
 
 export function bytes(value: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

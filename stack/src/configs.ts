@@ -1,9 +1,15 @@
 /** The config files of a pipeline on one machine, as a person would write them. */
 import { join } from 'node:path'
-import type { DevicePlan } from '@tributary/firmware-sim'
+import { csvColumns, type DeviceConfig, kindOf } from '@tributary/firmware-sim'
 import { stringify } from 'yaml'
 
-export function gatewayConfig(options: { folder: string; site: string; mqttPort: number; adminPort: number; natsUrl: string }): string {
+export function gatewayConfig(options: {
+  folder: string
+  site: string
+  mqttPort: number
+  adminPort: number
+  natsUrl: string
+}): string {
   return stringify({
     gateway: 'gateway-1',
     site: options.site,
@@ -15,7 +21,14 @@ export function gatewayConfig(options: { folder: string; site: string; mqttPort:
   })
 }
 
-export function processorConfig(options: { folder: string; contracts: string; adminPort: number; natsUrl: string; influxUrl: string }): string {
+export function processorConfig(options: {
+  folder: string
+  contracts: string
+  adminPort: number
+  natsUrl: string
+  influxUrl: string
+  alertWebhookUrl: string | undefined
+}): string {
   return stringify({
     processor: 'processor-1',
     nats: { url: options.natsUrl },
@@ -23,7 +36,10 @@ export function processorConfig(options: { folder: string; contracts: string; ad
     contracts: options.contracts,
     registry: join(options.folder, 'devices.yaml'),
     checkpoint: { folder: join(options.folder, 'checkpoints') },
-    notifiers: [{ name: 'log', type: 'log' }],
+    notifiers: [
+      { name: 'log', type: 'log' },
+      ...(options.alertWebhookUrl ? [{ name: 'people', type: 'webhook', url: options.alertWebhookUrl }] : []),
+    ],
     admin: { listen: `127.0.0.1:${options.adminPort}` },
   })
 }
@@ -31,14 +47,14 @@ export function processorConfig(options: { folder: string; contracts: string; ad
 export function agentConfig(options: {
   folder: string
   agent: string
-  devices: readonly DevicePlan[]
+  devices: readonly DeviceConfig[]
   adminPort: number
   gatewayUrl: string
   sensorBrokerUrl: string
   withHost: boolean
 }): string {
   const serial = options.devices
-    .filter((device) => device.link === 'serial')
+    .filter((device) => device.serial !== undefined)
     .map((device) => ({
       name: device.name,
       type: 'serial',
@@ -46,25 +62,27 @@ export function agentConfig(options: {
       baud: 115200,
       framing: framingOf(device),
       device: device.name,
-      kind: device.kind,
-      acknowledge: device.acknowledge,
+      kind: kindOf(device),
+      acknowledge: device.serial?.acknowledge ?? false,
       idle: '10s',
     }))
-  const overMqtt = options.devices.filter((device) => device.link === 'mqtt')
-  const mqtt =
-    overMqtt.length === 0
-      ? []
-      : [
-          {
-            name: 'sensors',
-            type: 'mqtt',
-            url: options.sensorBrokerUrl,
-            topics: overMqtt.map((device) => ({ pattern: `sensors/${device.name}/sample`, device: device.name, kind: device.kind, payload: 'json' })),
-          },
-        ]
+  const overMqtt = options.devices.filter((device) => device.mqtt !== undefined)
+  const topics = overMqtt.map((device) => ({
+    pattern: device.mqtt?.topic.replace('{device}', device.name),
+    device: device.name,
+    kind: kindOf(device),
+    payload: 'json',
+  }))
+  const mqtt = overMqtt.length === 0 ? [] : [{ name: 'sensors', type: 'mqtt', url: options.sensorBrokerUrl, topics }]
   return stringify({
     agent: options.agent,
-    spool: { folder: join(options.folder, `${options.agent}-spool`), budget: '1GiB', segment: '8MiB', durability: '250ms', free_disk: '64MiB' },
+    spool: {
+      folder: join(options.folder, `${options.agent}-spool`),
+      budget: '1GiB',
+      segment: '8MiB',
+      durability: '250ms',
+      free_disk: '64MiB',
+    },
     // biome-ignore lint/suspicious/noTemplateCurlyInString: taken from the environment by the agent
     gateway: { url: options.gatewayUrl, password: '${AGENT_PASSWORD}' },
     admin: { listen: `127.0.0.1:${options.adminPort}` },
@@ -72,5 +90,13 @@ export function agentConfig(options: {
   })
 }
 
-const framingOf = (device: DevicePlan) =>
-  device.framing === 'cobs' ? { type: 'cobs' } : { type: device.framing, crc: device.crc }
+function framingOf(device: DeviceConfig) {
+  switch (device.serial?.framing) {
+    case 'json':
+      return { type: 'json-lines', crc: device.serial.checksum }
+    case 'csv':
+      return { type: 'csv', crc: device.serial.checksum, columns: csvColumns(device) }
+    default:
+      return { type: 'cobs' }
+  }
+}

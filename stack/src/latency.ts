@@ -32,7 +32,10 @@ export function createLatencyObserver(query: InfluxQuery, kinds: readonly string
   const from = kinds.map((kind) => `"${kind}"`).join(', ')
 
   const look = async (signal: AbortSignal) => {
-    const series = await query(`SELECT last("sequence") FROM ${from} WHERE time > now() - 30s GROUP BY "device"`, signal).catch(() => [])
+    const series = await query(
+      `SELECT last("sequence") FROM ${from} WHERE time > now() - 30s GROUP BY "device"`,
+      signal,
+    ).catch(() => [])
     const atMs = clock.wallMs()
     for (const { tags, values } of series) {
       const device = tags?.['device'] ?? ''
@@ -49,18 +52,26 @@ export function createLatencyObserver(query: InfluxQuery, kinds: readonly string
         entries.push({ latencyMs: Math.max(0, atMs - measuredAtMs), weight: samples / count, atMs })
       }
     }
-    if (entries.length > SAMPLES_MAX) entries = entries.filter((_, i) => i % 2 === 0).map((e) => ({ ...e, weight: e.weight * 2 }))
+    if (entries.length > SAMPLES_MAX)
+      entries = entries.filter((_, i) => i % 2 === 0).map((e) => ({ ...e, weight: e.weight * 2 }))
   }
   return {
     newest,
     run: (signal) => every(LOOK_MS, () => look(signal), { clock, signal }),
     quantile: (share) => weightedQuantile(entries, share),
-    recent: (share, durationMs) => weightedQuantile(entries.filter((e) => e.atMs >= clock.wallMs() - durationMs), share),
+    recent: (share, durationMs) =>
+      weightedQuantile(
+        entries.filter((e) => e.atMs >= clock.wallMs() - durationMs),
+        share,
+      ),
   }
 }
 
 /** The smallest latency with at least `share` of the weight at or below it. */
-export function weightedQuantile(entries: readonly { latencyMs: number; weight: number }[], share: number): number | undefined {
+export function weightedQuantile(
+  entries: readonly { latencyMs: number; weight: number }[],
+  share: number,
+): number | undefined {
   const sorted = [...entries].sort((a, b) => a.latencyMs - b.latencyMs)
   const total = sorted.reduce((sum, e) => sum + e.weight, 0)
   let reached = 0

@@ -1,5 +1,5 @@
 /**
- * The whole pipeline on this machine, each part its own process: nats-server, influxd, gateway, processor, simulator,
+ * The whole pipeline on this machine (devices on serial ports belong to agent-1, those on MQTT to agent-2), each part its own process: nats-server, influxd, gateway, processor, simulator,
  * agents, viewer. What `npm start` shows and what the end-to-end tests break.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -27,6 +27,8 @@ export interface PipelineOptions {
   readonly viewerPort?: number | undefined
   /** The agents' link to the gateway goes through this port instead, when given (a relay that a test controls). */
   readonly gatewayPortSeenByAgents?: number
+  /** Alerts are posted there. */
+  readonly alertWebhookUrl?: string
   readonly say?: (text: string) => void
 }
 
@@ -40,7 +42,16 @@ export interface Pipeline {
   readonly viewer: ManagedProcess | undefined
   /** In starting order. */
   readonly processes: readonly ManagedProcess[]
-  readonly urls: { nats: string; influx: string; gateway: string; processor: string; simulator: string; agents: string[]; viewer: string | undefined; gatewayMqttPort: number }
+  readonly urls: {
+    nats: string
+    influx: string
+    gateway: string
+    processor: string
+    simulator: string
+    agents: string[]
+    viewer: string | undefined
+    gatewayMqttPort: number
+  }
   readonly versions: Record<string, string>
   readonly ledgerFolder: string
   query: InfluxQuery
@@ -62,17 +73,37 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
   const influxd = await findServer('influxd', say)
   const nats = await createNatsServer(natsServer, folder, await freePort())
   const influx = await createInfluxServer(influxd, folder, { http: await freePort(), rpc: await freePort() })
-  const ports = { mqtt: await freePort(), sensorMqtt: await freePort(), gateway: await freePort(), processor: await freePort(), simulator: await freePort() }
+  const ports = {
+    mqtt: await freePort(),
+    sensorMqtt: await freePort(),
+    gateway: await freePort(),
+    processor: await freePort(),
+    simulator: await freePort(),
+  }
   const admin = (port: number) => `http://127.0.0.1:${port}`
 
-  const agentNames = [...new Set(scenario.devices.map((device) => device.agent))]
+  const agentNames = ['agent-1', 'agent-2']
+  const devicesOf = (agent: string) =>
+    scenario.devices.filter((device) => (device.serial !== undefined) === (agent === 'agent-1'))
   const agentPorts = await Promise.all(agentNames.map(() => freePort()))
   const password = crypto.randomUUID()
-  await writeFile(path('agents.passwd'), agentNames.map((name) => `${name}:${hashPassword(password)}\n`).join(''), { mode: 0o600 })
-  await writeFile(path('gateway.yaml'), gatewayConfig({ folder, site: SITE, mqttPort: ports.mqtt, adminPort: ports.gateway, natsUrl: nats.url }))
+  await writeFile(path('agents.passwd'), agentNames.map((name) => `${name}:${hashPassword(password)}\n`).join(''), {
+    mode: 0o600,
+  })
+  await writeFile(
+    path('gateway.yaml'),
+    gatewayConfig({ folder, site: SITE, mqttPort: ports.mqtt, adminPort: ports.gateway, natsUrl: nats.url }),
+  )
   await writeFile(
     path('processor.yaml'),
-    processorConfig({ folder, contracts: join(repositoryFolder, 'contracts'), adminPort: ports.processor, natsUrl: nats.url, influxUrl: influx.url }),
+    processorConfig({
+      folder,
+      contracts: join(repositoryFolder, 'contracts'),
+      adminPort: ports.processor,
+      natsUrl: nats.url,
+      influxUrl: influx.url,
+      alertWebhookUrl: options.alertWebhookUrl,
+    }),
   )
   await writeFile(path('devices.yaml'), await readFile(join(repositoryFolder, 'stack', 'devices.yaml')))
   for (const [i, agent] of agentNames.entries())
@@ -81,7 +112,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       agentConfig({
         folder,
         agent,
-        devices: scenario.devices.filter((device) => device.agent === agent),
+        devices: devicesOf(agent),
         adminPort: agentPorts[i] as number,
         gatewayUrl: `mqtt://127.0.0.1:${options.gatewayPortSeenByAgents ?? ports.mqtt}`,
         sensorBrokerUrl: `mqtt://127.0.0.1:${ports.sensorMqtt}`,
@@ -89,26 +120,57 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       }),
     )
 
-  const tributary = (name: string, args: readonly string[], isReady: () => Promise<boolean>, environment: Record<string, string> = {}) =>
-    createManagedProcess({ name, program: process.execPath, arguments: [tributaryProgram, ...args], environment, logFile: path('logs', `${name}.log`), isReady })
-  const gateway = tributary('gateway', ['gateway', '--config', path('gateway.yaml')], () => answers(`${admin(ports.gateway)}/healthz`))
-  const processor = tributary('processor', ['processor', '--config', path('processor.yaml')], () => answers(`${admin(ports.processor)}/readyz`))
+  const tributary = (
+    name: string,
+    args: readonly string[],
+    isReady: () => Promise<boolean>,
+    environment: Record<string, string> = {},
+  ) =>
+    createManagedProcess({
+      name,
+      program: process.execPath,
+      arguments: [tributaryProgram, ...args],
+      environment,
+      logFile: path('logs', `${name}.log`),
+      isReady,
+    })
+  const gateway = tributary('gateway', ['gateway', '--config', path('gateway.yaml')], () =>
+    answers(`${admin(ports.gateway)}/healthz`),
+  )
+  const processor = tributary('processor', ['processor', '--config', path('processor.yaml')], () =>
+    answers(`${admin(ports.processor)}/readyz`),
+  )
   const simulator = tributary(
     'simulator',
     [
-      ...['simulate', '--scenario', options.scenarioFile, '--seed', String(options.seed), '--data-dir', path('simulator')],
+      ...[
+        'simulate',
+        '--scenario',
+        options.scenarioFile,
+        '--seed',
+        String(options.seed),
+        '--data-dir',
+        path('simulator'),
+      ],
       ...['--mqtt-port', String(ports.sensorMqtt), '--admin-port', String(ports.simulator)],
       ...(options.ratePerSecond === undefined ? [] : ['--rate', String(options.ratePerSecond)]),
     ],
     () => answers(`${admin(ports.simulator)}/readyz`),
   )
   const agents = agentNames.map((name, i) =>
-    tributary(name, ['agent', '--config', path(`${name}.yaml`)], () => answers(`${admin(agentPorts[i] as number)}/healthz`), { AGENT_PASSWORD: password }),
+    tributary(
+      name,
+      ['agent', '--config', path(`${name}.yaml`)],
+      () => answers(`${admin(agentPorts[i] as number)}/healthz`),
+      { AGENT_PASSWORD: password },
+    ),
   )
   const viewer =
     options.viewerPort === undefined
       ? undefined
-      : tributary('viewer', ['viewer', '--port', String(options.viewerPort), '--influx', influx.url], () => answers(admin(options.viewerPort as number)))
+      : tributary('viewer', ['viewer', '--port', String(options.viewerPort), '--influx', influx.url], () =>
+          answers(admin(options.viewerPort as number)),
+        )
 
   const servers = [nats, influx]
   const processes = [...servers, gateway, processor, simulator, ...agents, ...(viewer ? [viewer] : [])]
@@ -155,6 +217,9 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
 /** What the simulator wrote about itself when it was ready. */
 export async function readSimulatorState(folder: string): Promise<SimulatorState> {
   const text = await readFile(join(folder, 'simulator', 'simulator.json'), 'utf8').catch(() => undefined)
-  if (text === undefined) throw new UserError('the simulator has not written simulator.json', { hint: `see ${join(folder, 'logs', 'simulator.log')}` })
+  if (text === undefined)
+    throw new UserError('the simulator has not written simulator.json', {
+      hint: `see ${join(folder, 'logs', 'simulator.log')}`,
+    })
   return JSON.parse(text) as SimulatorState
 }

@@ -12,19 +12,33 @@ interface Checked {
   readonly mistakes: readonly ConfigMistake[]
 }
 
-/** What a file is, told by a key that only it has. */
-const KINDS: readonly { key: string; kind: string; schema: () => Promise<z.ZodType> }[] = [
-  { key: 'agent', kind: 'agent', schema: async () => (await import('@tributary/edge-agent')).agentConfigSchema },
-  { key: 'gateway', kind: 'gateway', schema: async () => (await import('@tributary/gateway')).gatewayConfigSchema },
-  { key: 'processor', kind: 'processor', schema: async () => (await import('@tributary/cloud-processor')).processorConfigSchema },
-  { key: 'kind', kind: 'contract', schema: async () => (await import('@tributary/protocol')).contractSchema },
-  { key: 'scenario', kind: 'scenario', schema: async () => (await import('@tributary/firmware-sim')).scenarioSchema },
-  { key: 'rules', kind: 'alert rules', schema: async () => (await import('@tributary/cloud-processor')).rulesSchema },
+/** What a file is, told by keys that only it has. */
+const KINDS: readonly { keys: readonly string[]; kind: string; schema: () => Promise<z.ZodType> }[] = [
+  { keys: ['agent'], kind: 'agent', schema: async () => (await import('@tributary/edge-agent')).agentConfigSchema },
+  { keys: ['gateway'], kind: 'gateway', schema: async () => (await import('@tributary/gateway')).gatewayConfigSchema },
+  {
+    keys: ['processor'],
+    kind: 'processor',
+    schema: async () => (await import('@tributary/cloud-processor')).processorConfigSchema,
+  },
+  { keys: ['kind'], kind: 'contract', schema: async () => (await import('@tributary/protocol')).contractSchema },
+  {
+    keys: ['name', 'devices'],
+    kind: 'scenario',
+    schema: async () => (await import('@tributary/firmware-sim')).scenarioSchema,
+  },
+  {
+    keys: ['rules'],
+    kind: 'alert rules',
+    schema: async () => (await import('@tributary/cloud-processor')).rulesSchema,
+  },
 ]
 
 export function checkCommand(): Command {
   return new Command('check')
-    .description('check config files (agent, gateway, processor, contract, scenario, alert rules) and report every mistake at once')
+    .description(
+      'check config files (agent, gateway, processor, contract, scenario, alert rules) and report every mistake at once',
+    )
     .argument('<files...>', 'YAML files; what each is, is told by its keys')
     .option('--json', 'print {files: [{file, kind, mistakes: [{path, message, line}]}]}')
     .action(async (files: string[], options: { json?: boolean }) => {
@@ -48,7 +62,11 @@ async function check(file: string): Promise<Checked> {
 }
 
 async function identify(file: string): Promise<(typeof KINDS)[number] | Checked> {
-  const unknown = (message: string): Checked => ({ file, kind: 'unknown', mistakes: [{ path: '', message, line: undefined }] })
+  const unknown = (message: string): Checked => ({
+    file,
+    kind: 'unknown',
+    mistakes: [{ path: '', message, line: undefined }],
+  })
   let text: string
   try {
     if ((await stat(file)).isDirectory()) return unknown('is a folder; give the files in it')
@@ -64,8 +82,10 @@ async function identify(file: string): Promise<(typeof KINDS)[number] | Checked>
   }
   const keys = typeof value === 'object' && value !== null ? Object.keys(value) : []
   return (
-    KINDS.find(({ key }) => keys.includes(key)) ??
-    unknown(`cannot tell what this is: none of the keys ${KINDS.map(({ key }) => `"${key}"`).join(', ')} stands at its top`)
+    KINDS.find((one) => one.keys.every((key) => keys.includes(key))) ??
+    unknown(
+      `cannot tell what this is: at its top stands none of ${KINDS.map((one) => one.keys.map((key) => `"${key}"`).join(' and ')).join(', ')}`,
+    )
   )
 }
 
@@ -73,4 +93,3 @@ function report({ file, kind, mistakes }: Checked): void {
   if (mistakes.length === 0) print(`${file}: ${kind}, no mistakes`)
   else print(new ConfigError(file, mistakes).message)
 }
-

@@ -17,7 +17,8 @@ interface Group {
 }
 
 export function dlqCommand(): Command {
-  const nats = () => new Option('--nats <url>', 'NATS server').default('nats://127.0.0.1:4222').env('TRIBUTARY_NATS_URL')
+  const nats = () =>
+    new Option('--nats <url>', 'NATS server').default('nats://127.0.0.1:4222').env('TRIBUTARY_NATS_URL')
   return new Command('dlq')
     .description('look at dead letters: what was refused, with the reason and the original bytes')
     .addCommand(
@@ -42,10 +43,16 @@ export function dlqCommand(): Command {
     )
 }
 
-async function withNats<T>(url: string, work: (connection: import('@nats-io/transport-node').NatsConnection) => Promise<T>): Promise<T> {
+async function withNats<T>(
+  url: string,
+  work: (connection: import('@nats-io/transport-node').NatsConnection) => Promise<T>,
+): Promise<T> {
   const { connect } = await import('@nats-io/transport-node')
   const connection = await connect({ servers: url, timeout: 5_000, reconnect: false }).catch((error) => {
-    throw new UserError(`no NATS server answers at ${url} (${messageOf(error)})`, { cause: error, hint: 'give its address with --nats' })
+    throw new UserError(`no NATS server answers at ${url} (${messageOf(error)})`, {
+      cause: error,
+      hint: 'give its address with --nats',
+    })
   })
   try {
     return await work(connection)
@@ -54,12 +61,22 @@ async function withNats<T>(url: string, work: (connection: import('@nats-io/tran
   }
 }
 
-async function list(options: { nats: string; agent?: string; stage?: DeadLetterStage; reason?: string; limit: number; json?: boolean }): Promise<void> {
+async function list(options: {
+  nats: string
+  agent?: string
+  stage?: DeadLetterStage
+  reason?: string
+  limit: number
+  json?: boolean
+}): Promise<void> {
   const { readDeadLetters } = await import('@tributary/cloud-processor')
   const groups = new Map<string, Group>()
   const letters: DeadLetter[] = []
   await withNats(options.nats, async (connection) => {
-    const filter = { ...(options.agent ? { agent: options.agent } : {}), ...(options.stage ? { stage: options.stage } : {}) }
+    const filter = {
+      ...(options.agent ? { agent: options.agent } : {}),
+      ...(options.stage ? { stage: options.stage } : {}),
+    }
     for await (const letter of readDeadLetters(connection, filter)) {
       if (options.reason === undefined) addTo(groups, letter)
       else if (letter.reason === options.reason && letters.length < options.limit) letters.push(letter)
@@ -72,7 +89,14 @@ async function list(options: { nats: string; agent?: string; stage?: DeadLetterS
       print(
         table(
           ['id', 'refused at', 'device', 'field', 'readings', 'detail'],
-          letters.map((l) => [l.id, new Date(l.refusedAtMs).toISOString(), l.device, l.field, l.readingCount, l.detail]),
+          letters.map((l) => [
+            l.id,
+            new Date(l.refusedAtMs).toISOString(),
+            l.device,
+            l.field,
+            l.readingCount,
+            l.detail,
+          ]),
         ),
       )
     return
@@ -91,7 +115,15 @@ async function list(options: { nats: string; agent?: string; stage?: DeadLetterS
 
 function addTo(groups: Map<string, Group>, letter: DeadLetter): void {
   const key = `${letter.stage} ${letter.reason}`
-  const group = groups.get(key) ?? { stage: letter.stage, reason: letter.reason, letters: 0, readings: 0, lastRefusedAt: '', exampleId: '', exampleDetail: '' }
+  const group = groups.get(key) ?? {
+    stage: letter.stage,
+    reason: letter.reason,
+    letters: 0,
+    readings: 0,
+    lastRefusedAt: '',
+    exampleId: '',
+    exampleDetail: '',
+  }
   group.letters += 1
   group.readings += letter.readingCount
   group.lastRefusedAt = new Date(letter.refusedAtMs).toISOString()
@@ -103,14 +135,20 @@ function addTo(groups: Map<string, Group>, letter: DeadLetter): void {
 async function show(id: string, options: { nats: string; json?: boolean; raw?: boolean }): Promise<void> {
   const { findDeadLetter } = await import('@tributary/cloud-processor')
   const letter = await withNats(options.nats, (connection) => findDeadLetter(connection, id))
-  if (!letter) throw new UserError(`there is no dead letter ${id}`, { hint: '`tributary dlq list --reason REASON` prints ids' })
+  if (!letter)
+    throw new UserError(`there is no dead letter ${id}`, { hint: '`tributary dlq list --reason REASON` prints ids' })
   const original = Buffer.from(letter.original, 'base64')
   if (options.raw) process.stdout.write(original)
   else if (options.json) printJson(letter)
   else {
     const { original: _, ...rest } = letter
-    for (const [key, value] of Object.entries(rest)) print(`${key.padEnd(15)} ${key.endsWith('AtMs') || key === 'timeMs' ? new Date(Number(value)).toISOString() : value}`)
-    print(`original        ${letter.originalBytes} bytes${original.length < letter.originalBytes ? `, the first ${original.length} kept` : ''}`)
+    for (const [key, value] of Object.entries(rest))
+      print(
+        `${key.padEnd(15)} ${key.endsWith('AtMs') || key === 'timeMs' ? new Date(Number(value)).toISOString() : value}`,
+      )
+    print(
+      `original        ${letter.originalBytes} bytes${original.length < letter.originalBytes ? `, the first ${original.length} kept` : ''}`,
+    )
     print(isText(original) ? original.toString('utf8') : hexDump(original))
   }
 }

@@ -30,7 +30,11 @@ export function gatewayCommand(): Command {
 
 /** From the terminal, or the first line of standard input. */
 async function readPassword(): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr, terminal: process.stdin.isTTY === true })
+  const lines = createInterface({
+    input: process.stdin,
+    output: process.stderr,
+    terminal: process.stdin.isTTY === true,
+  })
   try {
     return await lines.question(process.stdin.isTTY ? 'password: ' : '')
   } finally {

@@ -20,7 +20,10 @@ export function ledgerCommand(): Command {
   return new Command('ledger')
     .description('print the account of every agent: produced = stored + dead-lettered + shed + in flight + missing')
     .option('--processor <url>', 'admin address of the processor', 'http://127.0.0.1:9603')
-    .option('--json', 'print {agents: [{site, agent, produced, stored, deadLettered, shed, inFlight, missing, gaps}], total}')
+    .option(
+      '--json',
+      'print {agents: [{site, agent, produced, stored, deadLettered, shed, inFlight, missing, gaps}], total}',
+    )
     .addHelpText('after', '\nExit code 1 when readings are missing.')
     .action(async (options: { processor: string; json?: boolean }) => {
       const account = await askAdmin<Account>(options.processor, '/account', '--processor')
@@ -34,7 +37,10 @@ export function ledgerCommand(): Command {
           ),
         )
         for (const { agent, gaps } of account.agents)
-          for (const gap of gaps) print(`gap: ${agent}, epoch ${gap.epoch}, sequences ${gap.fromSequence} to ${gap.toSequence} have not arrived`)
+          for (const gap of gaps)
+            print(
+              `gap: ${agent}, epoch ${gap.epoch}, sequences ${gap.fromSequence} to ${gap.toSequence} have not arrived`,
+            )
       }
       if (account.total.missing > 0) process.exitCode = 1
     })

@@ -1,5 +1,5 @@
-import { Command } from 'commander'
 import { messageOf } from '@tributary/runtime'
+import { Command } from 'commander'
 import { askAdmin } from '../admin-client.ts'
 import { age, bytes, count, print, printJson, table } from '../print.ts'
 
@@ -11,7 +11,15 @@ interface AgentStatus {
   backlogBytes: number
   drainSeconds: number
   producedReadings: number
-  inputs: { name: string; type: string; state: string; samples: number; readings: number; deadLetters: number; detail?: string }[]
+  inputs: {
+    name: string
+    type: string
+    state: string
+    samples: number
+    readings: number
+    deadLetters: number
+    detail?: string
+  }[]
 }
 interface GatewayStatus {
   gateway: string
@@ -35,25 +43,36 @@ export function statusCommand(): Command {
     .description('ask running agents, gateways and processors how they are')
     .option('--agent <url>', 'admin address of an agent (repeatable; default http://127.0.0.1:9601)', collect, [])
     .option('--gateway <url>', 'admin address of a gateway (repeatable; default http://127.0.0.1:9602)', collect, [])
-    .option('--processor <url>', 'admin address of a processor (repeatable; default http://127.0.0.1:9603)', collect, [])
+    .option(
+      '--processor <url>',
+      'admin address of a processor (repeatable; default http://127.0.0.1:9603)',
+      collect,
+      [],
+    )
     .option('--json', 'print {agents: […], gateways: […], processors: […]}, each {url, status} or {url, error}')
     .action(async (options: { agent: string[]; gateway: string[]; processor: string[]; json?: boolean }) => {
       const none = options.agent.length + options.gateway.length + options.processor.length === 0
-      const ask = <T>(urls: string[], fallback: string, option: string) => Promise.all((none ? [fallback] : urls).map((url) => inquire<T>(url, option)))
+      const ask = <T>(urls: string[], fallback: string, option: string) =>
+        Promise.all((none ? [fallback] : urls).map((url) => inquire<T>(url, option)))
       const agents = await ask<AgentStatus>(options.agent, 'http://127.0.0.1:9601', '--agent')
       const gateways = await ask<GatewayStatus>(options.gateway, 'http://127.0.0.1:9602', '--gateway')
       const processors = await ask<ProcessorStatus>(options.processor, 'http://127.0.0.1:9603', '--processor')
       if (options.json) printJson({ agents, gateways, processors })
       else {
         for (const answer of agents) print('error' in answer ? `agent: ${answer.error}\n` : agentText(answer.status))
-        for (const answer of gateways) print('error' in answer ? `gateway: ${answer.error}\n` : gatewayText(answer.status))
-        for (const answer of processors) print('error' in answer ? `processor: ${answer.error}\n` : processorText(answer.status))
+        for (const answer of gateways)
+          print('error' in answer ? `gateway: ${answer.error}\n` : gatewayText(answer.status))
+        for (const answer of processors)
+          print('error' in answer ? `processor: ${answer.error}\n` : processorText(answer.status))
       }
       if ([...agents, ...gateways, ...processors].some((answer) => 'error' in answer)) process.exitCode = 1
     })
 }
 
-async function inquire<T>(url: string, option: string): Promise<{ url: string; status: T } | { url: string; error: string }> {
+async function inquire<T>(
+  url: string,
+  option: string,
+): Promise<{ url: string; status: T } | { url: string; error: string }> {
   try {
     return { url, status: await askAdmin<T>(url, '/status', option) }
   } catch (error) {
@@ -66,14 +85,23 @@ function agentText(s: AgentStatus): string {
     ['input', 'type', 'state', 'samples', 'readings', 'dead letters', ''],
     s.inputs.map((i) => [i.name, i.type, i.state, i.samples, i.readings, i.deadLetters, i.detail ?? '']),
   )
-  const backlog = s.backlogBatches === 0 ? 'no backlog' : `backlog ${count(s.backlogBatches)} batches, ${bytes(s.backlogBytes)}, drained in ${age(s.drainSeconds * 1000)}`
+  const backlog =
+    s.backlogBatches === 0
+      ? 'no backlog'
+      : `backlog ${count(s.backlogBatches)} batches, ${bytes(s.backlogBytes)}, drained in ${age(s.drainSeconds * 1000)}`
   return `agent ${s.agent}: ${s.connected ? 'connected' : 'NOT CONNECTED to its gateway'}, up ${age(s.uptimeSeconds * 1000)}, ${count(s.producedReadings)} readings produced, ${backlog}\n${inputs}\n`
 }
 
 function gatewayText(s: GatewayStatus): string {
   const agents = table(
     ['agent', 'state', 'received through', 'stored through', 'repeats'],
-    s.agents.map((a) => [a.agent, a.connected ? 'connected' : 'NOT CONNECTED', a.receivedThrough, a.storedThrough, a.repeated]),
+    s.agents.map((a) => [
+      a.agent,
+      a.connected ? 'connected' : 'NOT CONNECTED',
+      a.receivedThrough,
+      a.storedThrough,
+      a.repeated,
+    ]),
   )
   return `gateway ${s.gateway} at site ${s.site}: NATS ${s.natsConnected ? 'connected' : 'NOT CONNECTED'}, spool ${bytes(s.spool.bytesUsed)}\n${agents}\n`
 }

@@ -1,0 +1,230 @@
+/**
+ * `tributary demo` (what `npm start` runs): the whole pipeline on this machine with simulated hardware, a live view of its figures,
+ * and at the end the account, value by value.
+ */
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { systemClock, UserError } from '@tributary/runtime'
+import {
+  type Account,
+  createAlertReceiver,
+  createLatencyObserver,
+  createLiveFigures,
+  createPipeline,
+  type LiveFigures,
+  type Pipeline,
+  repositoryFolder,
+  settle,
+  takeAccount,
+} from '@tributary/stack'
+import { Command, InvalidArgumentError } from 'commander'
+import { createLiveView } from '../live-view.ts'
+import { count, print, table } from '../print.ts'
+
+interface DemoOptions {
+  for?: number
+  report?: string
+  seed: number
+  scenario: string
+  rate?: number
+  dataDir?: string
+  viewerPort: number
+}
+
+const SETTLE_MS_MAX = 60_000
+const DEVICE_KINDS = ['climate', 'vibration', 'power', 'tank']
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('run the whole pipeline on this machine with simulated devices; Ctrl-C prints the account')
+    .option('--for <duration>', 'stop by itself after this long, such as 90s or 10m', parseDuration)
+    .option('--report <file>', 'write the result as JSON')
+    .option('--seed <n>', 'seed of the simulated values and faults', parseWhole, 1)
+    .option(
+      '--scenario <file>',
+      'what the devices do and suffer',
+      join(repositoryFolder, 'firmware-sim', 'scenarios', 'demo.yaml'),
+    )
+    .option('--rate <n>', 'readings a second of all devices together (default: as the scenario says)', parseWhole)
+    .option(
+      '--data-dir <folder>',
+      'where everything is written; must be empty (default: .tributary/demo, emptied at each start)',
+    )
+    .option('--viewer-port <port>', 'port of the dashboards (0: a free one)', parseWhole, 3001)
+    .addHelpText(
+      'after',
+      `
+The report: {ledger: {produced, stored, deadLettered, shed, inFlight, missing, duplicates, wrong, lostAtDevice}, latencyMs: {p50, p99},
+windows, anomalies, alerts, seed, seconds, versions, urls}. "produced" is what the simulator measured; "stored", "missing",
+"duplicates" and "wrong" come from comparing every value in InfluxDB with it.
+Exit code 0 when missing and duplicates are 0, else 1.`,
+    )
+    .action(runDemo)
+}
+
+async function runDemo(options: DemoOptions): Promise<void> {
+  const dataFolder = await prepareFolder(options.dataDir)
+  const say = (text: string) => process.stderr.write(`${text}\n`)
+  const hurry = new AbortController()
+  const stopRequested = new AbortController()
+  const onSignal = () => {
+    if (stopRequested.signal.aborted) hurry.abort(new UserError('interrupted twice: stopped without an account'))
+    else stopRequested.abort()
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+
+  const view = createLiveView(process.stdout)
+  const alerts = createAlertReceiver((alert) => view.event(alertLine(alert.transition)))
+  await alerts.start()
+  const pipeline = await createPipeline({
+    dataFolder,
+    scenarioFile: resolve(options.scenario),
+    seed: options.seed,
+    ratePerSecond: options.rate,
+    viewerPort: options.viewerPort,
+    alertWebhookUrl: alerts.url,
+    say,
+  })
+  const startedAtMs = systemClock.monotonicMs()
+  try {
+    say(`Starting ${pipeline.processes.map((p) => p.name).join(', ')} …`)
+    await pipeline.start(AbortSignal.any([stopRequested.signal, hurry.signal]))
+    sayWhere(pipeline, say)
+    const observing = new AbortController()
+    const latency = createLatencyObserver(pipeline.query, DEVICE_KINDS, systemClock)
+    const observer = latency.run(observing.signal)
+    const figures = createLiveFigures(pipeline, latency, () => systemClock.monotonicMs())
+    await showUntil(figures, view, options.for, stopRequested.signal)
+    view.stop()
+
+    say('\nStopping the devices and waiting for what is under way …')
+    await settle(pipeline, { timeoutMs: SETTLE_MS_MAX, signal: hurry.signal, say })
+    observing.abort()
+    await observer
+    say('Comparing every value in InfluxDB with what the devices measured …')
+    const account = await takeAccount(pipeline, hurry.signal)
+    const report = {
+      ledger: account.ledger,
+      latencyMs: { p50: latency.quantile(0.5) ?? null, p99: latency.quantile(0.99) ?? null },
+      windows: account.windows,
+      anomalies: account.anomalies,
+      alerts: alerts.received.filter((a) => a.transition.state === 'firing').length,
+      seed: options.seed,
+      seconds: Math.round((systemClock.monotonicMs() - startedAtMs) / 1000),
+      versions: pipeline.versions,
+      urls: pipeline.urls,
+    }
+    if (options.report) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`)
+    printReport(report, account)
+    process.exitCode = account.ledger.missing === 0 && account.ledger.duplicates === 0 ? 0 : 1
+  } catch (error) {
+    if (!stopRequested.signal.aborted || error instanceof UserError) throw error
+    say('Stopped while starting.')
+  } finally {
+    view.stop()
+    say('Stopping the pipeline …')
+    await pipeline.stop()
+    await alerts.stop()
+    process.off('SIGINT', onSignal)
+    process.off('SIGTERM', onSignal)
+  }
+}
+
+async function prepareFolder(given: string | undefined): Promise<string> {
+  if (given === undefined) {
+    const folder = join(repositoryFolder, '.tributary', 'demo')
+    await rm(folder, { recursive: true, force: true })
+    await mkdir(folder, { recursive: true })
+    return folder
+  }
+  const folder = resolve(given)
+  await mkdir(folder, { recursive: true })
+  if ((await readdir(folder)).length > 0)
+    throw new UserError(`${folder} is not empty`, {
+      hint: 'give a new folder with --data-dir; nothing is deleted for you',
+    })
+  return folder
+}
+
+function sayWhere(pipeline: Pipeline, say: (text: string) => void): void {
+  const versions = Object.entries(pipeline.versions).map(([name, version]) => `${name} ${version}`)
+  say(`Running: ${versions.join(', ')}`)
+  say(`Dashboards  ${pipeline.urls.viewer}`)
+  say(`InfluxDB    ${pipeline.urls.influx} (database tributary)`)
+  say(`Account     npx tributary ledger --processor ${pipeline.urls.processor}`)
+  say(`Refused     npx tributary dlq list --nats ${pipeline.urls.nats}`)
+  say('Ctrl-C stops it and prints the account.\n')
+}
+
+async function showUntil(
+  figures: () => Promise<LiveFigures>,
+  view: ReturnType<typeof createLiveView>,
+  forMs: number | undefined,
+  stop: AbortSignal,
+): Promise<void> {
+  const untilMs = systemClock.monotonicMs() + (forMs ?? Number.POSITIVE_INFINITY)
+  while (!stop.aborted && systemClock.monotonicMs() < untilMs) {
+    view.show(await figures())
+    await systemClock
+      .sleep(Math.min(1_000, Math.max(0, untilMs - systemClock.monotonicMs())), stop)
+      .catch(() => undefined)
+  }
+}
+
+const alertLine = (t: { state: string; severity: string; device: string; message: string; rule: string }): string =>
+  `alert ${t.state} (${t.severity}) ${t.device}: ${t.message || t.rule}`
+
+function printReport(
+  report: {
+    latencyMs: { p50: number | null; p99: number | null }
+    windows: number
+    anomalies: number
+    alerts: number
+    seconds: number
+  },
+  account: Account,
+): void {
+  const { ledger } = account
+  print(`\nThe account after ${report.seconds} s\n`)
+  print(
+    table(
+      ['produced', 'stored', 'dead-lettered', 'shed', 'in flight', 'missing', 'duplicates', 'wrong'],
+      [
+        [
+          ledger.produced,
+          ledger.stored,
+          ledger.deadLettered,
+          ledger.shed,
+          ledger.inFlight,
+          ledger.missing,
+          ledger.duplicates,
+          ledger.wrong,
+        ],
+      ],
+    ),
+  )
+  if (ledger.lostAtDevice > 0)
+    print(`\n${count(ledger.lostAtDevice)} readings never left their device; the simulator's ledger says why.`)
+  for (const example of account.examples) print(`  ${example}`)
+  const ms = (value: number | null) => (value === null ? '–' : `${Math.round(value)} ms`)
+  print(
+    `\nmeasured to queryable: p50 ${ms(report.latencyMs.p50)}, p99 ${ms(report.latencyMs.p99)} · ${count(report.windows)} windows · ${count(report.anomalies)} anomalies · ${count(report.alerts)} alerts delivered`,
+  )
+  print(
+    ledger.missing === 0 && ledger.duplicates === 0
+      ? 'Every reading is accounted for.'
+      : 'NOT every reading is accounted for.',
+  )
+}
+
+function parseWhole(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('must be a whole number.')
+  return Number(text)
+}
+
+function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text)
+  if (!match) throw new InvalidArgumentError('must be a number and a unit, such as 90s or 10m.')
+  return Number(match[1]) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as 'ms' | 's' | 'm' | 'h']
+}

@@ -1,0 +1,72 @@
+/** A real receiver of alerts for the demo and the tests: takes webhooks, knows repeats by their idempotency key. */
+import { createServer, type Server } from 'node:http'
+import type { AlertTransition } from '@tributary/cloud-processor'
+
+export interface ReceivedAlert {
+  readonly key: string
+  readonly transition: AlertTransition
+}
+
+export interface AlertReceiver {
+  readonly url: string
+  /** Each once, in order of arrival; the newest 1,000. */
+  readonly received: readonly ReceivedAlert[]
+  /** Deliveries whose key had been seen before. */
+  readonly repeats: number
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+const BODY_BYTES_MAX = 256 * 1024
+const RECEIVED_MAX = 1_000
+
+export function createAlertReceiver(onAlert: (alert: ReceivedAlert) => void = () => undefined): AlertReceiver {
+  const received: ReceivedAlert[] = []
+  const keys = new Set<string>()
+  let repeats = 0
+  let server: Server | undefined
+  return {
+    received,
+    get repeats() {
+      return repeats
+    },
+    get url() {
+      const address = server?.address()
+      return typeof address === 'object' && address ? `http://127.0.0.1:${address.port}/` : ''
+    },
+    start: () =>
+      new Promise((resolve, reject) => {
+        server = createServer(async (request, response) => {
+          const chunks: Buffer[] = []
+          let size = 0
+          for await (const chunk of request) {
+            size += (chunk as Buffer).length
+            if (size <= BODY_BYTES_MAX) chunks.push(chunk as Buffer)
+          }
+          const key = String(request.headers['idempotency-key'] ?? '')
+          try {
+            const transition = JSON.parse(Buffer.concat(chunks).toString('utf8')) as AlertTransition
+            if (keys.has(key)) repeats += 1
+            else {
+              keys.add(key)
+              const alert = { key, transition }
+              received.push(alert)
+              if (received.length > RECEIVED_MAX) received.shift()
+              onAlert(alert)
+            }
+            response.writeHead(204).end()
+          } catch {
+            response.writeHead(400).end()
+          }
+        })
+        server.once('error', reject)
+        server.listen(0, '127.0.0.1', () => resolve())
+      }),
+    stop: () =>
+      new Promise((resolve) => {
+        server?.closeAllConnections()
+        if (server) server.close(() => resolve())
+        else resolve()
+      }),
+  }
+}
