@@ -1,0 +1,23 @@
+/**
+ * The account in InfluxQL. Its counters are cumulative, one series an agent, so the newest of each, added up, is the
+ * total; without a time limit, because an agent that is gone for good still belongs to it.
+ */
+export type AccountField = 'produced' | 'stored' | 'dead_lettered' | 'shed' | 'in_flight' | 'missing'
+
+export const totalQuery = (field: AccountField, where = '"site" =~ /^$site$/'): string =>
+  `SELECT sum("value") AS "value" FROM (SELECT last("${field}") AS "value" FROM "account" WHERE ${where} GROUP BY "site", "device")`
+
+/** Growth a second, an agent. */
+export const agentRateQuery = (field: AccountField, where = '"site" =~ /^$site$/'): string =>
+  `SELECT non_negative_derivative(last("${field}"), 1s) AS "rate" FROM "account" WHERE $timeFilter AND ${where} GROUP BY time($__interval), "device" fill(none)`
+
+/** Growth a second of all agents together. */
+export const totalRateQuery = (field: AccountField, where = '"site" =~ /^$site$/'): string =>
+  `SELECT sum("rate") AS "rate" FROM (SELECT non_negative_derivative(last("${field}"), 1s) AS "rate" FROM "account" WHERE $timeFilter AND ${where} GROUP BY time($__interval), "site", "device" fill(none)) WHERE $timeFilter GROUP BY time($__interval) fill(none)`
+
+export const agentGaugeQuery = (field: AccountField, where = '"site" =~ /^$site$/'): string =>
+  `SELECT max("${field}") AS "max" FROM "account" WHERE $timeFilter AND ${where} GROUP BY time($__interval), "device" fill(none)`
+
+export const openAlertsQuery =
+  `SELECT count("state") AS "value" FROM (SELECT last("state") AS "state" FROM "alert" WHERE "site" =~ /^$site$/ ` +
+  `GROUP BY "site", "device", "rule") WHERE "state" = 'firing'`

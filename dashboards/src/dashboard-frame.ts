@@ -1,0 +1,112 @@
+/** What all dashboards have in common: variables, links, annotations, time settings. */
+import {
+  AnnotationPanelFilterBuilder,
+  AnnotationQueryBuilder,
+  type Dashboard,
+  DashboardBuilder,
+  DashboardCursorSync,
+  DashboardLinkBuilder,
+  DashboardLinkType,
+  QueryVariableBuilder,
+  TimePickerBuilder,
+  VariableRefresh,
+  VariableSort,
+} from '@grafana/grafana-foundation-sdk/dashboard'
+import { DATASOURCE, influxQuery } from './influx-query.ts'
+import { identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
+
+/** Grafana 9.3's. Later versions migrate it to theirs; an earlier one does not understand a later number. */
+const SCHEMA_VERSION = 37
+const ALL = { text: ['All'], value: ['$__all'], selected: true }
+
+export interface Frame {
+  readonly uid: string
+  readonly title: string
+  readonly description: string
+  /** Shown in the menu of dashboards by this. */
+  readonly tag: 'overview' | 'devices' | 'health'
+}
+
+export function dashboardFrame({ uid, title, description, tag }: Frame): DashboardBuilder {
+  return new DashboardBuilder(title)
+    .uid(uid)
+    .description(description)
+    .tags(['tributary', tag])
+    .timezone('browser')
+    .tooltip(DashboardCursorSync.Crosshair)
+    .time({ from: 'now-15m', to: 'now' })
+    .timepicker(new TimePickerBuilder().refreshIntervals(['5s', '10s', '30s', '1m', '5m', '15m', '1h']))
+    .refresh('5s')
+    .link(
+      new DashboardLinkBuilder('Dashboards')
+        .type(DashboardLinkType.Dashboards)
+        .tags(['tributary'])
+        .asDropdown(true)
+        .keepTime(true),
+    )
+}
+
+/** What a browser or Grafana loads: plain data in a fixed order. */
+export function finished(builder: DashboardBuilder): Dashboard {
+  const dashboard = JSON.parse(JSON.stringify(builder.build())) as Dashboard
+  // The SDK moves links into a menu that versions before 12 do not have.
+  for (const link of dashboard.links ?? []) delete link.placement
+  return { ...dashboard, id: null, schemaVersion: SCHEMA_VERSION, version: 1 }
+}
+
+const tagVariable = (name: string, label: string, query: string) =>
+  new QueryVariableBuilder(name)
+    .label(label)
+    .datasource(DATASOURCE)
+    .query(query)
+    .definition(query)
+    .multi(true)
+    .includeAll(true)
+    .allValue('.*')
+    .current(ALL)
+    .refresh(VariableRefresh.OnTimeRangeChanged)
+    .sort(VariableSort.AlphabeticalAsc)
+
+export const siteVariable = (measurement: string) =>
+  tagVariable('site', 'Site', `SHOW TAG VALUES FROM ${identifier(measurement)} WITH KEY = "site"`)
+
+/** Chained: only what the selected sites have. */
+export const deviceVariable = (measurement: string, label: string) =>
+  tagVariable('device', label, `SHOW TAG VALUES FROM ${identifier(measurement)} WITH KEY = "device" WHERE ${SITE}`)
+
+/** Vertical lines over the panels. @param panelIds all when left out */
+export function annotation(
+  name: string,
+  colour: string,
+  query: string,
+  { tags, panelIds }: { tags: string; panelIds?: number[] },
+): AnnotationQueryBuilder {
+  const target = influxQuery('Anno', query)
+  const builder = new AnnotationQueryBuilder()
+    .name(name)
+    .datasource(DATASOURCE)
+    .enable(true)
+    .iconColor(colour)
+    .target({
+      build: () => ({ ...target.build(), fromAnnotations: true, textColumn: 'message', tagsColumn: tags }),
+    })
+  return panelIds ? builder.filter(new AnnotationPanelFilterBuilder().exclude(false).ids(panelIds)) : builder
+}
+
+export const anomalyAnnotation = (kind: string, field: string, title: string, panelId: number) =>
+  annotation(
+    `Anomalies: ${title}`,
+    'purple',
+    `SELECT "message", "device", "detector" FROM "anomaly" WHERE $timeFilter AND ${SITE_AND_DEVICE} ` +
+      `AND "kind" = ${literal(kind)} AND "field" = ${literal(field)} LIMIT 200`,
+    { tags: 'device,detector', panelIds: [panelId] },
+  )
+
+export const alertAnnotation = (kind: string, state: 'firing' | 'resolved', colour: string) =>
+  annotation(
+    `Alerts ${state}`,
+    colour,
+    `SELECT "message", "device", "severity", "state" FROM "alert" WHERE $timeFilter AND ${SITE_AND_DEVICE} ` +
+      `AND "kind" = ${literal(kind)} AND "state" = ${literal(state)} LIMIT 200`,
+    { tags: 'device,severity,state' },
+  )

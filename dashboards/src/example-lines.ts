@@ -1,0 +1,147 @@
+/**
+ * Line protocol as the processor writes it (ARCHITECTURE.md, "Processor → InfluxDB"): eight devices, two agents and
+ * their health, a day of it. For tests only; every value is a function of device, field and time.
+ */
+import type { Contract, ContractField, Contracts } from '@tributary/protocol'
+
+export const EXAMPLE_SITE = 'workshop'
+export const EXAMPLE_DEVICES: Readonly<Record<string, readonly string[]>> = {
+  climate: ['thermometer-1', 'thermometer-2'],
+  vibration: ['pump-1', 'pump-2'],
+  power: ['power-1', 'power-2'],
+  tank: ['tank-1', 'tank-2'],
+  agent_health: ['agent-1', 'agent-2'],
+  gateway_health: ['gateway-1'],
+  processor_health: ['processor-1'],
+  host: ['agent-1', 'agent-2'],
+}
+
+const SHAPES: Readonly<Record<string, readonly [centre: number, swing: number, noise: number]>> = {
+  'climate.temperature_c': [21.4, 1.6, 0.06],
+  'climate.humidity_percent': [46, 5, 0.4],
+  'climate.pressure_hpa': [1013.2, 2.4, 0.05],
+  'vibration.velocity_rms_mm_s': [2.1, 0.4, 0.12],
+  'vibration.acceleration_peak_g': [0.9, 0.2, 0.05],
+  'vibration.temperature_c': [54, 4, 0.3],
+  'vibration.speed_rpm': [1480, 6, 3],
+  'power.voltage_v': [230.4, 2.2, 0.4],
+  'power.current_a': [8.2, 2.6, 0.15],
+  'power.power_w': [1850, 520, 24],
+  'power.frequency_hz': [50, 0.015, 0.004],
+  'tank.level_percent': [62, 18, 0.05],
+  'tank.volume_litres': [1240, 360, 1],
+}
+
+/** Noise between -1 and 1, the same for the same arguments. */
+function noise(...parts: (string | number)[]): number {
+  let hash = 0x811c9dc5
+  for (const character of parts.join('/')) hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193) >>> 0
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) >>> 0
+  return ((hash ^ (hash >>> 13)) >>> 0) / 2 ** 31 - 1
+}
+
+export function exampleValue(kind: string, device: string, field: string, timeMs: number): number {
+  const [centre, swing, jitter] = SHAPES[`${kind}.${field}`] ?? [40, 12, 1]
+  const phase = (timeMs / 86_400_000) * 2 * Math.PI * 6 + device.length + Number(device.at(-1)) * 1.7
+  const offset = (Number(device.at(-1)) - 1.5) * swing * 0.8
+  return centre + offset + swing * Math.sin(phase) + jitter * noise(kind, device, field, timeMs)
+}
+
+function fieldText(contract: Contract, device: string, name: string, field: ContractField, timeMs: number): string {
+  const value = exampleValue(contract.kind, device, name, timeMs)
+  const minute = Math.floor(timeMs / 60_000)
+  switch (field.type) {
+    case 'float':
+      return `${name}=${value.toFixed(field.decimals)}`
+    case 'integer':
+      return `${name}=${field.role ? Math.floor(timeMs / 1000) % 1_000_000_000 : Math.abs(Math.round(value * 10))}i`
+    case 'boolean':
+      return `${name}=${(minute + device.length + Number(device.at(-1))) % 5 < 3}`
+    case 'string':
+      return `${name}="${(field.values ?? [`${name}-1`])[(Math.floor(minute / 3) + Number(device.at(-1))) % (field.values?.length ?? 1)]}"`
+  }
+}
+
+/** Raw samples, windows, account, alerts, anomalies, dead letters. @param nowMs end of the data */
+export function exampleLines(contracts: Contracts, nowMs: number): { raw: string[]; rollup: string[] } {
+  const raw: string[] = []
+  const rollup: string[] = []
+  for (const contract of contracts.values())
+    for (const device of EXAMPLE_DEVICES[contract.kind] ?? []) {
+      const tags = `site=${EXAMPLE_SITE},device=${device}`
+      for (let ageMs = 0; ageMs < 1_200_000; ageMs += contract.interval) {
+        const timeMs = nowMs - ageMs - (Number(device.at(-1)) % 2) * 100
+        // A hole, as a dropout leaves it.
+        if (device === 'thermometer-2' && ageMs > 400_000 && ageMs < 460_000) continue
+        const fields = Object.entries(contract.fields).map(([name, f]) => fieldText(contract, device, name, f, timeMs))
+        raw.push(`${contract.kind},${tags} ${fields.join(',')} ${timeMs}`)
+      }
+      for (const [suffix, windowMs, spanMs] of [
+        ['10s', 10_000, 21_600_000],
+        ['1m', 60_000, 90_000_000],
+      ] as const)
+        for (let start = Math.floor(nowMs / windowMs) * windowMs - windowMs; start > nowMs - spanMs; start -= windowMs)
+          rollup.push(`${contract.kind}_${suffix},${tags} ${windowFields(contract, device, start, windowMs)} ${start}`)
+    }
+  raw.push(...accountLines(nowMs), ...eventLines(nowMs))
+  return { raw, rollup }
+}
+
+function windowFields(contract: Contract, device: string, startMs: number, windowMs: number): string {
+  const parts: string[] = ['revision=0i']
+  for (const [name, field] of Object.entries(contract.fields)) {
+    if (field.type !== 'float') continue
+    const mean = exampleValue(contract.kind, device, name, startMs)
+    const count = Math.max(1, Math.round(windowMs / contract.interval))
+    parts.push(`${name}_mean=${mean},${name}_min=${mean - 1},${name}_max=${mean + 1},${name}_count=${count}i`)
+    parts.push(`${name}_stddev=0.5,${name}_last=${mean}`)
+  }
+  return parts.join(',')
+}
+
+function accountLines(nowMs: number): string[] {
+  const lines: string[] = []
+  for (const agent of [1, 2])
+    for (let ageMs = 0; ageMs < 21_600_000; ageMs += ageMs < 1_200_000 ? 5_000 : 60_000) {
+      const timeMs = nowMs - ageMs
+      const produced = Math.round((21_600_000 - ageMs) * 0.0105 * agent)
+      const inFlight = Math.round(18 + 8 * noise('in flight', agent, timeMs))
+      const dead = Math.floor((21_600_000 - ageMs) / 1_800_000) * agent
+      const counts = `produced=${produced}i,stored=${produced - inFlight - dead}i,dead_lettered=${dead}i,shed=0i,in_flight=${inFlight}i,missing=0i`
+      lines.push(`account,site=${EXAMPLE_SITE},device=agent-${agent} ${counts} ${timeMs}`)
+      if (ageMs % 60_000 === 0)
+        for (const [stage, reason, share] of [
+          ['edge', 'bad_checksum', 0.5],
+          ['contract', 'out_of_range', 0.3],
+        ] as const)
+          lines.push(
+            `dead_letter,site=${EXAMPLE_SITE},device=agent-${agent},stage=${stage},reason=${reason} letters=${Math.ceil(dead * share)}i,readings=${Math.ceil(dead * share) * 4}i ${timeMs}`,
+          )
+    }
+  return lines
+}
+
+function eventLines(nowMs: number): string[] {
+  const site = `site=${EXAMPLE_SITE}`
+  const anomalies: [string, string, string, string, number, string][] = [
+    ['pump-1', 'velocity_rms_mm_s', 'outlier', 'vibration', 150_000, 'velocity_rms_mm_s is 7.9, expected 2.1 ± 0.6'],
+    ['pump-1', 'velocity_rms_mm_s', 'threshold', 'vibration', 145_000, 'velocity_rms_mm_s is above 7.1'],
+    ['thermometer-2', 'temperature_c', 'outlier', 'climate', 320_000, 'temperature_c is 31.2, expected 21.7 ± 0.5'],
+    ['power-2', 'voltage_v', 'outlier', 'power', 95_000, 'voltage_v is 214.8, expected 230.1 ± 3.0'],
+    ['tank-1', 'level_percent', 'threshold', 'tank', 210_000, 'level_percent is above 95'],
+    ['agent-1', 'inputs_down', 'threshold', 'agent_health', 260_000, 'inputs_down is above 0.5'],
+    ['gateway-1', 'spool_used_percent', 'threshold', 'gateway_health', 260_000, 'spool_used_percent is above 80'],
+    ['processor-1', 'lag_batches', 'threshold', 'processor_health', 260_000, 'lag_batches is above 1000'],
+    ['agent-2', 'disk_used_percent', 'threshold', 'host', 260_000, 'disk_used_percent is above 90'],
+  ]
+  return anomalies.flatMap(([device, field, detector, kind, ageMs, message], i) => {
+    const open = i === 1
+    const alert = (state: string, severity: string, timeMs: number) =>
+      `alert,${site},device=${device},rule=${detector}-${field} episode="e${i}",state="${state}",severity="${severity}",kind="${kind}",value=${7 + i},message="${message}" ${timeMs}`
+    return [
+      `anomaly,${site},device=${device},field=${field},detector=${detector} kind="${kind}",value=${7 + i},score=0.9${i},expected=2.1,lower=1.5,upper=2.7,message="${message}" ${nowMs - ageMs}`,
+      alert('firing', open ? 'critical' : 'warning', nowMs - ageMs + 1_000),
+      ...(open ? [] : [alert('resolved', 'warning', nowMs - ageMs + 60_000)]),
+    ]
+  })
+}

@@ -1,0 +1,112 @@
+/** All sites and devices at a glance. */
+import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { Contract, Contracts } from '@tributary/protocol'
+import { agentRateQuery, openAlertsQuery, totalQuery, totalRateQuery } from './account-queries.ts'
+import { dashboardFrame, finished, siteVariable } from './dashboard-frame.ts'
+import { CRITICAL, GOOD, kindTitle, kindUid, QUIET, shownFields, WARNING } from './field-style.ts'
+import { influxQuery } from './influx-query.ts'
+import { isHealth, newestAnomaliesTable, newestTable, openAlertsTable } from './kind-dashboard.ts'
+import { stat, timeSeries } from './panels.ts'
+
+/** Columns of a kind's table; its own dashboard has the rest. */
+const TABLE_FIELDS_MAX = 4
+const ACCOUNT_INTERVAL = '5s'
+
+export function fleetDashboard(contracts: Contracts): Dashboard {
+  const dashboard = dashboardFrame({
+    uid: 'tributary-fleet',
+    title: 'Fleet',
+    description: 'All sites and devices at a glance.',
+    tag: 'overview',
+  }).withVariable(siteVariable('account'))
+  const plain = [{ value: null, color: 'text' }]
+  const worseFrom = (value: number, color: string, normal = GOOD) => [
+    { value: null, color: normal },
+    { value, color },
+  ]
+  const tile = (id: number, title: string, description: string) => ({ id, title, description, span: 4, height: 4 })
+  dashboard
+    .withPanel(
+      stat(tile(1, 'Readings a second', 'Stored in InfluxDB, all agents together.'), {
+        query: totalRateQuery('stored'),
+        unit: 'short',
+        decimals: 0,
+        steps: [{ value: null, color: QUIET }],
+        sparkline: true,
+        interval: ACCOUNT_INTERVAL,
+      }),
+    )
+    .withPanel(
+      stat(tile(2, 'Stored', 'Readings that InfluxDB confirmed, since each agent began.'), {
+        query: totalQuery('stored'),
+        steps: plain,
+      }),
+    )
+    .withPanel(
+      stat(
+        tile(3, 'In flight', 'Readings produced that are on their way: in a spool, in the stream or in the processor.'),
+        {
+          query: totalQuery('in_flight'),
+          steps: plain,
+        },
+      ),
+    )
+    .withPanel(
+      stat(
+        tile(4, 'Dead-lettered', 'Readings refused with a reason, kept with their original bytes: tributary dlq list.'),
+        {
+          query: totalQuery('dead_lettered'),
+          steps: worseFrom(1, WARNING),
+        },
+      ),
+    )
+    .withPanel(
+      stat(tile(5, 'Missing', 'Readings that were announced and are nowhere. Must be 0.'), {
+        query: totalQuery('missing'),
+        steps: worseFrom(1, CRITICAL),
+      }),
+    )
+    .withPanel(
+      stat(tile(6, 'Alerts firing', 'Episodes that people were told of and that are not resolved.'), {
+        query: openAlertsQuery,
+        steps: worseFrom(1, CRITICAL),
+        noValue: '0',
+      }),
+    )
+    .withPanel(
+      timeSeries(
+        { id: 7, title: 'Readings a second by agent', span: 12, height: 8 },
+        {
+          targets: [influxQuery('A', agentRateQuery('produced'), { alias: '$tag_device' })],
+          unit: 'short',
+          decimals: 0,
+          softMin: 0,
+          fillOpacity: 12,
+          interval: ACCOUNT_INTERVAL,
+          holeMsMin: 60_000,
+        },
+      ),
+    )
+    .withPanel(openAlertsTable({ id: 8, title: 'Open alerts', span: 12, height: 8 }))
+  const kinds = [...contracts.values()].filter((contract) => !isHealth(contract.kind)).sort(byKind)
+  kinds.forEach((contract, i) => {
+    const alone = kinds.length % 2 === 1 && i === kinds.length - 1
+    dashboard.withPanel(
+      newestTable(
+        { id: 20 + i, title: kindTitle(contract.kind), span: alone ? 24 : 12, height: 6 },
+        contract,
+        shownFields(contract)
+          .slice(0, TABLE_FIELDS_MAX)
+          .map(([name]) => name),
+        { linkTo: deviceLink(contract), siteOnly: true },
+      ),
+    )
+  })
+  dashboard.withPanel(newestAnomaliesTable({ id: 9, title: 'Latest anomalies', span: 24, height: 7 }))
+  return finished(dashboard)
+}
+
+const byKind = (a: Contract, b: Contract): number => (a.kind < b.kind ? -1 : 1)
+
+const deviceLink = ({ kind }: Contract): string =>
+  `/d/${kindUid(kind)}/${kind.replaceAll('_', '-')}?var-site=\${__data.fields.site}&var-device=\${__data.fields.device}&\${__url_time_range}`

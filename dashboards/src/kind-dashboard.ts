@@ -1,0 +1,225 @@
+/** One dashboard a kind, from its contract: the newest values, a panel a field, what was found suspicious. */
+import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { Contract, ContractField } from '@tributary/protocol'
+import {
+  alertAnnotation,
+  anomalyAnnotation,
+  dashboardFrame,
+  deviceVariable,
+  finished,
+  siteVariable,
+} from './dashboard-frame.ts'
+import {
+  CRITICAL,
+  GOOD,
+  kindTitle,
+  kindUid,
+  QUIET,
+  shownFields,
+  stateMappings,
+  thresholdSteps,
+  titleOf,
+  unitId,
+  WARNING,
+} from './field-style.ts'
+import { influxQuery } from './influx-query.ts'
+import { identifier, lastQuery, literal, meanQueries, rateQuery, rawMeanQuery, SITE_AND_DEVICE } from './influxql.ts'
+import { type Column, coloured, link, type PanelPlace, stateTimeline, table, timeSeries } from './panels.ts'
+
+/** Kinds that our own processes speak of themselves in: the device is the process. */
+export const isHealth = (kind: string): boolean => kind.endsWith('_health') || kind === 'host'
+
+const intervalText = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`)
+
+export function kindDashboard(contract: Contract): Dashboard {
+  const { kind } = contract
+  const health = isHealth(kind)
+  const title = kindTitle(kind)
+  const dashboard = dashboardFrame({
+    uid: kindUid(kind),
+    title,
+    description: contract.description,
+    tag: health ? 'health' : 'devices',
+  })
+    .withVariable(siteVariable(kind))
+    .withVariable(deviceVariable(kind, health ? 'Process' : 'Device'))
+    .annotation(alertAnnotation(kind, 'firing', CRITICAL))
+    .annotation(alertAnnotation(kind, 'resolved', GOOD))
+  const fields = shownFields(contract)
+  // The table would not fit otherwise, and the panels below show the rest.
+  const tabled = fields.filter(([, field]) => !health || isTelling(field))
+  dashboard.withPanel(
+    newestTable(
+      { id: 1, title: 'Now', description: contract.description, span: 24, height: health ? 5 : 4 },
+      contract,
+      tabled.map(([name]) => name),
+      {},
+    ),
+  )
+  const drawn = fields.filter(([, field]) => field.type !== 'string' || field.values !== undefined)
+  const columns = health ? 3 : 2
+  drawn.forEach(([name, field], i) => {
+    const id = 10 + i
+    // The last line is filled up, however many fields are left for it.
+    const inLastLine = drawn.length % columns
+    const isLast = inLastLine > 0 && i >= drawn.length - inLastLine
+    const span = 24 / (isLast ? inLastLine : columns)
+    const at = { id, title: titleOf(contract, name), span, height: health ? 6 : 8 }
+    dashboard.withPanel(fieldPanel(at, contract, name, field))
+    if (
+      contract.detectors.outlier.includes(name) ||
+      contract.thresholds.some((t) => t.field === name) ||
+      name in contract.detectors.flatline
+    )
+      dashboard.annotation(anomalyAnnotation(kind, name, at.title, id))
+  })
+  dashboard
+    .withPanel(anomaliesTable({ id: 2, title: 'Anomalies', span: 12, height: 7 }, kind))
+    .withPanel(alertsTable({ id: 3, title: 'Alerts', span: 12, height: 7 }, kind))
+  return finished(dashboard)
+}
+
+/** Worth a column in a wide table: gauges and states, not counters. */
+const isTelling = (field: ContractField): boolean =>
+  field.type === 'boolean' || field.type === 'float' || (field.type === 'integer' && field.role !== 'counter')
+
+function fieldPanel(at: PanelPlace, contract: Contract, name: string, field: ContractField) {
+  const { kind } = contract
+  const interval = intervalText(contract.interval)
+  if (field.type === 'boolean' || field.type === 'string')
+    return stateTimeline(at, { query: lastQuery(kind, name), interval, mappings: stateMappings(contract, name) })
+  const shared = { interval, holeMsMin: contract.interval * 5 }
+  const alias = '$tag_device'
+  if (field.type === 'integer' && field.role === 'counter' && isHealth(kind))
+    return timeSeries(
+      { ...at, description: 'Growth a second.' },
+      {
+        ...shared,
+        targets: [influxQuery('A', rateQuery(kind, name), { alias })],
+        unit: field.unit === 'B' ? 'Bps' : 'suffix: /s',
+        decimals: 1,
+        softMin: 0,
+      },
+    )
+  const isPercentage = field.unit === '%' && field.range?.[0] === 0 && field.range[1] === 100
+  const queries = isHealth(kind) ? [rawMeanQuery(kind, name)] : meanQueries(kind, name)
+  return timeSeries(at, {
+    ...shared,
+    targets: queries.map((query, i) => influxQuery('ABC'[i] as string, query, { alias })),
+    unit: unitId(field.unit),
+    decimals: field.decimals,
+    bands: thresholdSteps(contract, name, 'transparent'),
+    ...(isPercentage ? { softMin: 0, softMax: 100 } : {}),
+  })
+}
+
+/** Newest sample of each device and when it came, whatever range the dashboard shows. */
+export function newestTable(
+  at: PanelPlace,
+  contract: Contract,
+  names: readonly string[],
+  { linkTo, siteOnly = false }: { linkTo?: string; siteOnly?: boolean },
+) {
+  const selected = names.map((name) => `${identifier(name)} AS ${identifier(titleOf(contract, name))}`)
+  const where = siteOnly ? `"site" =~ /^$site$/` : SITE_AND_DEVICE
+  const columns: Column[] = [
+    {
+      name: 'device',
+      title: 'Device',
+      ...(linkTo ? { properties: [link(`Open ${kindTitle(contract.kind)}`, linkTo)] } : {}),
+    },
+    { name: 'site', title: 'Site' },
+    { name: 'Time', title: 'Last seen', unit: 'dateTimeFromNow' },
+    ...names.map((name): Column => {
+      const field = contract.fields[name] as ContractField
+      const column = { name: titleOf(contract, name) }
+      if (field.type === 'boolean' || field.type === 'string') {
+        const mappings = stateMappings(contract, name)
+        return mappings.length > 0
+          ? {
+              ...column,
+              properties: [
+                { id: 'custom.displayMode', value: 'color-text' },
+                { id: 'mappings', value: mappings },
+              ],
+            }
+          : column
+      }
+      const steps = thresholdSteps(contract, name, 'text')
+      return { ...column, unit: unitId(field.unit), decimals: field.decimals, steps }
+    }),
+  ]
+  return table(at, {
+    query: `SELECT ${selected.join(', ')} FROM ${identifier(contract.kind)} WHERE $timeFilter AND ${where} GROUP BY "site", "device" ORDER BY time DESC LIMIT 1`,
+    columns,
+    timeFrom: '24h',
+  })
+}
+
+const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
+const BY_STATE = { firing: CRITICAL, pending: WARNING, resolved: GOOD }
+
+function anomaliesTable(at: PanelPlace, kind: string) {
+  return table(at, {
+    query: `SELECT "device", "field", "detector", "value", "score", "message" FROM "anomaly" WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
+    columns: [
+      { name: 'Time', unit: 'dateTimeAsLocal', width: 170 },
+      { name: 'device', title: 'Device', width: 130 },
+      { name: 'field', title: 'Field', width: 150 },
+      { name: 'detector', title: 'Detector', width: 90 },
+      { name: 'message', title: 'Message' },
+      { name: 'value', title: 'Value', width: 80, decimals: 2 },
+      { name: 'score', title: 'Score', width: 70, decimals: 2 },
+    ],
+    noValue: 'No anomalies in this time range',
+  })
+}
+
+function alertsTable(at: PanelPlace, kind: string) {
+  return table(at, {
+    query: `SELECT "device", "rule", "state", "severity", "message" FROM "alert" WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
+    columns: [
+      { name: 'Time', unit: 'dateTimeAsLocal', width: 170 },
+      { name: 'device', title: 'Device', width: 130 },
+      { name: 'state', title: 'State', width: 90, properties: coloured(BY_STATE) },
+      { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
+      { name: 'message', title: 'Message' },
+    ],
+    hidden: ['rule'],
+    noValue: 'No alerts in this time range',
+  })
+}
+
+/** Alerts that are open now, whenever they began. */
+export function openAlertsTable(at: PanelPlace) {
+  return table(at, {
+    query:
+      `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
+      `FROM "alert" WHERE "site" =~ /^$site$/ GROUP BY "site", "device", "rule") WHERE "state" <> 'resolved' GROUP BY "site", "device", "rule"`,
+    columns: [
+      { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
+      { name: 'device', title: 'Device', width: 130 },
+      { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 140 },
+      { name: 'message', title: 'Message' },
+      { name: 'state', title: 'State', width: 80, properties: coloured(BY_STATE) },
+    ],
+    hidden: ['site', 'rule', 'kind'],
+    noValue: 'No open alerts',
+  })
+}
+
+/** The newest anomalies of every kind. */
+export function newestAnomaliesTable(at: PanelPlace) {
+  return table(at, {
+    query: `SELECT "device", "field", "detector", "kind", "message", "score" FROM "anomaly" WHERE $timeFilter AND "site" =~ /^$site$/ ORDER BY time DESC LIMIT 50`,
+    columns: [
+      { name: 'Time', unit: 'dateTimeAsLocal', width: 170 },
+      { name: 'device', title: 'Device', width: 130 },
+      { name: 'detector', title: 'Detector', width: 90 },
+      { name: 'message', title: 'Message' },
+      { name: 'score', title: 'Score', width: 70, decimals: 2 },
+    ],
+    hidden: ['kind', 'field'],
+    noValue: 'No anomalies in this time range',
+  })
+}
