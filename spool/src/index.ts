@@ -1,1 +1,3 @@
+export type { Processes, ProcessIdentity } from './lock.ts'
 export * from './spool.ts'
+export * from './spool-full-error.ts'

@@ -1,4 +1,24 @@
-import type { Clock, FileSystem, Logger, Metrics } from '@tributary/runtime'
+import {
+  type Clock,
+  type FileSystem,
+  type Logger,
+  type Metrics,
+  nodeFileSystem,
+  PermanentError,
+  UserError,
+} from '@tributary/runtime'
+import { createCursorKeeper } from './cursor-keeper.ts'
+import { createGroupCommit } from './group-commit.ts'
+import { writeIdentity } from './identity.ts'
+import { type Processes, systemProcesses, takeLock } from './lock.ts'
+import { createLossLedger } from './loss-ledger.ts'
+import { createMeters, type DamageReason } from './meters.ts'
+import { createReader } from './reader.ts'
+import { RECORD_BYTES_MAX, RECORD_HEADER_BYTES } from './record.ts'
+import { CURSOR_FILE, IDENTITY_FILE, LOCK_FILE, recover } from './recover.ts'
+import { createRetention, SEGMENTS_KEPT } from './retention.ts'
+import { createRoom } from './room.ts'
+import { createSegmentList, SEGMENT_HEADER_BYTES } from './segment.ts'
 
 /** One record, as read back. */
 export interface SpoolRecord {
@@ -11,17 +31,22 @@ export interface SpoolRecord {
 export interface SpoolLoss {
   readonly fromSequence: number
   readonly toSequence: number
-  readonly reason: 'damaged' | 'disk_budget'
+  /** `unused`: the numbers below the first of a new epoch, which begins where the one before ended. Nothing is lost there. */
+  readonly reason: 'damaged' | 'disk_budget' | 'unused'
+  /** The epoch that these sequences belong to: not the present one when a new one had to be drawn. */
+  readonly epoch: string
 }
 
 export interface SpoolOptions {
   readonly segmentBytesMax: number
-  /** Appends wait for room beyond this and are refused with `SpoolFullError`. */
+  /** Bytes of all segments: appends beyond are refused with `SpoolFullError`. At least four segments. */
   readonly bytesMax: number
   /** Appends within this time share one fsync; 0: each append is synced at once. */
   readonly durabilityMs: number
   /** Keep this much free on the disk: below it appends are refused like beyond `bytesMax`. */
   readonly freeBytesMin: number
+  /** Bytes that may wait for their fsync; 16 MiB by default. Beyond, appends are refused. */
+  readonly queueBytesMax?: number
 }
 
 export interface Spool {
@@ -36,13 +61,21 @@ export interface Spool {
   /** Lowest sequence that can still be read; `nextSequence` when there is none. */
   readonly firstSequence: number
   readonly bytesUsed: number
-  /** What opening and reading found to be lost; the owner turns it into tombstones and calls `lossesReported`. */
-  readonly losses: readonly SpoolLoss[]
-  lossesReported(): void
   /**
-   * Guarantee: once it resolves, the record survives a power cut. Resolves in order of the calls.
+   * What opening and reading found to be lost; the owner turns it into tombstones and calls `lossesReported`. Opening looks
+   * at the newest segment only, so it grows while older ones are read: always before a record beyond the hole is returned.
+   */
+  readonly losses: readonly SpoolLoss[]
+  /** Takes back what `losses` showed when it was last read; it is not told again, even after a restart. */
+  lossesReported(): void
+  /** Why nothing can be written at present; undefined when all is well. It is tried again, and nothing is acknowledged. */
+  readonly failing: string | undefined
+  /**
+   * Guarantee: once it resolves, the record survives a power cut. Resolves in order of the calls. The payload must not be
+   * changed until then.
    * @returns the record's sequence
-   * @throws SpoolFullError when there is no room; nothing was written
+   * @throws SpoolFullError when there is no room; nothing was written and no sequence used
+   * @throws PermanentError when the payload is larger than a segment
    */
   append(payload: Uint8Array): Promise<number>
   /** Durable records from a sequence on, at most `bytesMax` bytes of them (at least one); empty when there are none yet. Reading removes nothing. */
@@ -56,22 +89,203 @@ export interface Spool {
   close(): Promise<void>
 }
 
-export class SpoolFullError extends Error {
-  override readonly name = 'SpoolFullError'
-}
-
 export interface SpoolDependencies {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
   readonly fileSystem?: FileSystem
+  readonly processes?: Processes
 }
 
-/** Opens or creates the spool in a folder. It always starts: what is damaged is cut or set aside, and counted. */
+const QUEUE_BYTES_MAX = 16 * 1024 ** 2
+
+/**
+ * Opens or creates the spool in a folder. It always starts: what is damaged is cut or set aside, and counted.
+ * @throws UserError when another process has it open, or the folder cannot be used at all
+ */
 export async function openSpool(
-  _folder: string,
-  _options: SpoolOptions,
-  _dependencies: SpoolDependencies,
+  folder: string,
+  options: SpoolOptions,
+  { clock, log, metrics, fileSystem = nodeFileSystem, processes = systemProcesses }: SpoolDependencies,
 ): Promise<Spool> {
-  throw new Error('not written yet')
+  const { segmentBytesMax, bytesMax, durabilityMs, freeBytesMin, queueBytesMax = QUEUE_BYTES_MAX } = options
+  if (bytesMax < (SEGMENTS_KEPT + 2) * segmentBytesMax)
+    throw new UserError(
+      `a spool of ${bytesMax} bytes must hold at least ${SEGMENTS_KEPT + 2} segments of ${segmentBytesMax}`,
+      {
+        hint: 'raise the budget of the spool or lower the size of its segments',
+      },
+    )
+  const payloadBytesMax = Math.min(RECORD_BYTES_MAX, segmentBytesMax - SEGMENT_HEADER_BYTES - RECORD_HEADER_BYTES)
+  const meters = createMeters(metrics)
+  await fileSystem.makeFolder(folder).catch((error) => {
+    throw new UserError(`the folder ${folder} cannot be made`, { cause: error, hint: 'check its path and permissions' })
+  })
+  const unlock = await takeLock(`${folder}/${LOCK_FILE}`, { fileSystem, clock, log, processes })
+  try {
+    const segments = createSegmentList(segmentBytesMax)
+    const recovered = await recover(folder, { fileSystem, log, meters, segments })
+    const { identity } = recovered
+    const { epoch, firstSequence: epochFirstSequence } = identity[identity.length - 1] as (typeof identity)[number]
+    let identityWritten = !recovered.identityChanged
+    let nextSequence = recovered.durableThrough + 1
+    let sentThrough = recovered.sentThrough
+    let closed: Promise<void> | undefined
+    let waiters: { sequence: number; resolve: () => void }[] = []
+
+    const ledger = createLossLedger(() => identity, {
+      reported: recovered.cursorFound.state?.reported ?? [],
+      unusedReported: !recovered.identityChanged && (recovered.cursorFound.state?.unusedReported ?? false),
+    })
+    if (epochFirstSequence > 1)
+      ledger.addUnused({ fromSequence: 1, toSequence: epochFirstSequence - 1, reason: 'unused', epoch })
+    const lose = (range: { fromSequence: number; toSequence: number }, reason: DamageReason) => {
+      const fromSequence = Math.max(range.fromSequence, retention.trimmedThrough + 1)
+      if (fromSequence > range.toSequence) return
+      const count = ledger.add({ fromSequence, toSequence: range.toSequence }, 'damaged')
+      if (count === 0) return
+      meters.recordsDamaged.inc({ reason }, count)
+      log.error({ fromSequence, toSequence: range.toSequence, reason }, 'records of the spool are lost')
+    }
+    const cursor = createCursorKeeper(
+      { path: `${folder}/${CURSOR_FILE}`, found: recovered.cursorFound, reservedThrough: recovered.reservedThrough },
+      {
+        clock,
+        log,
+        meters,
+        fileSystem,
+        state: () => ({
+          epoch,
+          unusedReported: ledger.unusedReported,
+          sentThrough,
+          trimmedThrough: retention.trimmedThrough,
+          durableThrough: commits.durableThrough,
+          reported: ledger.reportedRanges,
+        }),
+      },
+    )
+    const room = await createRoom(
+      { folder, bytesMax, freeBytesMin, queueBytesMax },
+      { clock, fileSystem, segments, meters },
+    )
+    const commits = createGroupCommit(
+      { folder, epoch, segmentBytesMax, durabilityMs, queueBytesMax, ...recovered },
+      {
+        clock,
+        log,
+        fileSystem,
+        meters,
+        segments,
+        async beforeCommit(lastSequence) {
+          if (!identityWritten) {
+            meters.bytesWritten.inc(await writeIdentity(`${folder}/${IDENTITY_FILE}`, identity, fileSystem))
+            identityWritten = true
+          }
+          await cursor.reserve(lastSequence)
+        },
+        onDurable(lastSequence) {
+          room.written()
+          cursor.changed()
+          for (const waiter of waiters) if (waiter.sequence <= lastSequence) waiter.resolve()
+          waiters = waiters.filter((waiter) => waiter.sequence > lastSequence)
+        },
+      },
+    )
+    const reader = createReader({
+      fileSystem,
+      log,
+      segments,
+      durableThrough: () => commits.durableThrough,
+      onLoss: lose,
+    })
+    const retention = createRetention(recovered.trimmedThrough, {
+      fileSystem,
+      log,
+      segments,
+      // A hole that the cursor does not explain would be taken for a loss.
+      beforeRemoval: () => cursor.write(),
+      onRemoved(segment) {
+        reader.forget(segment)
+        ledger.forgetBelow(segments.all[0]?.firstSequence ?? 0)
+        room.written()
+      },
+    })
+    for (const range of recovered.lost) lose(range, 'tail')
+
+    return {
+      epoch,
+      get nextSequence() {
+        return nextSequence
+      },
+      get sentThrough() {
+        return sentThrough
+      },
+      get trimmedThrough() {
+        return retention.trimmedThrough
+      },
+      get firstSequence() {
+        const first = segments.all[0]
+        return first && first.firstSequence <= commits.durableThrough ? first.firstSequence : nextSequence
+      },
+      get bytesUsed() {
+        return segments.bytes
+      },
+      get losses() {
+        return ledger.snapshot()
+      },
+      lossesReported() {
+        if (ledger.reported()) cursor.changed()
+      },
+      get failing() {
+        return commits.failing
+      },
+      async append(payload) {
+        if (closed) throw new Error('the spool is closed')
+        if (payload.length > payloadBytesMax)
+          throw new PermanentError(`a record of ${payload.length} bytes is larger than a segment (${payloadBytesMax})`)
+        room.take(commits.pendingBytes, RECORD_HEADER_BYTES + payload.length)
+        return commits.append(nextSequence++, payload)
+      },
+      read: (fromSequence, readBytesMax) => reader.read(fromSequence, readBytesMax),
+      waitFor: (sequence, signal) =>
+        new Promise((resolve, reject) => {
+          if (sequence <= commits.durableThrough) return resolve()
+          if (signal.aborted) return reject(signal.reason)
+          const onAbort = () => {
+            waiters = waiters.filter((other) => other !== waiter)
+            reject(signal.reason)
+          }
+          const waiter = {
+            sequence,
+            resolve: () => {
+              signal.removeEventListener('abort', onAbort)
+              resolve()
+            },
+          }
+          signal.addEventListener('abort', onAbort, { once: true })
+          waiters.push(waiter)
+        }),
+      markSent(throughSequence) {
+        const through = Math.min(throughSequence, commits.durableThrough)
+        if (through <= sentThrough) return
+        sentThrough = through
+        cursor.changed()
+      },
+      async trim(throughSequence) {
+        await retention.trim(Math.min(throughSequence, sentThrough))
+        cursor.changed()
+      },
+      close() {
+        closed ??= (async () => {
+          await commits.close()
+          await cursor.close()
+          await unlock()
+        })()
+        return closed
+      },
+    }
+  } catch (error) {
+    await unlock().catch(() => undefined)
+    throw error
+  }
 }

@@ -1,0 +1,145 @@
+/**
+ * Where sending and trimming stand, and which sequences may have been handed out. One file of two slots of one block each,
+ * written in turn and in place: a write that is cut off spoils one slot, the other holds the state before. No rename, no
+ * change of size, so a write costs one block on the card. Byte table: FORMAT.md.
+ *
+ * Guarantee: no record is shown to a reader before a cursor with `reservedThrough` at or above its sequence is on the disk.
+ */
+import { crc32 } from 'node:zlib'
+import { type FileSystem, type OpenFile, writeAll } from '@tributary/runtime'
+
+const SLOT_BYTES = 4096
+const FIXED_BYTES = 64
+const RANGE_BYTES = 12
+/** Ranges of losses already reported that are remembered; beyond, the oldest are forgotten and reported again. */
+export const REPORTED_RANGES_MAX = 300
+const MAGIC = Buffer.from('TRBCURSR', 'latin1')
+const CURSOR_VERSION = 1
+
+export interface SequenceRange {
+  readonly fromSequence: number
+  readonly toSequence: number
+}
+
+export interface CursorState {
+  readonly epoch: string
+  /** Closed in order: `durableThrough` is exact. */
+  readonly closed: boolean
+  /** The owner knows which sequences of this epoch were never used. */
+  readonly unusedReported: boolean
+  readonly sentThrough: number
+  readonly trimmedThrough: number
+  /** Was on the disk when this was written. */
+  readonly durableThrough: number
+  /** No sequence above has been shown to a reader. */
+  readonly reservedThrough: number
+  /** Losses that the owner has turned into tombstones. */
+  readonly reported: readonly SequenceRange[]
+}
+
+export interface CursorFound {
+  readonly state: CursorState | undefined
+  readonly generation: number
+  /** Both slots hold a state: the newest is the last that was written. */
+  readonly whole: boolean
+}
+
+export async function readCursor(path: string, fileSystem: FileSystem): Promise<CursorFound> {
+  const nothing = { state: undefined, generation: 0, whole: false }
+  if (!(await fileSystem.exists(path))) return nothing
+  const file = await fileSystem.open(path, 'read')
+  try {
+    const slots = []
+    for (const position of [0, SLOT_BYTES]) {
+      const bytes = await file.read(position, SLOT_BYTES).catch(() => undefined)
+      slots.push(bytes && decodeSlot(bytes))
+    }
+    const newest = slots.reduce((best, slot) => (slot && (!best || slot.generation > best.generation) ? slot : best))
+    return newest ? { ...newest, whole: slots.every(Boolean) } : nothing
+  } finally {
+    await file.close()
+  }
+}
+
+export interface CursorFile {
+  /** Resolves when the state is on the disk. One call at a time. @returns bytes written */
+  write(state: CursorState): Promise<number>
+  close(): Promise<void>
+}
+
+/** Opens or creates the file; the first write after creation fills both slots. */
+export function createCursorFile(path: string, fileSystem: FileSystem, found: CursorFound): CursorFile {
+  let file: OpenFile | undefined
+  let generation = found.generation
+  let whole = found.whole
+  return {
+    async write(state) {
+      if (!file) file = await fileSystem.open(path, 'write')
+      const next = generation + 1
+      if (whole) {
+        await writeAll(file, encodeSlot(state, next), (next % 2) * SLOT_BYTES)
+        await file.sync()
+        generation = next
+        return SLOT_BYTES
+      }
+      // The slot that is no longer needed first: the other may hold the only state there is.
+      for (const each of [next, next + 1]) {
+        await writeAll(file, encodeSlot(state, each), (each % 2) * SLOT_BYTES)
+        await file.sync()
+      }
+      await fileSystem.syncFolder(path.slice(0, path.lastIndexOf('/')))
+      generation = next + 1
+      whole = true
+      return 2 * SLOT_BYTES
+    },
+    async close() {
+      await file?.close()
+      file = undefined
+    },
+  }
+}
+
+function encodeSlot(state: CursorState, generation: number): Buffer {
+  const slot = Buffer.alloc(SLOT_BYTES)
+  MAGIC.copy(slot)
+  slot.writeUInt16LE(CURSOR_VERSION, 8)
+  slot.writeUInt16LE((state.closed ? 1 : 0) | (state.unusedReported ? 2 : 0), 10)
+  slot.writeUIntLE(generation, 12, 6)
+  slot.write(state.epoch, 18, 8, 'hex')
+  slot.writeUIntLE(state.sentThrough, 26, 6)
+  slot.writeUIntLE(state.trimmedThrough, 32, 6)
+  slot.writeUIntLE(state.durableThrough, 38, 6)
+  slot.writeUIntLE(state.reservedThrough, 44, 6)
+  const reported = state.reported.slice(-REPORTED_RANGES_MAX)
+  slot.writeUInt16LE(reported.length, 50)
+  reported.forEach(({ fromSequence, toSequence }, i) => {
+    slot.writeUIntLE(fromSequence, FIXED_BYTES + i * RANGE_BYTES, 6)
+    slot.writeUIntLE(toSequence, FIXED_BYTES + i * RANGE_BYTES + 6, 6)
+  })
+  slot.writeUInt32LE(crc32(slot.subarray(0, SLOT_BYTES - 4)), SLOT_BYTES - 4)
+  return slot
+}
+
+function decodeSlot(bytes: Uint8Array): { state: CursorState; generation: number } | undefined {
+  const slot = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+  if (slot.length < SLOT_BYTES || MAGIC.compare(slot, 0, MAGIC.length) !== 0) return undefined
+  if (crc32(slot.subarray(0, SLOT_BYTES - 4)) !== slot.readUInt32LE(SLOT_BYTES - 4)) return undefined
+  if (slot.readUInt16LE(8) !== CURSOR_VERSION) return undefined
+  const flags = slot.readUInt16LE(10)
+  return {
+    generation: slot.readUIntLE(12, 6),
+    state: {
+      epoch: slot.toString('hex', 18, 26),
+      closed: (flags & 1) !== 0,
+      unusedReported: (flags & 2) !== 0,
+      sentThrough: slot.readUIntLE(26, 6),
+      trimmedThrough: slot.readUIntLE(32, 6),
+      durableThrough: slot.readUIntLE(38, 6),
+      reservedThrough: slot.readUIntLE(44, 6),
+      reported: Array.from({ length: Math.min(slot.readUInt16LE(50), REPORTED_RANGES_MAX) }, (_, i) => ({
+        fromSequence: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES, 6),
+        toSequence: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES + 6, 6),
+      })),
+    },
+  }
+}

@@ -1,0 +1,39 @@
+/** The epochs of a spool, in a small JSON file with its own checksum, written once an epoch. */
+import { randomBytes } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import { type FileSystem, readFileWhole, writeFileAtomic } from '@tributary/runtime'
+
+export interface SpoolEpoch {
+  /** 16 lower-case hexadecimal digits. */
+  readonly epoch: string
+  /** Sequences below belong to the epochs before, and were never used in this one. */
+  readonly firstSequence: number
+}
+
+/** Oldest first; the last is the present one. */
+export type Identity = readonly SpoolEpoch[]
+
+const EPOCHS_MAX = 16
+
+export const drawEpoch = (): string => randomBytes(8).toString('hex')
+
+/** @returns undefined when the file is missing or damaged */
+export async function readIdentity(path: string, fileSystem: FileSystem): Promise<Identity | undefined> {
+  const bytes = await readFileWhole(path, fileSystem).catch(() => undefined)
+  if (!bytes) return undefined
+  try {
+    const { format, epochs, crc32: sum } = JSON.parse(Buffer.from(bytes).toString('utf8'))
+    if (format !== 1 || crc32(JSON.stringify(epochs)) !== sum) return undefined
+    return epochs
+  } catch {
+    return undefined
+  }
+}
+
+export async function writeIdentity(path: string, identity: Identity, fileSystem: FileSystem): Promise<number> {
+  const epochs = identity.slice(-EPOCHS_MAX)
+  const text = `${JSON.stringify({ format: 1, epochs, crc32: crc32(JSON.stringify(epochs)) })}\n`
+  const bytes = Buffer.from(text, 'utf8')
+  await writeFileAtomic(path, bytes, fileSystem)
+  return bytes.length
+}

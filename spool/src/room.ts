@@ -1,0 +1,70 @@
+/** Whether there is room for another record: in the budget, on the disk, in memory. */
+import type { Clock, FileSystem } from '@tributary/runtime'
+import type { Meters } from './meters.ts'
+import { SEGMENT_HEADER_BYTES, type SegmentList } from './segment.ts'
+import { SpoolFullError } from './spool-full-error.ts'
+
+/** Free space is asked for this often at most. */
+const FREE_BYTES_MS = 1_000
+
+export interface Room {
+  /** @throws SpoolFullError at once when there is none */
+  take(pendingBytes: number, frameBytes: number): void
+  /** The segments have grown or shrunk. */
+  written(): void
+}
+
+export async function createRoom(
+  limits: {
+    readonly folder: string
+    readonly bytesMax: number
+    readonly freeBytesMin: number
+    readonly queueBytesMax: number
+  },
+  {
+    clock,
+    fileSystem,
+    segments,
+    meters,
+  }: { clock: Clock; fileSystem: FileSystem; segments: SegmentList; meters: Meters },
+): Promise<Room> {
+  let freeBytes = Number.POSITIVE_INFINITY
+  let bytesAtCheck = segments.bytes
+  let checkedMs = 0
+  let checking = false
+
+  async function check(): Promise<void> {
+    checking = true
+    checkedMs = clock.monotonicMs()
+    const bytes = segments.bytes
+    // Where free space cannot be told, ENOSPC tells it.
+    freeBytes = await fileSystem.freeBytes(limits.folder).catch(() => Number.POSITIVE_INFINITY)
+    bytesAtCheck = bytes
+    checking = false
+  }
+  const checkNowAndThen = () => {
+    if (!checking && clock.monotonicMs() - checkedMs >= FREE_BYTES_MS) void check()
+  }
+  const refuse = (reason: string, detail: string): never => {
+    meters.refused.inc({ reason })
+    throw new SpoolFullError(detail)
+  }
+  await check()
+  meters.bytesUsed.set(segments.bytes)
+  return {
+    take(pendingBytes, frameBytes) {
+      const coming = pendingBytes + frameBytes
+      if (coming > limits.queueBytesMax) refuse('queue', `${pendingBytes} bytes wait for the disk already`)
+      if (segments.bytes + coming + SEGMENT_HEADER_BYTES > limits.bytesMax)
+        refuse('budget', `the spool holds ${segments.bytes} of ${limits.bytesMax} bytes`)
+      const free = freeBytes - (segments.bytes - bytesAtCheck) - coming
+      checkNowAndThen()
+      if (free < limits.freeBytesMin)
+        refuse('free_disk', `${Math.max(0, free)} bytes are free on the disk, ${limits.freeBytesMin} must stay free`)
+    },
+    written() {
+      meters.bytesUsed.set(segments.bytes)
+      checkNowAndThen()
+    },
+  }
+}
