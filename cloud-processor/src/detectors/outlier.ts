@@ -1,7 +1,7 @@
 /**
  * Learns what a series usually does and says when it does not, with two views of it:
  * - a *jump*: the value against the mean of the few samples before it (finds spikes and edges);
- * - a *shift*: the mean of those few samples against a slow level (finds what stays away).
+ * - a *shift*: the mean of a dozen samples (at high rates: of a second) against a slow level (finds what stays away).
  * Each view knows its usual spread (slow mean of absolute residuals, clipped, hence robust) and its record (largest ordinary
  * residual, slowly forgotten). A residual is anomalous beyond the larger of SIGMAS spreads and RECORD_MARGIN records: on
  * noise with short tails the first decides, on noise with long tails the second.
@@ -17,13 +17,16 @@
 import type { Detector, SeriesContext, Verdict } from './detector.ts'
 import { sayNumber, sayValue } from './sentence.ts'
 
-export const WARM_UP_SAMPLES = 64
+export const WARM_UP_SAMPLES = 32
 export const WARM_UP_MS = 20_000
 export const NEW_NORMAL_MS = 5 * 60_000
 export const NEW_NORMAL_INTERVALS = 300
 
 /** Weight of a new sample in the short mean. */
 const SHORT_WEIGHT = 0.25
+/** Weight of a new sample in the recent mean, at most; at high rates the mean is of RECENT_MS. */
+const RECENT_WEIGHT = 1 / 12
+const RECENT_MS = 1_000
 /** An edge of this many odd samples is followed at once: the jump is over, the shift goes on. */
 const EDGE_SAMPLES = 3
 const LEVEL_MS = 60_000
@@ -76,7 +79,9 @@ export interface OutlierState {
   /** Age is counted from here; gaps move it on. */
   sinceMs: number
   intervalMs: number
+  /** Mean of the last few samples: what the next one is expected to be. */
   short: number
+  recent: number
   level: number
   jump: View
   shift: View
@@ -133,13 +138,15 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     const levelMs = Math.max(LEVEL_MS, LEVEL_INTERVALS * state.intervalMs)
     const floor = floorOf(state)
     const jumpLimit = limitOf(jump, floor, 32 / state.samples)
-    const shiftLimit = limitOf(shift, floor, (2 * levelMs) / ageMs)
+    // A shift within the noise is nothing to wake anyone for, however significant.
+    const shiftLimit = limitOf(shift, Math.max(floor, SIGMA_OF_SPREAD * jump.spread), (2 * levelMs) / ageMs)
     const usual = state.short
     const jumped = Math.abs(value - usual)
     const followed =
       state.samples < CLIP_SAMPLES_MIN || state.oddSamples >= EDGE_SAMPLES ? jumped : Math.min(jumped, jumpLimit)
     state.short += SHORT_WEIGHT * (value > usual ? followed : -followed)
-    const shifted = Math.abs(state.short - state.level)
+    state.recent += (state.short - state.recent) * Math.min(RECENT_WEIGHT, elapsedMs / (RECENT_MS + elapsedMs))
+    const shifted = Math.abs(state.recent - state.level)
     const jumpRatio = jumped / jumpLimit
     const shiftRatio = shifted / shiftLimit
     state.oddSamples = jumpRatio >= 1 ? state.oddSamples + 1 : 0
@@ -147,7 +154,7 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     // 2. Say something.
     if (state.settling > 0) {
       state.settling -= 1
-      state.level += (state.short - state.level) * SHORT_WEIGHT
+      state.level = state.recent = state.short
       return undefined
     }
     const warm = state.samples > WARM_UP_SAMPLES && ageMs >= WARM_UP_MS
@@ -167,16 +174,22 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
       state.saidScore = score
       return jumpRatio >= shiftRatio
         ? say(state, false, value, usual, jumpLimit, score)
-        : say(state, true, state.short, state.level, shiftLimit, score)
+        : say(state, true, state.recent, state.level, shiftLimit, score)
     }
 
     // 3. Ordinary: learn.
     const spreadMs = Math.min(Math.max(SPREAD_MS, SPREAD_INTERVALS * state.intervalMs), ageMs)
     const spreadWeight = elapsedMs / (spreadMs + elapsedMs)
-    const recordWeight = elapsedMs / (Math.max(RECORD_MS, RECORD_INTERVALS * state.intervalMs) + elapsedMs)
-    learn(jump, Math.min(jumped, jumpLimit), spreadWeight, recordWeight, warm)
-    learn(shift, Math.min(shifted, shiftLimit), spreadWeight, recordWeight, warm)
-    state.level += (state.short - state.level) * (elapsedMs / (Math.min(levelMs, ageMs / 2) + elapsedMs))
+    const forget = elapsedMs / (Math.max(RECORD_MS, RECORD_INTERVALS * state.intervalMs) + elapsedMs)
+    learn(jump, Math.min(jumped, jumpLimit), spreadWeight)
+    learn(shift, Math.min(shifted, shiftLimit), spreadWeight)
+    if (warm) {
+      jump.record = Math.max(jump.record * (1 - forget), jumped)
+      // A shift grows from sample to sample: a record that followed at once would always be ahead of it.
+      const rise = shifted > shift.record ? (shifted - shift.record) * (elapsedMs / (levelMs / 4 + elapsedMs)) : 0
+      shift.record = Math.max(shift.record * (1 - forget), shift.record + rise)
+    }
+    state.level += (state.recent - state.level) * (elapsedMs / (Math.min(levelMs, ageMs / 2) + elapsedMs))
     return undefined
   }
   return { name: 'outlier', family: 'outlier', start: startState, observe }
@@ -199,6 +212,7 @@ function startState(): OutlierState {
     sinceMs: 0,
     intervalMs: 0,
     short: 0,
+    recent: 0,
     level: 0,
     jump: { spread: 0, record: 0, peak: 0 },
     shift: { spread: 0, record: 0, peak: 0 },
@@ -217,14 +231,13 @@ function startState(): OutlierState {
 const limitOf = (view: View, floor: number, youth: number): number =>
   Math.max(floor, SIGMAS * SIGMA_OF_SPREAD * view.spread * (1 + youth), RECORD_MARGIN * view.record)
 
-function learn(view: View, size: number, spreadWeight: number, recordWeight: number, warm: boolean): void {
-  view.spread += (size - view.spread) * spreadWeight
-  if (warm) view.record = Math.max(view.record * (1 - recordWeight), size)
+function learn(view: View, size: number, weight: number): void {
+  view.spread += (size - view.spread) * weight
 }
 
 /** Learning begins, or begins anew; interval and smallest move stay known. */
 function begin(state: OutlierState, timeMs: number, value: number): void {
-  state.lastValue = state.short = state.level = value
+  state.lastValue = state.short = state.recent = state.level = value
   state.samples = 1
   state.sinceMs = timeMs
   state.settling = state.oddSamples = 0
@@ -234,7 +247,7 @@ function begin(state: OutlierState, timeMs: number, value: number): void {
 /** Nobody watched for a while: what was learned of spreads holds, the level is taken anew. */
 function resume(state: OutlierState, elapsedMs: number, value: number): Verdict | undefined {
   state.sinceMs += elapsedMs
-  state.lastValue = state.short = state.level = value
+  state.lastValue = state.short = state.recent = state.level = value
   state.settling = SETTLE_SAMPLES
   state.oddSamples = 0
   if (!state.anomalous) return undefined
