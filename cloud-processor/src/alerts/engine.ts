@@ -1,11 +1,12 @@
 /**
- * From verdicts to episodes that people are told about: pending → firing → resolved. Pure and deterministic, in event time:
- * however the same readings are cut into batches, the same episodes come out.
- * Historical data neither fires nor resolves; what it says of the present counts once live data follows.
+ * From verdicts to episodes that people are told about: pending → firing → resolved. Pure and deterministic, in event time.
+ * Guarantee: however the same readings are cut into batches, the same episodes come out, with the same times. Historical
+ * data neither fires nor resolves; what it says of the present counts once live data follows.
  */
 import type { Contracts } from '@tributary/protocol'
-import type { DetectorFamily, Verdict } from '../detectors/index.ts'
-import type { AlertRule, Severity } from './rule.ts'
+import { type DetectorFamily, sayDuration, thresholdName, type Verdict } from '../detectors/index.ts'
+import { type AlertTransition, type Episode, episodeId, episodeKey } from './episode.ts'
+import { type AlertRule, contractRule, matcher, type RuleMatch, SEVERITIES } from './rule.ts'
 
 /** A detector's verdict about one series, as `observe` or the silence detector's `judge` returned it. */
 export interface VerdictChange {
@@ -26,70 +27,19 @@ export interface VerdictChange {
 
 /** An agent's event time moved on: its complete-through in effect. */
 export interface Advance {
+  readonly site: string
   readonly agent: string
   readonly completeThroughMs: number
   readonly live: boolean
-}
-
-export interface AlertTransition {
-  /** One identity an episode: 16 hexadecimal digits over rule, series and start. */
-  readonly episode: string
-  readonly rule: string
-  readonly state: 'pending' | 'firing' | 'resolved'
-  readonly severity: Severity
-  readonly site: string
-  readonly device: string
-  readonly kind: string
-  readonly field: string
-  readonly detector: string
-  /** Label and unit of the field, from the contract. */
-  readonly label: string
-  readonly unit: string
-  readonly value: number
-  readonly expected: number | null
-  readonly lower: number | null
-  readonly upper: number | null
-  readonly message: string
-  /** Event time of the first anomalous reading. */
-  readonly startedAtMs: number
-  /** Event time of this transition. */
-  readonly atMs: number
-  /** Notifiers to be told: none for `pending`, nor for the end of an episode that never fired. */
-  readonly notify: readonly string[] | 'all'
-}
-
-export interface Episode {
-  agent: string
-  site: string
-  device: string
-  kind: string
-  field: string
-  detector: string
-  id: string
-  rule: string
-  severity: Severity
-  /** `dormant`: known from historical data alone, nobody is told before live data confirms it. */
-  state: 'dormant' | 'pending' | 'firing'
-  forMs: number
-  keepFiringForMs: number
-  notify: string[] | 'all'
-  startedAtMs: number
-  /** Event time since which the anomaly is over; null while it goes on. */
-  clearedAtMs: number | null
-  value: number
-  expected: number | null
-  lower: number | null
-  upper: number | null
-  message: string
 }
 
 /** Plain JSON, of bounded size, changed in place: part of the checkpoint. */
 export interface AlertState {
   /** By series and detector. */
   episodes: Record<string, Episode>
-  /** Per site: episodes that were not opened because too many were; the one alert that says so. */
-  digests: Record<string, { id: string; startedAtMs: number; suppressed: number }>
-  /** Since the state was new. */
+  /** Per site: the one alert that stands for those that were not opened because too many were. */
+  digests: Record<string, { startedAtMs: number; suppressed: number }>
+  /** Episodes that were not opened, since the state was new. */
   suppressedTotal: number
 }
 
@@ -97,7 +47,9 @@ export interface AlertEngine {
   start(): AlertState
   judge(state: AlertState, change: VerdictChange): AlertTransition[]
   advance(state: AlertState, advance: Advance): AlertTransition[]
-  /** Pending and firing episodes, most severe first: what `/alerts` answers. */
+  /** Ends episodes whose detector is in no contract any more: to be called once on a restored state. */
+  retire(state: AlertState): AlertTransition[]
+  /** Pending and firing episodes, most severe first, then oldest first: what `/alerts` answers. */
   open(state: AlertState): Episode[]
 }
 
@@ -106,11 +58,230 @@ export interface AlertEngineOptions {
   readonly openEpisodesPerSiteMax: number
 }
 
+export const DIGEST_RULE = 'too_many_alerts'
+
 /** @param rules from `alerts.yaml`, in order of precedence; the contracts' own rules stand behind them */
 export function createAlertEngine(
-  _rules: readonly AlertRule[],
-  _contracts: Contracts,
-  _options: AlertEngineOptions = { openEpisodesPerSiteMax: 200 },
+  rules: readonly AlertRule[],
+  contracts: Contracts,
+  { openEpisodesPerSiteMax }: AlertEngineOptions = { openEpisodesPerSiteMax: 200 },
 ): AlertEngine {
-  throw new Error('not written yet')
+  const matchers = rules.map((rule) => ({ rule, matches: compile(rule.match) }))
+
+  function ruleFor(change: VerdictChange): Required<AlertRule> & { severity: Episode['severity'] } {
+    const own = contractRule(contracts.get(change.kind), change.kind, change.field, change.detector)
+    const rule = matchers.find(({ matches }) => matches(change))?.rule ?? own
+    return { ...rule, severity: rule.severity ?? own.severity, notify: rule.notify }
+  }
+
+  function transition(episode: Episode, state: AlertTransition['state'], atMs: number, told: boolean): AlertTransition {
+    const field = contracts.get(episode.kind)?.fields[episode.field]
+    const { id, rule, severity, site, device, kind, detector, value, expected, lower, upper, startedAtMs } = episode
+    const lastedMs = (episode.clearedAtMs ?? atMs) - startedAtMs
+    return {
+      episode: id,
+      rule,
+      state,
+      severity,
+      site,
+      device,
+      kind,
+      field: episode.field,
+      detector,
+      label: field?.label ?? '',
+      unit: field !== undefined && 'unit' in field ? field.unit : '',
+      value,
+      expected,
+      lower,
+      upper,
+      message:
+        state === 'resolved' ? `over after ${sayDuration(lastedMs)}; it was: ${episode.message}` : episode.message,
+      startedAtMs,
+      atMs,
+      notify: told ? episode.notify : [],
+    }
+  }
+
+  /** Removes an episode, and the site's digest once half of the room is free again. */
+  function close(state: AlertState, key: string, episode: Episode, atMs: number): AlertTransition[] {
+    delete state.episodes[key]
+    const out: AlertTransition[] = []
+    if (episode.state !== 'dormant') out.push(transition(episode, 'resolved', atMs, episode.state === 'firing'))
+    const digest = state.digests[episode.site]
+    if (digest && openIn(state, episode.site) * 2 <= openEpisodesPerSiteMax) {
+      delete state.digests[episode.site]
+      const standIn = digestEpisode(episode.site, digest, openEpisodesPerSiteMax)
+      out.push(transition({ ...standIn, clearedAtMs: atMs }, 'resolved', Math.max(atMs, digest.startedAtMs), true))
+    }
+    return out
+  }
+
+  function suppress(state: AlertState, change: VerdictChange): AlertTransition[] {
+    state.suppressedTotal += 1
+    if (!change.live) return []
+    const digest = state.digests[change.site]
+    if (digest) {
+      digest.suppressed += 1
+      return []
+    }
+    const opened = { startedAtMs: change.atMs, suppressed: 1 }
+    state.digests[change.site] = opened
+    return [transition(digestEpisode(change.site, opened, openEpisodesPerSiteMax), 'firing', change.atMs, true)]
+  }
+
+  /** A dormant or pending episode goes as far as the time allows. */
+  function begin(episode: Episode, atMs: number): AlertTransition {
+    episode.state = episode.startedAtMs + episode.forMs <= atMs ? 'firing' : 'pending'
+    return transition(episode, episode.state, atMs, episode.state === 'firing')
+  }
+
+  function open(state: AlertState, key: string, change: VerdictChange): AlertTransition[] {
+    if (openIn(state, change.site) >= openEpisodesPerSiteMax) return suppress(state, change)
+    const rule = ruleFor(change)
+    const episode: Episode = {
+      id: episodeId(rule.name, key, change.atMs),
+      agent: change.agent,
+      site: change.site,
+      device: change.device,
+      kind: change.kind,
+      field: change.field,
+      detector: change.detector.name,
+      rule: rule.name,
+      severity: rule.severity,
+      state: 'dormant',
+      forMs: rule.forMs,
+      keepFiringForMs: rule.keepFiringForMs,
+      notify: rule.notify ?? 'all',
+      startedAtMs: change.atMs,
+      clearedAtMs: null,
+      seenAtMs: change.atMs,
+      ...said(change),
+    }
+    state.episodes[key] = episode
+    return change.live ? [begin(episode, change.atMs)] : []
+  }
+
+  /** What follows from event time alone, up to but not including `nowMs`: strictly, so that batches may end anywhere. */
+  function settle(state: AlertState, key: string, episode: Episode, nowMs: number): AlertTransition[] {
+    episode.seenAtMs = Math.max(episode.seenAtMs, nowMs)
+    const over = episode.clearedAtMs
+    if (over !== null) {
+      if (episode.state !== 'firing') return close(state, key, episode, over)
+      const endMs = over + episode.keepFiringForMs
+      return nowMs > endMs ? close(state, key, episode, endMs) : []
+    }
+    if (episode.state === 'dormant') return [begin(episode, nowMs)]
+    const dueMs = episode.startedAtMs + episode.forMs
+    return episode.state === 'pending' && nowMs > dueMs ? [begin(episode, dueMs)] : []
+  }
+
+  return {
+    start: () => ({ episodes: {}, digests: {}, suppressedTotal: 0 }),
+    judge(state, change) {
+      const key = episodeKey({ ...change, detector: change.detector.name })
+      const out: AlertTransition[] = []
+      const known = state.episodes[key]
+      if (known && change.live && known.state !== 'dormant') out.push(...settle(state, key, known, change.atMs))
+      const episode = state.episodes[key]
+      if (!episode) return change.verdict.anomalous ? [...out, ...open(state, key, change)] : out
+      episode.agent = change.agent
+      if (change.verdict.anomalous) {
+        if (episode.clearedAtMs !== null || change.verdict.score > episode.score) Object.assign(episode, said(change))
+        episode.clearedAtMs = null
+        if (change.live && episode.state === 'dormant') out.push(begin(episode, change.atMs))
+        return out
+      }
+      if (episode.state !== 'dormant') {
+        episode.clearedAtMs ??= change.atMs
+        episode.value = change.value
+        if (!change.live) return out
+        if (episode.state === 'firing' && episode.keepFiringForMs > 0) return out
+      }
+      return [...out, ...close(state, key, episode, episode.clearedAtMs ?? change.atMs)]
+    },
+    advance(state, { site, agent, completeThroughMs, live }) {
+      if (!live) return []
+      const out: AlertTransition[] = []
+      for (const [key, episode] of Object.entries(state.episodes))
+        if (episode.agent === agent && episode.site === site)
+          out.push(...settle(state, key, episode, completeThroughMs))
+      return out
+    },
+    retire(state) {
+      const out: AlertTransition[] = []
+      for (const [key, episode] of Object.entries(state.episodes))
+        if (!detectorExists(contracts, episode)) out.push(...close(state, key, episode, episode.seenAtMs))
+      return out
+    },
+    open: (state) =>
+      Object.values(state.episodes)
+        .filter((episode) => episode.state !== 'dormant')
+        .sort(
+          (a, b) =>
+            SEVERITIES.indexOf(b.severity) - SEVERITIES.indexOf(a.severity) ||
+            a.startedAtMs - b.startedAtMs ||
+            (a.id < b.id ? -1 : 1),
+        ),
+  }
+}
+
+/** The part of an episode that its most telling verdict decides. */
+function said({ verdict, value }: VerdictChange) {
+  const { score, message } = verdict
+  const { expected = null, lower = null, upper = null } = verdict
+  return { value, score, expected, lower, upper, message }
+}
+
+function openIn(state: AlertState, site: string): number {
+  let count = 0
+  for (const key in state.episodes) if (state.episodes[key]?.site === site) count += 1
+  return count
+}
+
+function compile(match: RuleMatch): (change: VerdictChange) => boolean {
+  const tests: ((change: VerdictChange) => boolean)[] = []
+  for (const key of ['site', 'kind', 'device', 'field'] as const) {
+    const patterns = match[key]?.map(matcher)
+    if (patterns) tests.push((change) => patterns.some((test) => test(change[key])))
+  }
+  const detectors = match.detector?.map(matcher)
+  if (detectors) tests.push(({ detector }) => detectors.some((test) => test(detector.name) || test(detector.family)))
+  return (change) => tests.every((test) => test(change))
+}
+
+function detectorExists(contracts: Contracts, { kind, field, detector }: Episode): boolean {
+  const contract = contracts.get(kind)
+  if (contract === undefined) return false
+  if (detector === 'silence') return contract.detectors.silence !== undefined
+  if (detector === 'outlier') return contract.detectors.outlier.includes(field)
+  if (detector === 'flatline') return field in contract.detectors.flatline
+  return contract.thresholds.some((t) => t.field === field && thresholdName(t) === detector)
+}
+
+function digestEpisode(site: string, digest: AlertState['digests'][string], max: number): Episode {
+  const { startedAtMs, suppressed } = digest
+  return {
+    id: episodeId(DIGEST_RULE, site, startedAtMs),
+    agent: '',
+    site,
+    device: '*',
+    kind: '',
+    field: '',
+    detector: '',
+    rule: DIGEST_RULE,
+    severity: 'critical',
+    state: 'firing',
+    forMs: 0,
+    keepFiringForMs: 0,
+    notify: 'all',
+    startedAtMs,
+    clearedAtMs: null,
+    seenAtMs: startedAtMs,
+    value: suppressed,
+    score: 1,
+    expected: null,
+    lower: null,
+    upper: max,
+    message: `${max} alerts are open at ${site}; ${suppressed === 1 ? 'a further one is' : `${suppressed} further ones were`} not told singly`,
+  }
 }

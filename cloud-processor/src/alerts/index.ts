@@ -1,2 +1,12 @@
 export * from './engine.ts'
-export * from './rule.ts'
+export type { AlertTransition, Episode } from './episode.ts'
+export {
+  type AlertRule,
+  contractRule,
+  type RuleMatch,
+  type RulesFile,
+  rulesSchema,
+  rulesSchemaFor,
+  SEVERITIES,
+  type Severity,
+} from './rule.ts'

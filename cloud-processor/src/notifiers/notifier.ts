@@ -1,5 +1,5 @@
 /** The seam of all notifiers. A further one needs one new file here, one line in `index.ts`, one entry in the schema. */
-import type { AlertTransition } from '../alerts/engine.ts'
+import type { AlertTransition } from '../alerts/episode.ts'
 
 /** What one receiver is to be told, once. */
 export interface Notification {
@@ -15,4 +15,14 @@ export interface Notifier {
    * with anything else when it is.
    */
   send(notification: Notification, signal: AbortSignal): Promise<void>
+}
+
+/** The receiver asked for some time. */
+export class RetryLaterError extends Error {
+  override readonly name = 'RetryLaterError'
+  readonly afterMs: number
+  constructor(detail: string, afterMs: number) {
+    super(detail)
+    this.afterMs = afterMs
+  }
 }
