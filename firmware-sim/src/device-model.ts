@@ -1,0 +1,156 @@
+// Guarantee: what a device measures is a pure function of (device, field, sequence, seed) and of the run's start and schedule.
+// Nothing here knows what time it is, what was sent, or what was computed before.
+import { type ClassField, DEVICE_CLASSES, type DeviceClass, type FieldValue, quantise } from './device-class.ts'
+import { keyOf } from './noise.ts'
+import type { AnomalyConfig, BadValueConfig, DeviceConfig, Scenario } from './scenario.ts'
+import { type Occurrence, occurrenceAt, type Window } from './schedule.ts'
+
+/** All that the values of a run follow from; the ledger keeps it, so that an oracle can be built from the ledger alone. */
+export interface Run {
+  readonly seed: number
+  readonly startedAtMs: number
+  /** Readings a second in all, when it was asked for; undefined: as the scenario says. */
+  readonly rate: number | undefined
+  readonly scenario: Scenario
+  /** First sequence of each device in this run; a device that is not named begins with 1. */
+  readonly firstSequences: Readonly<Record<string, number>>
+}
+
+export interface Sample {
+  readonly device: string
+  readonly kind: string
+  readonly sequence: number
+  readonly timeMs: number
+  /** Parallel to `values`; `sequence` first. */
+  readonly fields: readonly string[]
+  readonly values: readonly FieldValue[]
+}
+
+export interface ActiveAnomaly {
+  readonly config: AnomalyConfig
+  readonly occurrence: Occurrence
+}
+
+export interface DeviceModel {
+  readonly config: DeviceConfig
+  readonly deviceClass: DeviceClass
+  readonly intervalMs: number
+  readonly firstSequence: number
+  /** Milliseconds after the start of the run at which it is measured; may have a fraction. */
+  elapsedMsOf(sequence: number): number
+  /** Event time: milliseconds since 1970, an integer, different for every sequence. */
+  timeMsOf(sequence: number): number
+  /** As measured and sent, anomalies and bad values included. */
+  sample(sequence: number): Sample
+  anomaliesAt(sequence: number): ActiveAnomaly[]
+  badValuesAt(sequence: number): BadValueConfig[]
+}
+
+const windowOf = (config: { at: number; for?: number | undefined; every?: number | undefined }): Window => ({
+  atMs: config.at,
+  forMs: config.for ?? 0,
+  everyMs: config.every,
+})
+
+/** Beyond the range of any field of any contract. */
+const ABSURD = 1e10
+
+export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: number): DeviceModel {
+  const deviceClass: DeviceClass = DEVICE_CLASSES[config.class]
+  const { kind, fields } = deviceClass
+  const names = fields.map((f) => f.name)
+  const key = keyOf(config.name, run.seed)
+  const firstSequence = run.firstSequences[config.name] ?? 1
+  const anomalies = run.scenario.anomalies.filter((a) => a.device === config.name)
+  const badValues = run.scenario.bad_values.filter((b) => b.device === config.name)
+  const pauses = run.scenario.faults
+    .filter((f) => f.device === config.name && f.kind === 'dropout' && !f.measuring)
+    .map((f) => ({ atMs: f.at, forMs: f.for ?? 0 }))
+    .sort((a, b) => a.atMs - b.atMs)
+  const single = intervalMs * (1 - 1e-9)
+
+  const elapsedMsOf = (sequence: number) => {
+    let elapsedMs = (sequence - firstSequence) * intervalMs
+    for (const pause of pauses) if (elapsedMs >= pause.atMs) elapsedMs += pause.forMs
+    return elapsedMs
+  }
+  const timeMsOf = (sequence: number) => run.startedAtMs + Math.round(elapsedMsOf(sequence))
+  const sequenceAt = (elapsedMs: number) => {
+    let low = firstSequence
+    let high = firstSequence + Math.ceil(elapsedMs / intervalMs) + 1
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      if (elapsedMsOf(middle) >= elapsedMs) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+  const active = <T extends BadValueConfig | AnomalyConfig>(entries: readonly T[], elapsedMs: number) =>
+    entries.flatMap((entry) => {
+      const occurrence = occurrenceAt(windowOf(entry), elapsedMs, single)
+      return occurrence ? [{ config: entry, occurrence }] : []
+    })
+
+  /** `entries`: the anomalies to apply; a stuck one holds what the earlier ones made of its first sample. */
+  const measured = (sequence: number, entries: readonly AnomalyConfig[]): FieldValue[] => {
+    const elapsedMs = elapsedMsOf(sequence)
+    const values = deviceClass.measure(key, sequence, timeMsOf(sequence))
+    entries.forEach((anomaly, position) => {
+      const occurrence = occurrenceAt(windowOf(anomaly), elapsedMs, single)
+      if (!occurrence) return
+      const at = names.indexOf(anomaly.field)
+      if (anomaly.kind === 'stuck') {
+        const first = sequenceAt(occurrence.fromMs)
+        values[at] = measured(first, entries.slice(0, position))[at] as FieldValue
+        return
+      }
+      const part =
+        anomaly.kind === 'drift' ? (elapsedMs - occurrence.fromMs) / (occurrence.untilMs - occurrence.fromMs) : 1
+      values[at] = (values[at] as number) + anomaly.by * part
+    })
+    return values
+  }
+
+  return {
+    config,
+    deviceClass,
+    intervalMs,
+    firstSequence,
+    elapsedMsOf,
+    timeMsOf,
+    anomaliesAt: (sequence) => (anomalies.length > 0 ? active(anomalies, elapsedMsOf(sequence)) : []),
+    badValuesAt: (sequence) =>
+      badValues.length > 0 ? active(badValues, elapsedMsOf(sequence)).map(({ config }) => config) : [],
+    sample(sequence) {
+      const values = measured(sequence, anomalies).map((value, i) => quantise(value, fields[i] as ClassField))
+      const sample = { device: config.name, kind, sequence, timeMs: timeMsOf(sequence), fields: names, values }
+      const bad = this.badValuesAt(sequence)
+      return bad.length === 0 ? sample : bad.reduce(spoil, sample)
+    },
+  }
+}
+
+function spoil(sample: Sample, bad: BadValueConfig): Sample {
+  if (bad.kind === 'unknown_field')
+    return { ...sample, fields: [...sample.fields, bad.field], values: [...sample.values, 1] }
+  const at = sample.fields.indexOf(bad.field)
+  const wrong = typeof sample.values[at] === 'string' ? 7 : 'faulty'
+  const value = { wrong_type: wrong, out_of_range: ABSURD, not_in_list: 'overflowing' }[bad.kind]
+  return { ...sample, values: sample.values.with(at, value) }
+}
+
+/** Intervals scaled to the rate that was asked for. @throws RangeError when times could not stay unique */
+export function createDeviceModels(run: Run): DeviceModel[] {
+  const made = run.scenario.devices.reduce(
+    (sum, d) => sum + (DEVICE_CLASSES[d.class].fields.length * 1000) / d.interval,
+    0,
+  )
+  const factor = run.rate === undefined ? 1 : made / run.rate
+  const shortest = Math.min(...run.scenario.devices.map((d) => d.interval)) * factor
+  if (shortest < 1)
+    throw new RangeError(
+      `at ${run.rate} readings/s a device would measure more than once a millisecond; ` +
+        `the scenario "${run.scenario.name}" can make ${Math.floor((run.rate ?? made) * shortest)} readings/s at most`,
+    )
+  return run.scenario.devices.map((config) => createDeviceModel(config, run, config.interval * factor))
+}

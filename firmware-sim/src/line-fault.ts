@@ -1,0 +1,77 @@
+/** What goes wrong on a device's link, and when: decided by the schedule and by a hash, sample by sample. */
+import { bits, keyOf, uniform } from './noise.ts'
+import type { FaultConfig } from './scenario.ts'
+import { occurrenceAt } from './schedule.ts'
+
+export type DamageKind = 'noise' | 'truncate' | 'wrong_checksum'
+
+export interface LineState {
+  readonly silent: boolean
+  readonly unplugged: boolean
+}
+
+export interface LineFaults {
+  stateAt(elapsedMs: number): LineState
+  /** What happens to one frame; `attempt` counts the sendings of the device. */
+  damageAt(elapsedMs: number, attempt: number): DamageKind | undefined
+  /** Bytes that no device meant to send, delimiter included; undefined most of the time. */
+  garbageAt(elapsedMs: number, attempt: number, delimiter: number): Uint8Array | undefined
+  /** Faults that are under way, for the ledger: key tells one occurrence from the next. */
+  activeAt(elapsedMs: number): { key: string; kind: FaultConfig['kind']; fromMs: number; untilMs: number }[]
+}
+
+const QUIET: LineState = { silent: false, unplugged: false }
+const GARBAGE_BYTES_MAX = 60
+
+export function createLineFaults(faults: readonly FaultConfig[], device: string, seed: number): LineFaults {
+  const own = faults.flatMap((fault, index) => (fault.device === device ? [{ fault, index }] : []))
+  const key = keyOf(`${device} line`, seed)
+  const at = (fault: FaultConfig, elapsedMs: number) =>
+    occurrenceAt({ atMs: fault.at, forMs: fault.for, everyMs: fault.every }, elapsedMs, 0)
+  return {
+    stateAt(elapsedMs) {
+      if (own.length === 0) return QUIET
+      const active = own.filter(({ fault }) => at(fault, elapsedMs))
+      return {
+        silent: active.some(({ fault }) => fault.kind === 'dropout'),
+        unplugged: active.some(({ fault }) => fault.kind === 'unplug'),
+      }
+    },
+    damageAt(elapsedMs, attempt) {
+      for (const { fault, index } of own) {
+        if (fault.kind !== 'noise' && fault.kind !== 'truncate' && fault.kind !== 'wrong_checksum') continue
+        if (uniform(key, index, attempt) < fault.share && at(fault, elapsedMs)) return fault.kind
+      }
+      return undefined
+    },
+    garbageAt(elapsedMs, attempt, delimiter) {
+      for (const { fault, index } of own) {
+        if (fault.kind !== 'garbage' || uniform(key, index, attempt) >= fault.share || !at(fault, elapsedMs)) continue
+        const length = 1 + (bits(key, 1_000 + index, attempt) % GARBAGE_BYTES_MAX)
+        // From 0x80 to 0xFE: neither text nor a delimiter nor a comment, whatever the framing.
+        const bytes = Uint8Array.from({ length }, (_, i) => 0x80 + (bits(key, 2_000 + i, attempt) % 0x7f))
+        return Buffer.concat([bytes, Uint8Array.of(delimiter)])
+      }
+      return undefined
+    },
+    activeAt: (elapsedMs) =>
+      own.flatMap(({ fault, index }) => {
+        const found = at(fault, elapsedMs)
+        if (!found) return []
+        return [{ key: `${index}/${found.index}`, kind: fault.kind, fromMs: found.fromMs, untilMs: found.untilMs }]
+      }),
+  }
+}
+
+/** Flips one bit pattern over two neighbouring bytes in the middle of a frame, never making a delimiter. A CRC-16 sees every such burst. */
+export function flipBytes(frame: Uint8Array, delimiter: number, random: number): Uint8Array {
+  const damaged = Uint8Array.from(frame)
+  const body = Math.max(1, frame.length - 6)
+  for (const [i, pattern] of [(random & 0xff) | 1, (random >>> 8) & 0xff].entries()) {
+    const at = ((random >>> 16) % body) + i
+    const flipped = (damaged[at] ?? 0) ^ pattern
+    if (at < body && flipped !== delimiter && flipped !== 0x23) damaged[at] = flipped
+  }
+  if (Buffer.compare(damaged, frame) === 0) damaged[0] = (frame[0] as number) ^ (frame[0] === 0x40 ? 0x20 : 0x40)
+  return damaged
+}

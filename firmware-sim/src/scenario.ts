@@ -1,0 +1,168 @@
+/** Scenarios in YAML: which devices there are, on which links, and what goes wrong when. All mistakes are reported at once. */
+import { fileURLToPath } from 'node:url'
+import { isName, NAME_RULE } from '@tributary/protocol'
+import { durationMs, loadConfig } from '@tributary/runtime'
+import { z } from 'zod'
+import { DEVICE_CLASSES, type DeviceClass, type DeviceClassName } from './device-class.ts'
+
+/** Samples that a device keeps at most until they are acknowledged. */
+export const RING_SAMPLES_DEFAULT = 20_000
+export const RING_SAMPLES_MAX = 1_000_000
+export const DEVICES_MAX = 256
+
+const serialLink = z.strictObject({
+  framing: z.enum(['json', 'csv', 'cobs']),
+  /** The CRC-16 suffix of the text framings; COBS always has one. */
+  checksum: z.boolean().default(true),
+  acknowledge: z.boolean().default(true),
+  ring_samples: z.int().min(1).max(RING_SAMPLES_MAX).default(RING_SAMPLES_DEFAULT),
+  /** Send `device` and `kind` in every sample (not in CSV). */
+  announce: z.boolean().default(false),
+  /** CSV: send `#columns:` when the port opens and every 10 s. */
+  announce_columns: z.boolean().default(false),
+})
+
+const mqttLink = z.strictObject({
+  topic: z.string().min(1).default('sensors/{device}/sample'),
+  payload: z.enum(['json', 'plain']).default('json'),
+  ring_samples: z.int().min(1).max(RING_SAMPLES_MAX).default(RING_SAMPLES_DEFAULT),
+})
+
+const device = z
+  .strictObject({
+    name: z.string().refine(isName, `must be ${NAME_RULE}`),
+    class: z.enum(Object.keys(DEVICE_CLASSES) as [DeviceClassName, ...DeviceClassName[]]),
+    interval: durationMs().default(100),
+    /** `none`: the device has no clock, and samples carry no time. */
+    clock: z.enum(['own', 'none']).default('own'),
+    serial: serialLink.optional(),
+    mqtt: mqttLink.optional(),
+  })
+  .refine((d) => (d.serial === undefined) !== (d.mqtt === undefined), 'give either "serial" or "mqtt"')
+
+const when = { device: z.string(), at: durationMs(), for: durationMs().optional(), every: durationMs().optional() }
+
+const anomaly = z.discriminatedUnion('kind', [
+  z.strictObject({ ...when, kind: z.literal('spike'), field: z.string(), by: z.number() }),
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('level_shift'), field: z.string(), by: z.number() }),
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('drift'), field: z.string(), by: z.number() }),
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('stuck'), field: z.string() }),
+])
+
+const badValue = z.strictObject({
+  ...when,
+  kind: z.enum(['wrong_type', 'out_of_range', 'not_in_list', 'unknown_field']),
+  field: z.string().regex(/^[a-z][a-z0-9_]*$/, 'must be a field name'),
+})
+
+const share = z.number().gt(0).max(1).default(0.2)
+const fault = z.discriminatedUnion('kind', [
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('noise'), share }),
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('truncate'), share }),
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('wrong_checksum'), share }),
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('garbage'), share }),
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('dropout'), measuring: z.boolean().default(true) }),
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('unplug') }),
+])
+
+export const scenarioSchema = z
+  .strictObject({
+    name: z.string().min(1),
+    description: z.string().default(''),
+    seed: z.int().nonnegative().default(1),
+    devices: z.array(device).min(1).max(DEVICES_MAX),
+    anomalies: z.array(anomaly).default([]),
+    bad_values: z.array(badValue).default([]),
+    faults: z.array(fault).default([]),
+  })
+  .superRefine((scenario, context) => {
+    const complain = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message })
+    const devices = new Map(scenario.devices.map((d) => [d.name, d]))
+    const firstAt = new Map<string, number>()
+    scenario.devices.forEach((d, i) => {
+      const earlier = firstAt.get(d.name)
+      if (earlier !== undefined) complain(['devices', i, 'name'], `is the name of devices[${earlier}] already`)
+      else firstAt.set(d.name, i)
+      if (d.interval < 1) complain(['devices', i, 'interval'], 'must be at least 1ms: times must stay unique')
+      if (d.serial?.acknowledge && d.clock === 'none')
+        complain(['devices', i, 'clock'], 'a device that sends again needs its own clock, or its repeats get new times')
+    })
+    const check = (section: 'anomalies' | 'bad_values' | 'faults') =>
+      scenario[section].forEach((entry, i) => {
+        const found = devices.get(entry.device)
+        if (!found) complain([section, i, 'device'], 'there is no such device in this scenario')
+        if (entry.every !== undefined && entry.every <= (entry.for ?? 0))
+          complain([section, i, 'every'], 'must be longer than "for"')
+        if (!found) return
+        const { fields }: DeviceClass = DEVICE_CLASSES[found.class]
+        const field = 'field' in entry ? fields.find((f) => f.name === entry.field) : undefined
+        const names = fields.map((f) => f.name).join(', ')
+        if ('field' in entry && entry.kind !== 'unknown_field') {
+          if (!field) complain([section, i, 'field'], `a ${found.class} has no such field, only ${names}`)
+          if (field?.name === 'sequence')
+            complain([section, i, 'field'], 'the sequence is what everything is checked by')
+        }
+        switch (entry.kind) {
+          case 'spike':
+          case 'level_shift':
+          case 'drift':
+          case 'out_of_range':
+            if (field && field.type !== 'float' && field.type !== 'integer')
+              complain([section, i, 'field'], 'must be a number')
+            break
+          case 'not_in_list':
+            if (field && field.type !== 'string')
+              complain([section, i, 'field'], 'must be a string with a list of values')
+            break
+          case 'unknown_field':
+            if (field) complain([section, i, 'field'], `is a field of a ${found.class}; choose a name that is none`)
+            if (found.serial?.framing === 'csv')
+              complain([section, i, 'kind'], 'a CSV line cannot have a field beside its columns')
+            if (found.mqtt?.payload === 'plain') complain([section, i, 'kind'], 'needs samples in JSON or COBS')
+            break
+          case 'noise':
+          case 'truncate':
+          case 'wrong_checksum':
+            if (!found.serial) complain([section, i, 'kind'], 'needs a serial device')
+            else if (found.serial.framing !== 'cobs' && !found.serial.checksum)
+              complain([section, i, 'kind'], 'needs a line with a checksum: nobody could tell the damage otherwise')
+            break
+          case 'garbage':
+            if (!found.serial) complain([section, i, 'kind'], 'needs a serial device')
+            break
+          case 'dropout':
+            if (!entry.measuring && entry.every !== undefined)
+              complain([section, i, 'every'], 'a dropout without measuring cannot repeat; write it out')
+            break
+        }
+      })
+    check('anomalies')
+    check('bad_values')
+    check('faults')
+  })
+
+export type Scenario = z.infer<typeof scenarioSchema>
+export type DeviceConfig = Scenario['devices'][number]
+export type AnomalyConfig = Scenario['anomalies'][number]
+export type BadValueConfig = Scenario['bad_values'][number]
+export type FaultConfig = Scenario['faults'][number]
+
+/** Loads a scenario from a path, or one of ours by its bare name (`demo`, `steady`). Throws ConfigError. */
+export async function loadScenario(pathOrName: string): Promise<Scenario> {
+  const file = /^[a-z][a-z0-9-]*$/.test(pathOrName)
+    ? fileURLToPath(new URL(`../scenarios/${pathOrName}.yaml`, import.meta.url))
+    : pathOrName
+  return loadConfig(file, scenarioSchema)
+}
+
+export const kindOf = (config: DeviceConfig): string => DEVICE_CLASSES[config.class].kind
+
+/** Readings a second that the scenario makes as written. */
+export const readingsPerSecond = (scenario: Scenario): number =>
+  scenario.devices.reduce((sum, d) => sum + (DEVICE_CLASSES[d.class].fields.length * 1000) / d.interval, 0)
+
+/** What the columns of a CSV device are, for the agent's config. */
+export const csvColumns = (config: DeviceConfig): string[] => {
+  const [sequence, ...rest] = DEVICE_CLASSES[config.class].fields.map((f) => f.name)
+  return [sequence as string, ...(config.clock === 'own' ? ['time_ms'] : []), ...rest]
+}
