@@ -1,0 +1,96 @@
+/** Tags, texts and nested messages of protobuf, on protobufjs' minimal Reader and Writer. */
+import { isUtf8 } from 'node:buffer'
+import protobuf from 'protobufjs/minimal.js'
+import { malformed, tooLarge } from './decode-error.ts'
+
+export type Reader = protobuf.Reader
+export type Writer = protobuf.Writer
+export const createWriter = (): Writer => protobuf.Writer.create()
+
+/** Reads these very bytes, without a copy. */
+export const createReader = (bytes: Uint8Array): Reader =>
+  protobuf.Reader.create(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))
+
+/** Wire types: the low three bits of a tag. */
+export const VARINT = 0
+export const FIXED64 = 1
+export const LENGTH = 2
+export const FIXED32 = 5
+
+/**
+ * Calls `onField` with each tag (field number × 8 + wire type) up to `end`; what it does not know (false) is skipped,
+ * as protobuf wants it.
+ */
+export function readFields(reader: Reader, end: number, onField: (tag: number) => boolean): void {
+  while (reader.pos < end) {
+    const tag = reader.tag()
+    if (tag >>> 3 === 0) throw malformed(`field number 0 at byte ${reader.pos}`)
+    if (!onField(tag)) skipField(reader, tag & 7)
+  }
+  if (reader.pos !== end) throw malformed(`a message ends at byte ${end}, its last field at ${reader.pos}`)
+}
+
+function skipField(reader: Reader, wireType: number): void {
+  if (wireType === VARINT) reader.skip()
+  else if (wireType === FIXED64) reader.skip(8)
+  else if (wireType === FIXED32) reader.skip(4)
+  else if (wireType === LENGTH) reader.pos = readEnd(reader)
+  else throw malformed(`wire type ${wireType} is not in use`)
+}
+
+/** Where the length-delimited field that begins here ends. */
+export function readEnd(reader: Reader): number {
+  const length = reader.uint32()
+  const end = reader.pos + length
+  if (end > reader.len) throw new RangeError(`index out of range: ${reader.pos} + ${length} > ${reader.len}`)
+  return end
+}
+
+/** A view of the bytes of a length-delimited field, not a copy. */
+export function readBytes(reader: Reader): Uint8Array {
+  const end = readEnd(reader)
+  const bytes = reader.buf.subarray(reader.pos, end)
+  reader.pos = end
+  return bytes
+}
+
+/** @param bytesMax limit of the text in UTF-8 */
+export function readText(reader: Reader, bytesMax: number, what: string): string {
+  const bytes = readBytes(reader) as Buffer
+  if (bytes.length > bytesMax) throw tooLarge(`${what} has ${bytes.length} bytes; ${bytesMax} are allowed`)
+  if (!isUtf8(bytes)) throw malformed(`${what} is not UTF-8`)
+  return bytes.toString('utf8')
+}
+
+/** A 64-bit varint that must be below 2^53. */
+export function readSafeInteger(reader: Reader, what: string): number {
+  const value = Number(reader.uint64())
+  if (!Number.isSafeInteger(value)) throw malformed(`${what} is beyond 2^53`)
+  return value
+}
+
+/** Writes a text as UTF-8, an unpaired surrogate as U+FFFD. Nothing is written for '', as proto3 has it. */
+export function writeText(writer: Writer, field: number, text: string): void {
+  if (text !== '') writeBytes(writer, field, Buffer.from(text, 'utf8'))
+}
+
+export function writeBytes(writer: Writer, field: number, bytes: Uint8Array): void {
+  writer.uint32((field << 3) | LENGTH).bytes(bytes)
+}
+
+export function writeUnsigned(writer: Writer, field: number, value: number): void {
+  if (value === 0) return
+  writer.uint32((field << 3) | VARINT)
+  if (value <= 0xffffffff) writer.uint32(value)
+  else writer.uint64(value)
+}
+
+export function writeDouble(writer: Writer, field: number, value: number): void {
+  if (!Object.is(value, 0)) writer.uint32((field << 3) | FIXED64).double(value)
+}
+
+export function writeMessage(writer: Writer, field: number, content: (writer: Writer) => void): void {
+  writer.uint32((field << 3) | LENGTH).fork()
+  content(writer)
+  writer.ldelim()
+}
