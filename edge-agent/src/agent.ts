@@ -1,0 +1,157 @@
+/** The wiring: the only place that names concrete parts. */
+import {
+  type Clock,
+  createAdminServer,
+  createLogger,
+  createMetrics,
+  EXIT_USER_ERROR,
+  type Logger,
+  loadConfig,
+  type Metrics,
+  reportFatal,
+  runInOrder,
+  runUntilSignal,
+  type Service,
+  systemClock,
+} from '@tributary/runtime'
+import { openSpool, type Spool } from '@tributary/spool'
+import { createAgentHealth } from './agent-health.ts'
+import { createBatchWriter } from './batch-writer.ts'
+import { createCompleteThrough } from './complete-through.ts'
+import { type AgentConfig, agentConfigSchema, type InputConfig } from './config.ts'
+import { readBootId } from './identity.ts'
+import { createHostInput } from './inputs/host.ts'
+import { createIntake, type Input } from './inputs/input.ts'
+import { createMqttInput } from './inputs/mqtt.ts'
+import { createSerialInput } from './inputs/serial.ts'
+import { tombstonesFor } from './losses.ts'
+import { createAgentMeters } from './meters.ts'
+import { recover } from './recover.ts'
+import { createRepeatGuard } from './repeat-guard.ts'
+import { createStamper } from './stamper.ts'
+import type { AgentStatus } from './status.ts'
+import { createUplink } from './uplink.ts'
+import { VERSION } from './version.ts'
+
+export interface AgentDependencies {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+export function createAgent(config: AgentConfig, dependencies: AgentDependencies): Service {
+  let spool: Spool | undefined
+  let parts: Service | undefined
+  return {
+    name: 'agent',
+    async start(signal) {
+      const { folder, budget, segment, durability, free_disk } = config.spool
+      const options = { segmentBytesMax: segment, bytesMax: budget, durabilityMs: durability, freeBytesMin: free_disk }
+      spool = await openSpool(folder, options, dependencies)
+      parts = await createParts(config, spool, dependencies)
+      await parts.start(signal)
+    },
+    async stop(signal) {
+      await parts?.stop(signal)
+      await spool?.close()
+    },
+  }
+}
+
+/** Stopped in reverse: first the inputs, each with its last acknowledgements, then what carries away, then what shows. */
+async function createParts(config: AgentConfig, spool: Spool, dependencies: AgentDependencies): Promise<Service> {
+  const { clock, log, metrics } = dependencies
+  const startedAtMs = clock.monotonicMs()
+  const meters = createAgentMeters(metrics)
+  const guard = createRepeatGuard()
+  const recovered = await recover(spool, guard, log)
+  const inputs: Input[] = []
+  const writer = createBatchWriter(
+    {
+      agent: config.agent,
+      bootId: await readBootId(),
+      ageMs: config.batch.age,
+      readings: config.batch.readings,
+      readingsTotal: recovered.readingsTotal,
+    },
+    {
+      spool,
+      guard,
+      stamper: createStamper(),
+      completeThrough: createCompleteThrough(config.batch.lateness, recovered.completeThroughMs),
+      pendingSinceMs: () => inputs.flatMap((input) => input.pendingSinceMs() ?? []),
+      tombstones: () => tombstonesFor(spool, writer.totals.readingsTotal),
+      clock,
+      log,
+      onBatch: meters.batchStored,
+    },
+  )
+  const uplink = createUplink(config, { spool, clock, log, onSent: meters.batchesSent })
+  inputs.push(
+    ...config.inputs.map((input) => {
+      const intake = createIntake(input.name, writer, (reason) => meters.refused(input.name, reason))
+      return createInput(input, { agent: config.agent, writer, intake, clock, log })
+    }),
+  )
+  const status = (): AgentStatus => ({
+    agent: config.agent,
+    epoch: spool.epoch,
+    version: VERSION,
+    uptimeSeconds: Math.round((clock.monotonicMs() - startedAtMs) / 1_000),
+    connected: uplink.connected,
+    uplink: uplink.detail,
+    nextSequence: spool.nextSequence,
+    sentThrough: spool.sentThrough,
+    backlogBatches: uplink.backlogBatches,
+    backlogBytes: uplink.backlogBytes,
+    drainSeconds: uplink.drainSeconds,
+    producedReadings: writer.totals.readingsTotal,
+    deadLetteredReadings: writer.totals.deadLetteredReadings,
+    deadLetters: writer.totals.deadLetters,
+    repeatedSamples: writer.totals.repeatedSamples,
+    shedReadings: writer.totals.shedReadings,
+    spoolBytesUsed: spool.bytesUsed,
+    spoolProblem: spool.failing ?? (writer.fullSinceMs === undefined ? null : 'the spool is full'),
+    inputs: inputs.map((input) => input.status()),
+  })
+  meters.watch(status)
+  const admin = createAdminServer(config.admin.listen, {
+    metrics,
+    ready: () => status().spoolProblem ?? true,
+    routes: { '/status': status },
+  })
+  const health = createAgentHealth({ writer, uplink, status, spoolBytesMax: config.spool.budget, clock, metrics })
+  const writing: Service = { name: 'batch writer', start: async () => undefined, stop: async () => writer.stop() }
+  return runInOrder('agent', [admin, uplink, writing, health, ...inputs], log)
+}
+
+function createInput(
+  config: InputConfig,
+  dependencies: Parameters<typeof createMqttInput>[1] & { readonly agent: string },
+): Input {
+  switch (config.type) {
+    case 'serial':
+      return createSerialInput(config, dependencies)
+    case 'mqtt':
+      return createMqttInput(config, dependencies)
+    case 'host':
+      return createHostInput(config, dependencies)
+  }
+}
+
+/**
+ * Reads the config and runs until SIGINT or SIGTERM.
+ * @returns the exit code: 0 stopped on request, 1 failed, 2 a person must mend something
+ */
+export async function runAgent(configPath: string): Promise<number> {
+  let config: AgentConfig
+  try {
+    config = await loadConfig(configPath, agentConfigSchema)
+  } catch (error) {
+    reportFatal(error, createLogger('agent', 'info'))
+    return EXIT_USER_ERROR
+  }
+  const log = createLogger(config.agent, config.log.level)
+  const metrics = createMetrics(config.agent)
+  return runUntilSignal(createAgent(config, { clock: systemClock, log, metrics }), { log })
+}

@@ -1,0 +1,316 @@
+/**
+ * From deliveries to records in the spool.
+ *
+ * Guarantee: `onStored` of a delivery is called only after everything in it (samples, dead letters, and the samples that it repeats)
+ * survives a power cut; in the order of the deliveries. So whatever acknowledges from `onStored` acknowledges what is on disk.
+ *
+ * One append is under way at a time: a batch carries its own sequence inside, and the spool gives a sequence only to what it
+ * takes. While one is being synced the next batch grows; that is the group commit. When the spool is full the batch
+ * waits, a few more queue up behind it, and then `accept` says no: inputs that can be told hold their senders back, the others shed.
+ */
+import {
+  BATCH_FORMAT_VERSION,
+  type BatchHeader,
+  type EdgeDeadLetter,
+  encodeBatch,
+  TOMBSTONES_PER_BATCH_MAX,
+  type Tombstone,
+} from '@tributary/protocol'
+import { type Clock, type Logger, messageOf } from '@tributary/runtime'
+import { type Spool, SpoolFullError } from '@tributary/spool'
+import { type BatchContent, type Batcher, createBatcher } from './batcher.ts'
+import type { CompleteThrough } from './complete-through.ts'
+import { createDeadLetterBudget } from './dead-letter-budget.ts'
+import { clockQualityAt } from './identity.ts'
+import type { RepeatGuard } from './repeat-guard.ts'
+import type { Delivery } from './sample.ts'
+import type { Stamper } from './stamper.ts'
+
+/** Closed batches that may wait for the disk, besides the one being written. */
+const WAITING_BATCHES_MAX = 4
+const RETRY_MS = 1_000
+
+export interface BatchWriterOptions {
+  readonly agent: string
+  readonly bootId: string
+  readonly ageMs: number
+  readonly readings: number
+  /** Readings in the epoch so far. */
+  readonly readingsTotal: number
+}
+
+export interface BatchWriterDependencies {
+  readonly spool: Spool
+  readonly guard: RepeatGuard
+  readonly stamper: Stamper
+  readonly completeThrough: CompleteThrough
+  /** See `CompleteThrough.next`. */
+  readonly pendingSinceMs: () => number[]
+  readonly tombstones: () => Promise<Tombstone[]>
+  readonly clock: Clock
+  readonly log: Logger
+  /** Called for each batch on disk: counts. */
+  readonly onBatch: (content: BatchContent, bytes: number) => void
+}
+
+export interface WriterTotals {
+  /** In the epoch, on disk. */
+  readingsTotal: number
+  samples: number
+  repeatedSamples: number
+  deadLetters: number
+  deadLetteredReadings: number
+  shedReadings: number
+}
+
+export interface Accepted {
+  readonly newSamples: number
+  readonly newReadings: number
+}
+
+export interface BatchWriter {
+  readonly totals: Readonly<WriterTotals>
+  /** Since when the spool takes nothing, wall clock; undefined while it does. */
+  readonly fullSinceMs: number | undefined
+  /** @returns undefined when there is no room: nothing was taken; wait for `whenRoom`, or `shed` */
+  accept(input: string, delivery: Delivery, onStored?: () => void): Accepted | undefined
+  /** Counts a delivery that cannot wait and does not fit; it becomes part of a dead letter with reason `spool_full`. */
+  shed(input: string, delivery: Delivery): void
+  /** Calls back once, as soon as there is room; the returned function takes that back. */
+  whenRoom(callback: () => void): () => void
+  /** Closes the open batch without waiting for its age: senders are waiting for their acknowledgement. */
+  hurry(): void
+  /** Resolves when everything accepted so far is on disk. */
+  flush(signal: AbortSignal): Promise<void>
+  /** Gives up on a spool that takes nothing. */
+  stop(): void
+}
+
+interface ClosedBatch {
+  readonly content: BatchContent
+  readonly completeThroughMs: number
+  readonly onStored: readonly (() => void)[]
+}
+
+export function createBatchWriter(options: BatchWriterOptions, dependencies: BatchWriterDependencies): BatchWriter {
+  const { spool, guard, stamper, clock, log } = dependencies
+  const budget = createDeadLetterBudget(() => clock.monotonicMs())
+  const stopping = new AbortController()
+  const totals: WriterTotals = {
+    readingsTotal: options.readingsTotal,
+    samples: 0,
+    repeatedSamples: 0,
+    deadLetters: 0,
+    deadLetteredReadings: 0,
+    shedReadings: 0,
+  }
+  let open: Batcher = createBatcher()
+  let onStored: (() => void)[] = []
+  let cancelAge: (() => void) | undefined
+  let due = false
+  const closed: ClosedBatch[] = []
+  let writing = false
+  let fullSinceMs: number | undefined
+  const roomCallbacks = new Set<() => void>()
+
+  const close = () => {
+    due = false
+    for (const letter of budget.takeSummaries()) {
+      if (!open.addDeadLetter(letter)) {
+        pushClosed()
+        open.addDeadLetter(letter)
+      }
+    }
+    if (!open.isEmpty || onStored.length > 0) pushClosed()
+  }
+  const pushClosed = () => {
+    cancelAge?.()
+    cancelAge = undefined
+    due = false
+    const completeThroughMs = dependencies.completeThrough.next(clock.wallMs(), dependencies.pendingSinceMs())
+    closed.push({ content: open.finish(), completeThroughMs, onStored })
+    open = createBatcher()
+    onStored = []
+  }
+  const becomeDue = () => {
+    due = true
+    advance()
+  }
+  /** Writes what is closed, or closes what is due; one batch at a time. */
+  const advance = () => {
+    if (writing || stopping.signal.aborted) return
+    if (closed.length === 0 && (due || open.readingCount >= options.readings)) close()
+    const next = closed.shift()
+    if (!next) return
+    writing = true
+    write(next)
+      .then(() => {
+        for (const stored of next.onStored) stored()
+      })
+      .catch((error) => {
+        if (!stopping.signal.aborted) log.error({ err: error }, 'a batch was lost: it could not be written')
+      })
+      .finally(() => {
+        writing = false
+        if (hasRoom()) for (const callback of roomCallbacks) callback()
+        advance()
+      })
+  }
+  const hasRoom = () => closed.length < WAITING_BATCHES_MAX
+  const write = async ({ content, completeThroughMs }: ClosedBatch): Promise<void> => {
+    const tombstones = (await dependencies.tombstones()).slice(0, TOMBSTONES_PER_BATCH_MAX)
+    if (content.sampleCount === 0 && content.deadLetters.length === 0 && tombstones.length === 0) return
+    const createdAtMs = clock.wallMs()
+    const header: BatchHeader = {
+      formatVersion: BATCH_FORMAT_VERSION,
+      agent: options.agent,
+      epoch: spool.epoch,
+      sequence: spool.nextSequence,
+      lane: 'live',
+      createdAtMs,
+      completeThroughMs,
+      bootId: options.bootId,
+      clockQuality: clockQualityAt(createdAtMs),
+      sampleCount: content.sampleCount,
+      readingCount: content.readingCount,
+      readingsTotal: totals.readingsTotal + content.readingCount,
+      backlogBatches: 0,
+      backlogBytes: 0,
+      drainSeconds: 0,
+    }
+    const bytes = encode(header, content, tombstones)
+    await append(bytes)
+    totals.readingsTotal += content.readingCount
+    totals.samples += content.sampleCount
+    if (tombstones.length > 0) spool.lossesReported()
+    dependencies.onBatch(content, bytes.length)
+  }
+  /** What the codec refuses, although the batcher keeps the limits, must neither block nor vanish: it is counted as one dead letter. */
+  const encode = (header: BatchHeader, content: BatchContent, tombstones: Tombstone[]): Uint8Array => {
+    try {
+      return encodeBatch({ header, blocks: content.blocks, deadLetters: content.deadLetters, tombstones })
+    } catch (error) {
+      log.error({ err: error, readings: content.readingCount }, 'a batch could not be encoded; its readings are lost')
+      const letter: EdgeDeadLetter = {
+        input: '',
+        device: '',
+        reason: 'not_encodable',
+        detail: messageOf(error).slice(0, 300),
+        receivedAtMs: header.createdAtMs,
+        original: new Uint8Array(0),
+        originalBytes: 0,
+        readingCount: content.readingCount,
+      }
+      return encodeBatch({ header: { ...header, sampleCount: 0 }, blocks: [], deadLetters: [letter], tombstones })
+    }
+  }
+  const append = async (bytes: Uint8Array): Promise<void> => {
+    for (;;) {
+      try {
+        await spool.append(bytes)
+        if (fullSinceMs !== undefined)
+          log.info({ fullForMs: clock.wallMs() - fullSinceMs }, 'the spool takes batches again')
+        fullSinceMs = undefined
+        return
+      } catch (error) {
+        if (fullSinceMs === undefined) {
+          fullSinceMs = clock.wallMs()
+          const hint =
+            'senders that wait for an acknowledgement are held back, readings of all others are shed and counted; raise spool.budget, free disk space, or see why the gateway takes nothing'
+          if (error instanceof SpoolFullError) log.error({ err: error, hint }, 'the spool is full')
+          else log.error({ err: error, hint }, `the spool cannot be written: ${messageOf(error)}`)
+        }
+        await clock.sleep(RETRY_MS, stopping.signal)
+      }
+    }
+  }
+  const roll = () => {
+    pushClosed()
+    advance()
+  }
+  return {
+    totals,
+    get fullSinceMs() {
+      return fullSinceMs
+    },
+    accept(input, delivery, stored) {
+      if (!hasRoom() || stopping.signal.aborted) return undefined
+      let newSamples = 0
+      let newReadings = 0
+      for (const sample of delivery.samples) {
+        if (guard.isRepeat(sample)) {
+          totals.repeatedSamples++
+          continue
+        }
+        const timeMs = sample.measuredAtMs ?? stamper.stamp(sample.device, sample.kind, delivery.receivedAtMs)
+        if (!open.add(sample, timeMs)) {
+          roll()
+          open.add(sample, timeMs)
+        }
+        newSamples++
+        newReadings += sample.names.length
+      }
+      for (const refusal of delivery.refusals) {
+        totals.deadLetters++
+        totals.deadLetteredReadings += refusal.readingCount
+        const letter = budget.admit(input, refusal, delivery.receivedAtMs)
+        if (letter && !open.addDeadLetter(letter)) {
+          roll()
+          open.addDeadLetter(letter)
+        }
+      }
+      if (stored) onStored.push(stored)
+      if (!open.isEmpty || onStored.length > 0 || budget.hasSummaries)
+        cancelAge ??= clock.after(options.ageMs, becomeDue)
+      if (open.readingCount >= options.readings) advance()
+      return { newSamples, newReadings }
+    },
+    shed(input, delivery) {
+      const readingCount =
+        delivery.samples.reduce((sum, sample) => sum + sample.names.length, 0) +
+        delivery.refusals.reduce((sum, refusal) => sum + refusal.readingCount, 0)
+      totals.shedReadings += readingCount
+      const refusal = { device: '', reason: 'spool_full', detail: '', original: new Uint8Array(0), readingCount }
+      budget.admit(input, refusal, delivery.receivedAtMs)
+    },
+    whenRoom(callback) {
+      const once = () => {
+        roomCallbacks.delete(once)
+        callback()
+      }
+      if (hasRoom()) {
+        const cancel = clock.after(0, once)
+        return () => {
+          cancel()
+        }
+      }
+      roomCallbacks.add(once)
+      return () => roomCallbacks.delete(once)
+    },
+    hurry: becomeDue,
+    flush(signal) {
+      if (open.isEmpty && onStored.length === 0 && closed.length === 0 && !writing && !budget.hasSummaries)
+        return Promise.resolve()
+      return new Promise((resolve, reject) => {
+        const onAbort = () => reject(signal.reason)
+        if (signal.aborted) {
+          onAbort()
+          return
+        }
+        signal.addEventListener('abort', onAbort, { once: true })
+        onStored.push(() => {
+          signal.removeEventListener('abort', onAbort)
+          resolve()
+        })
+        becomeDue()
+      })
+    },
+    stop() {
+      stopping.abort(new DOMException('the agent stops', 'AbortError'))
+      cancelAge?.()
+      const readings = closed.reduce((sum, batch) => sum + batch.content.readingCount, open.readingCount)
+      if (writing || readings > 0)
+        log.error({ readings }, 'stopped before everything was on disk; what no sender keeps is lost')
+    },
+  }
+}

@@ -1,0 +1,36 @@
+/** How long until the backlog is gone, at the pace of the last seconds. */
+
+const INTERVAL_MS = 1_000
+const POINTS_MAX = 15
+/** More than any person waits; said when the backlog does not shrink. */
+export const DRAIN_SECONDS_MAX = 1_000_000_000
+/** Batches that wait while all is well: the newest ones, on their way. */
+const NO_BACKLOG_BATCHES = 2
+
+export interface DrainPace {
+  /** @param sent and @param appended sequences so far */
+  note(nowMs: number, sent: number, appended: number): void
+  drainSeconds(backlogBatches: number): number
+}
+
+export function createDrainPace(): DrainPace {
+  const points: { atMs: number; sent: number; appended: number }[] = []
+  return {
+    note(nowMs, sent, appended) {
+      const last = points.at(-1)
+      if (last && nowMs - last.atMs < INTERVAL_MS) return
+      points.push({ atMs: nowMs, sent, appended })
+      if (points.length > POINTS_MAX) points.shift()
+    },
+    drainSeconds(backlogBatches) {
+      if (backlogBatches <= NO_BACKLOG_BATCHES) return 0
+      const first = points[0]
+      const last = points.at(-1)
+      if (!first || !last || last.atMs === first.atMs) return DRAIN_SECONDS_MAX
+      const shrunkBy = last.sent - first.sent - (last.appended - first.appended)
+      if (shrunkBy <= 0) return DRAIN_SECONDS_MAX
+      const seconds = (backlogBatches * (last.atMs - first.atMs)) / 1_000 / shrunkBy
+      return Math.min(DRAIN_SECONDS_MAX, Math.round(seconds * 10) / 10)
+    },
+  }
+}

@@ -1,0 +1,94 @@
+/** Values in the order of named columns, which stand in the config or are announced by the device with `#columns: `. */
+import { BLOCK_FIELDS_MAX } from '@tributary/protocol'
+import { IDENTIFIER_RULE, isIdentifier } from '../sample.ts'
+import type { Framing } from './framing.ts'
+import { createLineFraming } from './lines.ts'
+
+const ANNOUNCEMENT = '#columns:'
+const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
+const COLUMNS_MAX = BLOCK_FIELDS_MAX + 3
+
+/** @returns what is wrong with the columns, or undefined */
+export function mistakeInColumns(columns: readonly string[]): string | undefined {
+  if (columns.length === 0 || columns.length > COLUMNS_MAX) return `between 1 and ${COLUMNS_MAX} columns are needed`
+  const bad = columns.find((column) => !isIdentifier(column))
+  if (bad !== undefined) return `column "${bad.slice(0, 60)}" must be ${IDENTIFIER_RULE}`
+  const twice = columns.find((column, i) => columns.indexOf(column) !== i)
+  return twice === undefined ? undefined : `column "${twice}" stands there twice`
+}
+
+/** @param columns undefined: the device announces them */
+export function createCsv({
+  crc,
+  columns: configured,
+}: {
+  crc: boolean
+  columns: readonly string[] | undefined
+}): Framing {
+  let columns = configured
+  return createLineFraming(
+    {
+      isDirective: (line) => line.startsWith(ANNOUNCEMENT),
+      parse(line) {
+        if (line.startsWith(ANNOUNCEMENT)) {
+          const announced = line.slice(ANNOUNCEMENT.length).trim().split(',')
+          const mistake = mistakeInColumns(announced)
+          if (mistake) return { reason: 'bad_columns', detail: mistake }
+          columns = announced
+          return undefined
+        }
+        if (!columns)
+          return {
+            reason: 'no_columns',
+            detail: 'the columns are not known yet: set framing.columns, or announce them',
+          }
+        const values = readValues(line)
+        if (typeof values === 'string') return { reason: 'not_csv', detail: values }
+        if (values.length !== columns.length)
+          return { reason: 'wrong_column_count', detail: `${values.length} values for ${columns.length} columns` }
+        return { value: Object.fromEntries(columns.map((column, i) => [column, values[i]])) }
+      },
+      // Behind the last byte that no line of plain text holds; the checksum must agree.
+      startsWithin: (line, withChecksum) => {
+        const at = line.findLastIndex((byte) => byte < 0x20 || byte > 0x7e)
+        return withChecksum && at !== -1 ? [at + 1] : []
+      },
+      forget: () => {
+        columns = configured
+      },
+    },
+    crc,
+  )
+}
+
+/** @returns the values, `null` for "not measured", or what is wrong */
+function readValues(line: string): (number | boolean | string | null)[] | string {
+  const values: (number | boolean | string | null)[] = []
+  for (let at = 0; ; ) {
+    if (line[at] === '"') {
+      let text = ''
+      for (at++; ; at++) {
+        if (at >= line.length) return 'a quote is not closed'
+        if (line[at] !== '"') text += line[at]
+        else if (line[at + 1] === '"') text += line[at++]
+        else break
+      }
+      values.push(text)
+      at++
+      if (at < line.length && line[at] !== ',') return 'something follows a closing quote'
+    } else {
+      const comma = line.indexOf(',', at)
+      const text = line.slice(at, comma === -1 ? line.length : comma)
+      values.push(readUnquoted(text))
+      at += text.length
+    }
+    if (at >= line.length) return values
+    at++
+  }
+}
+
+function readUnquoted(text: string): number | boolean | string | null {
+  if (text === '') return null
+  if (text === 'true' || text === 'false') return text === 'true'
+  return NUMBER.test(text) ? Number(text) : text
+}

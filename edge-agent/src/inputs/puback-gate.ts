@@ -1,0 +1,149 @@
+/**
+ * PUBACK after the fsync, for many messages at once.
+ *
+ * MQTT.js hands packets over one after the other: the next one comes when `handleMessage` has called back, and calling back sends
+ * the PUBACK. To call back only after the fsync would therefore take one message an fsync. But a callback *with an error* sends no
+ * PUBACK and goes on to the next packet (`handlers/publish.js` of mqtt 5.16); so this gate calls back with an error at once, and
+ * sends the PUBACK itself when the message is on disk.
+ *
+ * Guarantees:
+ * - A message of QoS 1 is acknowledged only after `stored` was called for it, and only on the connection it came on: the gate
+ *   lives and dies with one connection. A message id says nothing on another one.
+ * - PUBACKs leave in the order of the messages, as [MQTT-4.6.0-2] asks.
+ * - At most `messagesMax` messages and about `bytesMax` bytes wait for their PUBACK. Beyond that, and while `deliver` has no room,
+ *   the callback is withheld: the socket is not read, and the broker keeps the rest. Meanwhile the gate pings for the
+ *   client, which cannot see an answer to its own pings.
+ */
+import type { Clock } from '@tributary/runtime'
+import type { IPublishPacket, MqttClient } from 'mqtt'
+
+export interface PubackGateOptions {
+  readonly clock: Clock
+  readonly messagesMax: number
+  readonly bytesMax: number
+  readonly keepaliveMs: number
+  /** @returns false when there is no room: it is called again after `whenRoom` */
+  readonly deliver: (packet: IPublishPacket, stored: (() => void) | undefined) => boolean
+  readonly whenRoom: (callback: () => void) => () => void
+  /** So many messages wait for their PUBACK and no more come: the broker's window is used up. */
+  readonly onStall: () => void
+}
+
+export interface PubackGate {
+  readonly unacknowledged: number
+  /** Since when the socket is not being read, wall clock; undefined while it is. */
+  readonly heldSinceMs: number | undefined
+  /** For `client.handleMessage`. */
+  handle(packet: IPublishPacket, callback: (error?: Error) => void): void
+  /** The connection is gone, or goes: nothing is acknowledged, delivered or called back any more. */
+  close(): void
+}
+
+/** Brokers keep so many messages in flight by default (mosquitto: 20), and send the next one only after a PUBACK. */
+const STALL_MESSAGES_MIN = 16
+const STALL_MS = 20
+
+const LATER = new Error('acknowledged later, after the fsync')
+
+export function createPubackGate(client: MqttClient, options: PubackGateOptions): PubackGate {
+  const { clock, messagesMax, bytesMax, deliver, whenRoom, onStall } = options
+  const waiting: { readonly messageId: number; readonly bytes: number; stored: boolean }[] = []
+  let waitingBytes = 0
+  let closed = false
+  let heldSinceMs = 0
+  let wasHeld = false
+  let resume: (() => void) | undefined
+  let cancelRoom: (() => void) | undefined
+  let cancelPing: (() => void) | undefined
+  let cancelStall: (() => void) | undefined
+
+  const hold = (attempt: () => void) => {
+    if (!wasHeld) heldSinceMs = clock.wallMs()
+    wasHeld = true
+    resume = attempt
+    cancelPing ??= clock.after(options.keepaliveMs / 3, ping)
+  }
+  const ping = () => {
+    cancelPing = undefined
+    if (closed || !resume) return
+    client.sendPing()
+    client.reschedulePing(true)
+    cancelPing = clock.after(options.keepaliveMs / 3, ping)
+  }
+  const goOn = () => {
+    const attempt = resume
+    resume = undefined
+    attempt?.()
+  }
+  const watchForStall = () => {
+    if (waiting.length < STALL_MESSAGES_MIN) return
+    cancelStall?.()
+    cancelStall = clock.after(STALL_MS, () => {
+      cancelStall = undefined
+      if (!closed && waiting.length > 0) onStall()
+    })
+  }
+  const acknowledge = () => {
+    if (closed || !client.connected) return
+    while (waiting[0]?.stored) {
+      const { messageId, bytes } = waiting.shift() as (typeof waiting)[number]
+      waitingBytes -= bytes
+      client['_sendPacket']({ cmd: 'puback', messageId })
+    }
+    if (resume && !cancelRoom && hasSpace()) goOn()
+  }
+  const hasSpace = () => waiting.length < messagesMax && waitingBytes < bytesMax
+  return {
+    get unacknowledged() {
+      return waiting.length
+    },
+    get heldSinceMs() {
+      return resume && heldSinceMs
+    },
+    handle(packet, callback) {
+      const attempt = () => {
+        if (closed) return
+        if (!hasSpace()) return hold(attempt)
+        const { messageId } = packet
+        const entry =
+          packet.qos === 1 && messageId !== undefined
+            ? { messageId, bytes: packet.payload.length + packet.topic.length, stored: false }
+            : undefined
+        const stored =
+          entry &&
+          (() => {
+            entry.stored = true
+            acknowledge()
+          })
+        // Entered before it is delivered: what brings nothing new may be stored at once.
+        if (entry) {
+          waiting.push(entry)
+          waitingBytes += entry.bytes
+        }
+        if (!deliver(packet, stored)) {
+          if (entry) {
+            waiting.pop()
+            waitingBytes -= entry.bytes
+          }
+          hold(attempt)
+          cancelRoom = whenRoom(() => {
+            cancelRoom = undefined
+            goOn()
+          })
+          return
+        }
+        wasHeld = false
+        if (entry) watchForStall()
+        callback(entry ? LATER : undefined)
+      }
+      attempt()
+    },
+    close() {
+      closed = true
+      resume = undefined
+      cancelRoom?.()
+      cancelPing?.()
+      cancelStall?.()
+    },
+  }
+}

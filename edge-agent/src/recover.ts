@@ -1,0 +1,70 @@
+/** What the agent knows again after a restart, read from the newest records of its spool. */
+import { decodeBatch, decodeHeader } from '@tributary/protocol'
+import { type Logger, messageOf } from '@tributary/runtime'
+import type { Spool } from '@tributary/spool'
+import type { RepeatGuard } from './repeat-guard.ts'
+import type { FieldValue } from './sample.ts'
+
+/** The uplink trims the spool no further than this many records from its end, so that they are there to be read. */
+export const RECORDS_KEPT = 256
+const BYTES_MAX = 8 * 1024 * 1024
+const READ_BYTES = 1024 * 1024
+
+export interface Recovered {
+  readonly readingsTotal: number
+  readonly completeThroughMs: number
+}
+
+export async function recover(spool: Spool, guard: RepeatGuard, log: Logger): Promise<Recovered> {
+  const payloads = await newestPayloads(spool)
+  let recovered: Recovered = { readingsTotal: 0, completeThroughMs: 0 }
+  for (const payload of payloads) {
+    try {
+      const { epoch, readingsTotal, completeThroughMs } = decodeHeader(payload)
+      if (epoch === spool.epoch) recovered = { readingsTotal, completeThroughMs }
+      for (const block of decodeBatch(payload).blocks)
+        for (let i = 0; i < block.timesMs.length; i++) {
+          const names: string[] = []
+          const values: FieldValue[] = []
+          let sequence: number | undefined
+          for (const column of block.columns) {
+            if (column.present && column.present[i] !== 1) continue
+            const raw = column.values[i] as number | string
+            const value = column.type === 'boolean' ? raw === 1 : raw
+            names.push(column.field)
+            values.push(value)
+            if (column.field === 'sequence' && Number.isSafeInteger(value) && (value as number) >= 0)
+              sequence = value as number
+          }
+          const { device, kind } = block
+          guard.remember({ device, kind, measuredAtMs: undefined, sequence, names, values }, block.timesMs[i] as number)
+        }
+    } catch (error) {
+      log.warn({ err: error }, `a record of the spool is no batch of this version: ${messageOf(error)}`)
+    }
+  }
+  return recovered
+}
+
+/** Oldest first; at most `RECORDS_KEPT` records, and no more once there are `BYTES_MAX` bytes. */
+async function newestPayloads(spool: Spool): Promise<Uint8Array[]> {
+  const step = 32
+  let payloads: Uint8Array[] = []
+  let bytes = 0
+  for (let end = spool.nextSequence; end > spool.firstSequence && payloads.length < RECORDS_KEPT; end -= step) {
+    const chunk: Uint8Array[] = []
+    let from = Math.max(spool.firstSequence, end - step)
+    while (from < end) {
+      const records = await spool.read(from, READ_BYTES)
+      if (records.length === 0) break
+      for (const { sequence, payload } of records) {
+        if (sequence < end) chunk.push(payload)
+        from = sequence + 1
+      }
+    }
+    payloads = [...chunk, ...payloads]
+    bytes += chunk.reduce((sum, payload) => sum + payload.length, 0)
+    if (bytes > BYTES_MAX) break
+  }
+  return payloads
+}

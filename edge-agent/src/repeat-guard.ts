@@ -1,0 +1,103 @@
+/**
+ * Tells a sample that was sent again from a new one: a broker or a device repeats what it got no acknowledgement for, and the
+ * agent may have died between the append and the acknowledgement.
+ *
+ * Guarantee: a sample whose key is among the newest `KEYS_PER_DEVICE_MIN` of its device is recognised, unless so many
+ * devices speak at once that the device was forgotten. The key is a 53-bit hash of device, kind, all fields, and the device's own
+ * time; without such a time of all that and the field `sequence`. A sample with neither is never taken for a repeat.
+ * Not: a device without a clock that starts counting again and measures exactly what it measured before under that number is
+ * taken for a repeat while the old sample is remembered.
+ */
+import type { FieldValue, Sample } from './sample.ts'
+
+export const KEYS_PER_DEVICE_MIN = 4_096
+/** Keys of all devices together; beyond it the device that was quiet for longest is forgotten. */
+const KEYS_MAX = 131_072
+
+export interface RepeatGuard {
+  /** Whether the sample was seen before; remembers it. */
+  isRepeat(sample: Sample): boolean
+  /** Remembers a sample read back from the spool, where one cannot tell whose clock its time came from. */
+  remember(sample: Sample, timeMs: number): void
+}
+
+/** Two generations: when the younger is full the older goes, so between one and two times the minimum are known. */
+interface Memory {
+  younger: Set<number>
+  older: Set<number>
+}
+
+export function createRepeatGuard(keysMax = KEYS_MAX, keysPerDeviceMin = KEYS_PER_DEVICE_MIN): RepeatGuard {
+  const devices = new Map<string, Memory>()
+  let keyCount = 0
+
+  const memoryOf = (device: string): Memory => {
+    const memory = devices.get(device) ?? { younger: new Set(), older: new Set() }
+    devices.delete(device)
+    devices.set(device, memory)
+    return memory
+  }
+  const remember = (memory: Memory, key: number) => {
+    if (memory.younger.has(key)) return
+    memory.younger.add(key)
+    keyCount++
+    if (memory.younger.size >= keysPerDeviceMin) {
+      keyCount -= memory.older.size
+      memory.older = memory.younger
+      memory.younger = new Set()
+    }
+    for (const [device, { younger, older }] of devices) {
+      if (keyCount <= keysMax || devices.size === 1) break
+      keyCount -= younger.size + older.size
+      devices.delete(device)
+    }
+  }
+  return {
+    isRepeat(sample) {
+      if (sample.measuredAtMs === undefined && sample.sequence === undefined) return false
+      const memory = memoryOf(sample.device)
+      const key = keyOf(sample, sample.measuredAtMs)
+      if (memory.younger.has(key) || memory.older.has(key)) return true
+      remember(memory, key)
+      return false
+    },
+    remember(sample, timeMs) {
+      const memory = memoryOf(sample.device)
+      remember(memory, keyOf(sample, timeMs))
+      if (sample.sequence !== undefined) remember(memory, keyOf(sample, undefined))
+    },
+  }
+}
+
+/** The same whatever the order of the fields: what is read back from columns has another. */
+export function keyOf(sample: Sample, timeMs: number | undefined): number {
+  let low = 0
+  let high = 0
+  for (let i = 0; i < sample.names.length; i++) {
+    const name = sample.names[i] as string
+    const value = sample.values[i] as FieldValue
+    const type = typeof value === 'number' ? 1 : typeof value === 'boolean' ? 2 : 3
+    const content = typeof value === 'string' ? value : ''
+    const number = typeof value === 'string' ? 0 : Number(value)
+    low = (low + hash(name, content, number, 0x811c9dc5 ^ type)) | 0
+    high = (high + hash(name, content, number, 0x9747b28c ^ type)) | 0
+  }
+  low = (low ^ hash(sample.kind, '', timeMs ?? -1, 0x5bd1e995)) >>> 0
+  high = (high ^ hash(sample.kind, '', timeMs ?? -1, 0x1b873593)) >>> 0
+  return (high & 0x1fffff) * 2 ** 32 + low
+}
+
+const bits = new DataView(new ArrayBuffer(8))
+
+/** FNV-1a over the texts and the bits of the number, finished as MurmurHash3 does. */
+function hash(name: string, content: string, number: number, seed: number): number {
+  let h = seed
+  for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193)
+  for (let i = 0; i < content.length; i++) h = Math.imul(h ^ content.charCodeAt(i), 0x01000193)
+  bits.setFloat64(0, number)
+  h = Math.imul(h ^ bits.getUint32(0), 0x85ebca6b)
+  h = Math.imul((h << 13) ^ (h >>> 19) ^ bits.getUint32(4), 0xcc9e2d51)
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return h ^ (h >>> 16)
+}
