@@ -1,0 +1,5 @@
+export { type GatewayConfig, gatewayConfigSchema } from './config.ts'
+export { hashPassword, setPassword } from './credentials.ts'
+export { createGateway, type Gateway } from './gateway.ts'
+export { checkGateway, runGateway } from './run.ts'
+export type { AgentStatus, GatewayStatus } from './status.ts'

@@ -1,0 +1,155 @@
+/**
+ * Sends records of the spool again: those that the processor asks for, and all that are not in the store when JetStream
+ * lost what it had confirmed. One request at a time, few in flight, so that new batches keep most of the way.
+ */
+import type { ResendRequest } from '@tributary/protocol'
+import { backoffDelayMs, type Clock, type Logger, type Metrics, messageOf, type Service } from '@tributary/runtime'
+import type { Spool, SpoolRecord } from '@tributary/spool'
+import { publishRecord } from './forwarder.ts'
+import { decodeRecord } from './record.ts'
+import type { SpoolRange, StoredIndex } from './stored.ts'
+import type { Stream } from './stream.ts'
+
+export interface Resend extends Service {
+  /** Queued; a request that waits already is not queued twice. */
+  request(request: ResendRequest): void
+  /** Everything that was sent and is not in the store. */
+  requestAll(): void
+  readonly resent: number
+}
+
+const QUEUE_MAX = 1_000
+const IN_FLIGHT_MAX = 8
+const READ_BYTES = 1024 * 1024
+const BACKOFF = { firstMs: 250, maxMs: 5_000 }
+
+export function createResend(
+  spool: Spool,
+  index: StoredIndex,
+  stream: Stream,
+  { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
+): Resend {
+  const resentTotal = metrics.counter('gateway_resent_total', 'Batches sent again')
+  const gone = metrics.counter('gateway_resend_gone_total', 'Batches asked for that are not in the spool any more')
+  const refusedTotal = metrics.counter('gateway_resend_refused_total', 'Requests refused because the queue was full')
+  const queue: (ResendRequest | 'all')[] = []
+  let current: ResendRequest | 'all' | undefined
+  const stopping = new AbortController()
+  let wake: () => void = () => undefined
+  let running: Promise<void> = Promise.resolve()
+  let resent = 0
+
+  const covers = (waiting: ResendRequest | 'all', request: ResendRequest) =>
+    waiting !== 'all' &&
+    waiting.agent === request.agent &&
+    waiting.epoch === request.epoch &&
+    waiting.fromSequence <= request.fromSequence &&
+    waiting.toSequence >= request.toSequence
+
+  const waits = (request: ResendRequest) =>
+    [...(current === undefined ? [] : [current]), ...queue].some((waiting) => covers(waiting, request))
+
+  /** Sends the records of the range that are wanted and were sent before. @returns how many */
+  const sendRange = async ({ from, to }: SpoolRange, wanted: (record: SpoolRecord) => boolean): Promise<number> => {
+    let count = 0
+    let next = Math.max(from, spool.firstSequence)
+    while (next <= Math.min(to, spool.sentThrough)) {
+      stopping.signal.throwIfAborted()
+      const records = await spool.read(next, READ_BYTES)
+      const last = records.at(-1)
+      if (!last) break
+      const chosen = records.filter((record) => record.sequence <= Math.min(to, spool.sentThrough) && wanted(record))
+      for (let at = 0; at < chosen.length; at += IN_FLIGHT_MAX)
+        await Promise.all(chosen.slice(at, at + IN_FLIGHT_MAX).map((record) => persist(record)))
+      count += chosen.length
+      next = last.sequence + 1
+    }
+    return count
+  }
+  const persist = async (record: SpoolRecord) => {
+    for (let attempt = 1; ; attempt++) {
+      await stream.waitUntilReady(stopping.signal)
+      try {
+        await publishRecord(stream, record, log)
+        resent += 1
+        resentTotal.inc()
+        return
+      } catch (error) {
+        log.debug({ error: messageOf(error), attempt }, 'a batch that is sent again was not confirmed')
+        await clock.sleep(backoffDelayMs(BACKOFF, attempt), stopping.signal)
+      }
+    }
+  }
+  const serve = async (request: ResendRequest | 'all') => {
+    if (request === 'all') {
+      const count = await sendRange({ from: spool.trimmedThrough + 1, to: spool.sentThrough }, () => true)
+      log.info({ batches: count }, 'sent again what is not in the store')
+      return
+    }
+    const { agent, epoch, fromSequence, toSequence } = request
+    const found = new Set<number>()
+    const wanted = (record: SpoolRecord) => {
+      const received = decodeRecord(record.payload)
+      const sequence = received?.identity?.sequence
+      if (sequence === undefined || received?.agent !== agent || received.identity?.epoch !== epoch) return false
+      if (sequence < fromSequence || sequence > toSequence || found.has(sequence)) return false
+      found.add(sequence)
+      return true
+    }
+    let count = 0
+    let unsent = 0
+    for (const range of index.find(agent, epoch, fromSequence, toSequence)) {
+      if (range.to > spool.sentThrough) unsent += 1
+      count += await sendRange(range, wanted)
+    }
+    const missing = toSequence - fromSequence + 1 - count
+    if (missing > 0 && unsent === 0) {
+      gone.inc(missing)
+      log.warn({ ...request, sent: count, missing }, 'asked to send batches again that are not in the spool any more')
+    } else log.info({ ...request, sent: count }, 'sent again on request')
+  }
+  const run = async () => {
+    while (!stopping.signal.aborted) {
+      current = queue.shift()
+      if (current === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        continue
+      }
+      try {
+        await serve(current)
+      } catch (error) {
+        if (stopping.signal.aborted) return
+        log.warn({ err: error }, 'sending again failed; the processor asks anew')
+      }
+    }
+  }
+  return {
+    name: 'resend',
+    get resent() {
+      return resent
+    },
+    request(request) {
+      if (request.toSequence < request.fromSequence || waits(request)) return
+      if (queue.length >= QUEUE_MAX) {
+        refusedTotal.inc()
+        return
+      }
+      queue.push(request)
+      wake()
+    },
+    requestAll() {
+      if (!queue.includes('all')) queue.unshift('all')
+      wake()
+    },
+    async start() {
+      running = run()
+    },
+    async stop() {
+      stopping.abort(new DOMException('stopping', 'AbortError'))
+      wake()
+      await running
+    },
+  }
+}

@@ -1,0 +1,140 @@
+// Guarantee: a record is named here as free to go only when it was sent and the processor said that its batch is in the
+// store. It knows the records in runs, coarser the more there are, so its memory is bounded and its answer never wrong.
+import { strict as assert } from 'node:assert'
+
+export interface BatchIdentity {
+  readonly agent: string
+  readonly epoch: string
+  readonly sequence: number
+}
+
+/** Sequences of the spool, both ends included. */
+export interface SpoolRange {
+  readonly from: number
+  readonly to: number
+}
+
+export interface StoredIndex {
+  /** Records in the order of the spool; `undefined`: its header could not be read, so being sent is all it waits for. */
+  add(spoolSequence: number, identity: BatchIdentity | undefined): void
+  /** @returns false when no record of that epoch is here */
+  stored(agent: string, epoch: string, sequence: number): boolean
+  /** Highest sequence of the spool that may be trimmed; 0 when none. */
+  trimmableThrough(sentThrough: number): number
+  forget(throughSpoolSequence: number): void
+  /** Where records with these sequences may lie: a superset. */
+  find(agent: string, epoch: string, fromSequence: number, toSequence: number): SpoolRange[]
+  /** Entries held, for the limit. */
+  readonly size: number
+}
+
+interface Epoch {
+  readonly key: string
+  storedThrough: number
+  runs: number
+}
+interface Run {
+  from: number
+  to: number
+  readonly epochs: Map<Epoch, { lowest: number; highest: number }>
+}
+
+export const RUN_RECORDS = 64
+export const INDEX_ENTRIES_MAX = 200_000
+assert(RUN_RECORDS * 1_000 < INDEX_ENTRIES_MAX, 'runs are joined long after they were begun')
+
+export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
+  const epochs = new Map<string, Epoch>()
+  let runs: Run[] = []
+  let entries = 0
+  /** Records a run may hold; doubles when the index is full. */
+  let runRecords = RUN_RECORDS
+
+  const include = (run: Run, epoch: Epoch, lowest: number, highest: number) => {
+    const entry = run.epochs.get(epoch)
+    if (entry) {
+      entry.lowest = Math.min(entry.lowest, lowest)
+      entry.highest = Math.max(entry.highest, highest)
+      return
+    }
+    run.epochs.set(epoch, { lowest, highest })
+    epoch.runs += 1
+    entries += 1
+  }
+  const release = (run: Run) => {
+    entries -= run.epochs.size
+    for (const epoch of run.epochs.keys()) {
+      epoch.runs -= 1
+      if (epoch.runs === 0) epochs.delete(epoch.key)
+    }
+  }
+  const joinNeighbours = () => {
+    runRecords *= 2
+    const joined: Run[] = []
+    for (const run of runs) {
+      const before = joined.at(-1)
+      if (!before || run.to - before.from >= runRecords) {
+        joined.push(run)
+        continue
+      }
+      for (const [epoch, { lowest, highest }] of run.epochs) include(before, epoch, lowest, highest)
+      before.to = run.to
+      release(run)
+    }
+    runs = joined
+  }
+  return {
+    get size() {
+      return entries
+    },
+    add(spoolSequence, identity) {
+      let run = runs.at(-1)
+      if (!run || spoolSequence - run.from >= runRecords) {
+        run = { from: spoolSequence, to: spoolSequence, epochs: new Map() }
+        runs.push(run)
+      }
+      run.to = spoolSequence
+      if (!identity) return
+      const key = `${identity.agent}/${identity.epoch}`
+      const epoch = epochs.get(key) ?? { key, storedThrough: 0, runs: 0 }
+      epochs.set(key, epoch)
+      include(run, epoch, identity.sequence, identity.sequence)
+      if (entries > entriesMax) joinNeighbours()
+    },
+    stored(agent, epoch, sequence) {
+      const known = epochs.get(`${agent}/${epoch}`)
+      if (!known) return false
+      known.storedThrough = Math.max(known.storedThrough, sequence)
+      return true
+    },
+    trimmableThrough(sentThrough) {
+      let through = 0
+      for (const run of runs) {
+        if (run.to > sentThrough) break
+        if ([...run.epochs].some(([epoch, { highest }]) => highest > epoch.storedThrough)) break
+        through = run.to
+      }
+      return through
+    },
+    forget(through) {
+      let count = 0
+      for (const run of runs) {
+        if (run.to > through) break
+        release(run)
+        count += 1
+      }
+      runs.splice(0, count)
+      if (runs.length === 0) runRecords = RUN_RECORDS
+    },
+    find(agent, epoch, fromSequence, toSequence) {
+      const known = epochs.get(`${agent}/${epoch}`)
+      if (!known) return []
+      return runs
+        .filter((run) => {
+          const entry = run.epochs.get(known)
+          return entry !== undefined && entry.lowest <= toSequence && entry.highest >= fromSequence
+        })
+        .map(({ from, to }) => ({ from, to }))
+    },
+  }
+}

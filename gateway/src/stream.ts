@@ -1,0 +1,181 @@
+/**
+ * The stream `TELEMETRY`: made when it is not there, otherwise left as it is and looked at. A stream that lost what it
+ * had confirmed (made anew, or its last sequence went backwards) is noticed.
+ */
+import {
+  DiscardPolicy,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamInfo,
+} from '@nats-io/jetstream'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { TELEMETRY_STREAM, TELEMETRY_SUBJECTS, telemetrySubject } from '@tributary/protocol'
+import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
+import type { GatewayConfig } from './config.ts'
+import type { Marks } from './marks.ts'
+import type { NatsLink } from './nats-link.ts'
+
+export interface Stream {
+  readonly ready: boolean
+  /** Resolves once there is a connection and the stream is there. */
+  waitUntilReady(signal: AbortSignal): Promise<void>
+  /** Bytes that a message may have; undefined while there is no connection. */
+  readonly payloadBytesMax: number | undefined
+  /** Resolves when JetStream confirmed the message. @throws StreamFullError, or whatever went wrong: try again */
+  publish(agent: string, payload: Uint8Array): Promise<void>
+  /** Called when the stream lost what it had confirmed. To be called before the first `waitUntilReady`. */
+  onLost(callback: () => void): void
+}
+
+/** The stream takes no more until the processor has caught up. */
+export class StreamFullError extends Error {
+  override readonly name = 'StreamFullError'
+}
+
+const ACK_MS_MAX = 5_000
+const BACKOFF = { firstMs: 250, maxMs: 5_000 }
+const SAY_AGAIN_MS = 60_000
+const INSUFFICIENT_STORAGE = [10_023, 10_047]
+
+export function createStream(
+  link: NatsLink,
+  config: GatewayConfig['stream'],
+  site: string,
+  marks: Marks,
+  { clock, log }: { clock: Clock; log: Logger },
+): Stream {
+  let ready: { connection: NatsConnection; client: JetStreamClient } | undefined
+  let preparing: Promise<void> | undefined
+  const lost: (() => void)[] = []
+  let warned = ''
+  link.onLost(() => {
+    ready = undefined
+  })
+
+  const findOrMake = async (manager: JetStreamManager): Promise<StreamInfo> => {
+    try {
+      return await manager.streams.info(TELEMETRY_STREAM)
+    } catch (error) {
+      if (!(error instanceof JetStreamApiError) || error.code !== JetStreamApiCodes.StreamNotFound) throw error
+    }
+    const made = await manager.streams.add({
+      name: TELEMETRY_STREAM,
+      subjects: [TELEMETRY_SUBJECTS],
+      retention: RetentionPolicy.Workqueue,
+      storage: StorageType.File,
+      discard: DiscardPolicy.New,
+      max_bytes: config.max_bytes,
+      num_replicas: config.replicas,
+    })
+    log.info({ stream: TELEMETRY_STREAM, maxBytes: config.max_bytes }, 'made the stream')
+    return made
+  }
+  const look = ({ config: found }: StreamInfo) => {
+    const differences = [
+      found.retention === RetentionPolicy.Workqueue
+        ? ''
+        : `its retention is ${found.retention}, not workqueue: it will not free what is stored`,
+      found.storage === StorageType.File ? '' : `its storage is ${found.storage}, not file`,
+      found.discard === DiscardPolicy.New
+        ? ''
+        : `it discards ${found.discard} messages when full: batches get lost before the processor sees them`,
+      found.subjects?.includes(TELEMETRY_SUBJECTS) ? '' : `its subjects do not include ${TELEMETRY_SUBJECTS}`,
+    ].filter(Boolean)
+    const text = differences.join('; ')
+    if (text && text !== warned)
+      log.error(
+        {
+          stream: TELEMETRY_STREAM,
+          differences,
+          hint: `correct it with \`nats stream edit ${TELEMETRY_STREAM}\`, or remove it and it is made anew`,
+        },
+        'the stream that exists does not fit',
+      )
+    warned = text
+  }
+  const compare = ({ created, state }: StreamInfo) => {
+    const before = marks.streamMark
+    const last = Number(state.last_seq)
+    const createdText = String(created)
+    if (before && (before.created !== createdText || last < before.lastSequence)) {
+      log.warn(
+        { stream: TELEMETRY_STREAM, lastSequence: last, before },
+        'the stream lost what it had confirmed; what is not in the store yet is sent again',
+      )
+      for (const callback of lost) callback()
+    }
+    marks.streamMark = { created: createdText, lastSequence: last }
+  }
+  const prepare = async (signal: AbortSignal) => {
+    let saidMs = Number.NEGATIVE_INFINITY
+    for (let attempt = 1; ; attempt++) {
+      const connection = await link.waitForConnection(signal)
+      try {
+        const manager = await jetstreamManager(connection, { checkAPI: false, timeout: ACK_MS_MAX })
+        const info = await findOrMake(manager)
+        look(info)
+        compare(info)
+        ready = { connection, client: jetstream(connection, { timeout: ACK_MS_MAX }) }
+        return
+      } catch (error) {
+        if (clock.monotonicMs() - saidMs > SAY_AGAIN_MS) {
+          saidMs = clock.monotonicMs()
+          log.warn(
+            { stream: TELEMETRY_STREAM, error: messageOf(error), hint: hintFor(error) },
+            'the stream cannot be had; trying again',
+          )
+        }
+        await clock.sleep(backoffDelayMs(BACKOFF, attempt), signal)
+      }
+    }
+  }
+
+  return {
+    get ready() {
+      return ready !== undefined && link.connected
+    },
+    get payloadBytesMax() {
+      return ready?.connection.info?.max_payload
+    },
+    onLost: (callback) => void lost.push(callback),
+    async waitUntilReady(signal) {
+      while (!(ready && link.connected)) {
+        preparing ??= prepare(signal).finally(() => {
+          preparing = undefined
+        })
+        await preparing
+      }
+    },
+    async publish(agent, payload) {
+      if (!ready) throw new Error('the stream is not ready')
+      try {
+        const { seq } = await ready.client.publish(telemetrySubject(site, agent), payload, { timeout: ACK_MS_MAX })
+        const mark = marks.streamMark
+        if (mark && seq > mark.lastSequence) marks.streamMark = { created: mark.created, lastSequence: seq }
+      } catch (error) {
+        if (error instanceof JetStreamApiError && /maximum (bytes|messages)/.test(error.message))
+          throw new StreamFullError(`${TELEMETRY_STREAM} is full: ${error.message}`, { cause: error })
+        // No responder, no answer, or refused: the stream may be gone, so it is looked for before the next attempt.
+        ready = undefined
+        throw error
+      }
+    },
+  }
+}
+
+function hintFor(error: unknown): string {
+  if (
+    error instanceof JetStreamApiError &&
+    (INSUFFICIENT_STORAGE.includes(error.code) || /insufficient|storage/.test(error.message))
+  )
+    return 'lower stream.max_bytes, or raise max_file_store in nats-server.conf'
+  if (error instanceof JetStreamApiError && error.code === JetStreamApiCodes.JetStreamNotEnabledForAccount)
+    return 'enable JetStream for this account in nats-server.conf'
+  return 'start nats-server with JetStream: `nats-server -js`, or `jetstream {}` in nats-server.conf'
+}

@@ -1,0 +1,219 @@
+/** What the gateway's tests share: a real nats-server, a gateway in this process, agents that are MQTT.js, batches. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { connect } from '@nats-io/transport-node'
+import {
+  BATCH_FORMAT_VERSION,
+  type BatchHeader,
+  decodeHeader,
+  encodeBatch,
+  mqttTopic,
+  TELEMETRY_STREAM,
+} from '@tributary/protocol'
+import { createLogger, createMetrics, type LogLevel, parseConfig, systemClock } from '@tributary/runtime'
+import { connectAsync, type MqttClient } from 'mqtt'
+import { stringify } from 'yaml'
+import { freePort } from '../../stack/src/free-port.ts'
+import { createNatsServer } from '../../stack/src/nats-server.ts'
+import { findServer } from '../../stack/src/servers.ts'
+import { gatewayConfigSchema } from './config.ts'
+import { hashPassword } from './credentials.ts'
+import { createGateway, type Gateway } from './gateway.ts'
+
+export const SITE = 'workshop'
+export const PASSWORD = 'correct horse'
+const passwordHash = hashPassword(PASSWORD)
+
+export async function temporaryFolder(): Promise<{ path: string; remove: () => Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), 'tributary-gateway-'))
+  return { path, remove: () => rm(path, { recursive: true, force: true }) }
+}
+
+export async function startNats(folder: string, port?: number) {
+  const server = await createNatsServer(await findServer('nats-server'), folder, port ?? (await freePort()))
+  await server.start()
+  return server
+}
+
+export interface GatewayOptions {
+  readonly folder: string
+  readonly natsUrl: string
+  readonly agents?: readonly string[]
+  /** Merged over the sections of the config. */
+  readonly sections?: Readonly<Record<string, Record<string, unknown>>>
+  readonly mqttPort?: number
+  readonly adminPort?: number
+}
+
+export function gatewayConfigText({
+  folder,
+  natsUrl,
+  sections = {},
+  mqttPort = 0,
+  adminPort = 0,
+}: GatewayOptions): string {
+  return stringify({
+    gateway: 'gw-1',
+    site: SITE,
+    credentials_file: join(folder, 'agents.passwd'),
+    mqtt: { listen: `127.0.0.1:${mqttPort}`, ...sections['mqtt'] },
+    nats: { url: natsUrl, ...sections['nats'] },
+    stream: { max_bytes: '64MiB', ...sections['stream'] },
+    spool: {
+      folder: join(folder, 'spool'),
+      budget: '64MiB',
+      segment: '4MiB',
+      free_disk: '1MiB',
+      trim_every: '100ms',
+      ...sections['spool'],
+    },
+    health: { interval: '1h', ...sections['health'] },
+    admin: { listen: `127.0.0.1:${adminPort}`, ...sections['admin'] },
+  })
+}
+
+export async function writeCredentials(folder: string, agents: readonly string[]): Promise<string> {
+  const file = join(folder, 'agents.passwd')
+  await writeFile(file, agents.map((agent) => `${agent}:${passwordHash}\n`).join(''))
+  return file
+}
+
+/** A gateway in this process on free ports. */
+export async function startGateway(
+  options: GatewayOptions,
+  level: LogLevel = 'silent',
+): Promise<Gateway & { end: () => Promise<void> }> {
+  await writeCredentials(options.folder, options.agents ?? ['agent-1', 'agent-2'])
+  const config = parseConfig('gateway.yaml', gatewayConfigText(options), gatewayConfigSchema)
+  const gateway = await createGateway(config, {
+    clock: systemClock,
+    log: createLogger('gateway', level),
+    metrics: createMetrics('gateway'),
+  })
+  await gateway.start(AbortSignal.timeout(20_000))
+  return {
+    ...gateway,
+    mqttPort: gateway.mqttPort,
+    adminPort: gateway.adminPort,
+    end: () => gateway.stop(AbortSignal.timeout(5_000)),
+  }
+}
+
+export const EPOCH = '00112233445566aa'
+
+export function makeBatch(agent: string, sequence: number, header: Partial<BatchHeader> = {}, samples = 3): Buffer {
+  const values = Float64Array.from({ length: samples }, (_, i) => sequence * 10 + i)
+  return Buffer.from(
+    encodeBatch({
+      header: {
+        formatVersion: BATCH_FORMAT_VERSION,
+        agent,
+        epoch: EPOCH,
+        sequence,
+        lane: 'live',
+        createdAtMs: 1_767_225_600_000 + sequence,
+        completeThroughMs: 1_767_225_600_000 + sequence,
+        bootId: 'boot-1',
+        clockQuality: 'trusted',
+        sampleCount: samples,
+        readingCount: samples,
+        readingsTotal: samples * sequence,
+        backlogBatches: 0,
+        backlogBytes: 0,
+        drainSeconds: 0,
+        ...header,
+      },
+      blocks: [
+        {
+          device: 'thermometer-1',
+          kind: 'climate',
+          timesMs: Float64Array.from({ length: samples }, (_, i) => 1_767_225_600_000 + sequence * samples + i),
+          columns: [{ field: 'temperature', present: null, type: 'number', values }],
+        },
+      ],
+      deadLetters: [],
+      tombstones: [],
+    }),
+  )
+}
+
+export function connectAgent(port: number, agent: string, options: Record<string, unknown> = {}): Promise<MqttClient> {
+  return connectAsync(
+    `mqtt://127.0.0.1:${port}`,
+    {
+      username: agent,
+      password: PASSWORD,
+      clientId: `${agent}-client`,
+      reconnectPeriod: 0,
+      connectTimeout: 10_000,
+      ...options,
+    },
+    false,
+  )
+}
+
+/** Resolves with the PUBACK. */
+export const publishBatch = (client: MqttClient, agent: string, batch: Buffer) =>
+  client.publishAsync(mqttTopic(agent, 'batch'), batch, { qos: 1 })
+
+/** Polls until the condition holds; the last error or value stands in the message. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>, msMax = 15_000): Promise<void> {
+  const deadlineMs = systemClock.monotonicMs() + msMax
+  while (!(await condition())) {
+    if (systemClock.monotonicMs() > deadlineMs) throw new Error(`not within ${msMax} ms: ${what}`)
+    await systemClock.sleep(20)
+  }
+}
+
+export interface StoredMessage {
+  readonly subject: string
+  readonly data: Buffer
+}
+
+/** Everything that was received has been forwarded, and something was. */
+export const allForwarded = (gateway: Gateway): boolean => {
+  const { sentThrough, nextSequence } = gateway.status().spool
+  return nextSequence > 1 && sentThrough === nextSequence - 1
+}
+
+/** Takes everything out of the stream, as the processor would, until nothing has come for a while. */
+export async function drainStream(natsUrl: string, idleMs = 300): Promise<StoredMessage[]> {
+  const connection = await connect({ servers: natsUrl, maxReconnectAttempts: 0 })
+  try {
+    const manager = await jetstreamManager(connection)
+    const name = `drain-${process.pid}`
+    await manager.consumers.add(TELEMETRY_STREAM, { durable_name: name, ack_policy: AckPolicy.Explicit })
+    const consumer = await jetstream(connection).consumers.get(TELEMETRY_STREAM, name)
+    const messages: StoredMessage[] = []
+    for (;;) {
+      let count = 0
+      for await (const message of await consumer.fetch({ max_messages: 500, expires: Math.max(1_000, idleMs) })) {
+        messages.push({ subject: message.subject, data: Buffer.from(message.data) })
+        message.ack()
+        count += 1
+        if (message.info.pending === 0) break
+      }
+      if (count === 0) break
+      if ((await consumer.info()).num_pending === 0) break
+    }
+    await connection.flush()
+    await manager.consumers.delete(TELEMETRY_STREAM, name)
+    return messages
+  } finally {
+    await connection.close()
+  }
+}
+
+/** Sequences of the agent's batches among the messages, in their order. */
+export const sequencesOf = (messages: readonly StoredMessage[], agent: string): number[] =>
+  messages.flatMap(({ subject, data }) => (subject.endsWith(`.${agent}`) ? [decodeHeader(data).sequence] : []))
+
+/** Publishes a message of the processor's. */
+export async function sayToGateway(natsUrl: string, subject: string, message: unknown): Promise<void> {
+  const connection = await connect({ servers: natsUrl })
+  connection.publish(subject, JSON.stringify(message))
+  await connection.flush()
+  await connection.close()
+}
