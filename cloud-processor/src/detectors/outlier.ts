@@ -46,6 +46,8 @@ const FLOOR_STEPS = 4
 const MOVES_KNOWN = 8
 const STRANGER_STEPS = 10
 const STRANGER_SHARE = 0.05
+/** A value that has stood still for longer teaches nothing of the spread: a frozen sensor must not make noise look strange. */
+const STILL_SAMPLES = 10
 /** Below this share of the limit a reading is calm; so many of them, for so long, end an anomaly. */
 const CALM_RATIO = 0.7
 const CALM_SAMPLES = 5
@@ -88,6 +90,8 @@ export interface OutlierState {
   smallestMove: number
   /** Moves seen, up to MOVES_KNOWN. */
   moves: number
+  /** Samples for which the value has not moved. */
+  still: number
   /** Samples after a gap from which the level is still to be taken. */
   settling: number
   oddSamples: number
@@ -128,6 +132,7 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     state.intervalMs += (Math.min(elapsedMs, 8 * state.intervalMs) - state.intervalMs) / 32
     const move = Math.abs(value - state.lastValue)
     state.lastValue = value
+    state.still = move > 0 ? 0 : state.still + 1
     if (move > 0) {
       if (state.moves === 0 || move < state.smallestMove) state.smallestMove = move
       if (state.moves < MOVES_KNOWN) state.moves += 1
@@ -181,8 +186,10 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     const spreadMs = Math.min(Math.max(SPREAD_MS, SPREAD_INTERVALS * state.intervalMs), ageMs)
     const spreadWeight = elapsedMs / (spreadMs + elapsedMs)
     const forget = elapsedMs / (Math.max(RECORD_MS, RECORD_INTERVALS * state.intervalMs) + elapsedMs)
-    learn(jump, Math.min(jumped, jumpLimit), spreadWeight)
-    learn(shift, Math.min(shifted, shiftLimit), spreadWeight)
+    if (state.still < STILL_SAMPLES) {
+      learn(jump, Math.min(jumped, jumpLimit), spreadWeight)
+      learn(shift, Math.min(shifted, shiftLimit), spreadWeight)
+    }
     if (warm) {
       jump.record = Math.max(jump.record * (1 - forget), jumped)
       // A shift grows from sample to sample: a record that followed at once would always be ahead of it.
@@ -218,6 +225,7 @@ function startState(): OutlierState {
     shift: { spread: 0, record: 0, peak: 0 },
     smallestMove: 0,
     moves: 0,
+    still: 0,
     settling: 0,
     oddSamples: 0,
     anomalous: false,
