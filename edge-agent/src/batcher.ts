@@ -4,9 +4,11 @@
  */
 import { strict as assert } from 'node:assert'
 import {
+  BATCH_BLOCKS_MAX,
   BATCH_BYTES_MAX,
   BATCH_DEVICES_MAX,
   BATCH_READINGS_MAX,
+  BATCH_SLOTS_MAX,
   BLOCK_FIELDS_MAX,
   BLOCK_SAMPLES_MAX,
   DEAD_LETTER_ORIGINAL_BYTES_MAX,
@@ -19,8 +21,7 @@ import type { Sample } from './sample.ts'
 
 /** Estimated bytes before compression; below the limit of the encoded batch, so that what does not compress fits too. */
 const CONTENT_BYTES_MAX = (BATCH_BYTES_MAX * 3) / 4
-/** Slots of all columns together, filled or not: a device that invents a field a sample must not make columns of nothing. */
-const SLOTS_MAX = BATCH_READINGS_MAX * 4
+const BLOCKS_MAX = Math.min(BATCH_BLOCKS_MAX, BATCH_DEVICES_MAX)
 assert(DEAD_LETTER_ORIGINAL_BYTES_MAX * 2 <= CONTENT_BYTES_MAX, 'an empty batch takes the largest dead letter')
 
 export interface BatchContent {
@@ -69,10 +70,10 @@ export function createBatcher(): Batcher {
         !isFirst &&
         (readingCount + sample.names.length > BATCH_READINGS_MAX ||
           bytes + sampleBytes > CONTENT_BYTES_MAX ||
-          slots + sampleSlots > SLOTS_MAX ||
+          slots + sampleSlots > BATCH_SLOTS_MAX ||
           rows > BLOCK_SAMPLES_MAX ||
           columns > BLOCK_FIELDS_MAX ||
-          (!known && builders.size >= BATCH_DEVICES_MAX))
+          (!known && builders.size >= BLOCKS_MAX))
       )
         return false
       const builder = known ?? createBlockBuilder(sample.device, sample.kind)

@@ -112,8 +112,9 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
       // What is on its way stays with the broker: the gate is closed only after what was taken is acknowledged.
       if (connection) connection.client.handleMessage = () => undefined
       await writer.flush(signal).catch(() => undefined)
-      await connection?.close(signal)
+      const closing = connection?.close(signal)
       stopping.abort(new DOMException('the input stops', 'AbortError'))
+      await closing
       await running
       state = 'stopped'
     },

@@ -1,0 +1,58 @@
+/**
+ * Bundles the agent into one file that runs where there is no `node_modules`: `node agent.cjs --config agent.yaml`.
+ * Beside it lie serialport's native parts for Linux on x64, arm64 and arm; the right one is chosen as it starts.
+ */
+import { cp, mkdir, readFile, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build, type Plugin } from 'esbuild'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const require = createRequire(import.meta.url)
+const PREBUILDS = ['linux-x64', 'linux-arm64', 'linux-arm']
+
+/** serialport looks for its native part one folder above its own file; in the bundle that is the bundle's folder. */
+const nativeBesideBundle: Plugin = {
+  name: 'native part beside the bundle',
+  setup({ onLoad }) {
+    onLoad({ filter: /bindings-cpp[\\/]dist[\\/]serialport-bindings\.js$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8')
+      const contents = text.replace(/\(0, path_1\.join\)\(__dirname, '\.\.\/'\)/, '__dirname')
+      if (contents === text) throw new Error(`${path} no longer looks for its native part as build.ts expects`)
+      return { contents, loader: 'js' }
+    })
+  },
+}
+
+/** @returns the path of the bundle */
+export async function buildAgent(outputFolder: string): Promise<string> {
+  const outfile = join(outputFolder, 'agent.cjs')
+  await mkdir(outputFolder, { recursive: true })
+  await build({
+    entryPoints: [join(here, 'src/main.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'eof',
+    logLevel: 'warning',
+    plugins: [nativeBesideBundle],
+    // Optional accelerators of `ws`, which is for MQTT over WebSockets.
+    external: ['bufferutil', 'utf-8-validate'],
+  })
+  const native = join(dirname(require.resolve('@serialport/bindings-cpp/package.json')), 'prebuilds')
+  const beside = join(outputFolder, 'prebuilds')
+  await rm(beside, { recursive: true, force: true })
+  for (const platform of PREBUILDS) await cp(join(native, platform), join(beside, platform), { recursive: true })
+  await cp(join(here, 'agent.example.yaml'), join(outputFolder, 'agent.example.yaml'))
+  return outfile
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [folder = join(here, '../dist/edge-agent')] = process.argv.slice(2)
+  process.stdout.write(`${await buildAgent(folder)}\n`)
+}
