@@ -53,7 +53,7 @@ const field = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('string'), ...common, values: z.array(z.string()).min(1).optional() }),
 ])
 
-/** Explicit limits that page someone, per field; hysteresis keeps an alert from flapping. */
+/** Explicit limits that page someone, per field; hysteresis keeps an alert from flapping. A boolean counts as 0 or 1. */
 const threshold = z
   .strictObject({
     field: identifier,
@@ -64,6 +64,14 @@ const threshold = z
     severity: z.enum(['info', 'warning', 'critical']).default('warning'),
   })
   .refine((t) => (t.above === undefined) !== (t.below === undefined), 'give either "above" or "below"')
+
+/** What samples, tags and measurements of our own are called. */
+const RESERVED_FIELDS: readonly string[] = ['time', 'time_ms', 'device', 'kind', 'site']
+const RESERVED_KINDS: readonly string[] = ['anomaly', 'alert', 'account', 'dead_letter']
+const ROLLUP_SUFFIX = /_\d+(s|m|h|d)$/
+
+const rangeOf = (of: z.infer<typeof field> | undefined): readonly [number, number] | undefined =>
+  of?.type === 'float' || of?.type === 'integer' ? of.range : undefined
 
 export const contractSchema = z
   .strictObject({
@@ -86,6 +94,22 @@ export const contractSchema = z
       .default({ outlier: [], flatline: {} }),
   })
   .superRefine((contract, context) => {
+    const mistake = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message })
+    if (RESERVED_KINDS.includes(contract.kind) || ROLLUP_SUFFIX.test(contract.kind))
+      mistake(['kind'], 'is the name of a measurement of the pipeline itself: choose another')
+    const roles = Object.entries(contract.fields).filter(([, f]) => f.type === 'integer' && f.role === 'sequence')
+    for (const [name] of roles.slice(1)) mistake(['fields', name, 'role'], 'only one field can be the sequence')
+    for (const name of Object.keys(contract.fields))
+      if (RESERVED_FIELDS.includes(name)) mistake(['fields', name], 'is a reserved name: choose another')
+    contract.thresholds.forEach((limit, i) => {
+      const range = rangeOf(contract.fields[limit.field])
+      const value = limit.above ?? limit.below
+      if (range && value !== undefined && (value < range[0] || value > range[1]))
+        mistake(
+          ['thresholds', i, limit.above === undefined ? 'below' : 'above'],
+          `lies outside the range of ${limit.field}, ${range[0]} to ${range[1]}, and can never be passed`,
+        )
+    })
     const mentioned: [(string | number)[], string][] = [
       ...contract.thresholds.map((t, i): [(string | number)[], string] => [['thresholds', i, 'field'], t.field]),
       ...contract.detectors.outlier.map((f, i): [(string | number)[], string] => [['detectors', 'outlier', i], f]),
@@ -94,9 +118,12 @@ export const contractSchema = z
         f,
       ]),
     ]
-    for (const [path, name] of mentioned)
-      if (!(name in contract.fields))
-        context.addIssue({ code: 'custom', path, message: `the contract has no field "${name}"` })
+    for (const [path, name] of mentioned) {
+      const type = Object.hasOwn(contract.fields, name) ? contract.fields[name]?.type : undefined
+      if (type === undefined) mistake(path, `the contract has no field "${name}"`)
+      else if (type === 'string' || (type === 'boolean' && path[0] !== 'thresholds'))
+        mistake(path, `"${name}" is a ${type}, and only numbers can be watched so`)
+    }
   })
 
 export type Contract = z.infer<typeof contractSchema>

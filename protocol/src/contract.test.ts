@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest'
+import { contractSchema } from './contract.ts'
+
+const boiler = {
+  kind: 'boiler',
+  version: 1,
+  description: 'A boiler.',
+  interval: '1s',
+  fields: {
+    temperature_c: { type: 'float', label: 'Temperature', unit: '°C', range: [0, 200] },
+    burning: { type: 'boolean', label: 'Burning' },
+    state: { type: 'string', label: 'State', values: ['cold', 'hot'] },
+    sequence: { type: 'integer', label: 'Sample number', role: 'sequence' },
+  },
+}
+
+const mistakes = (change: object): string[] => {
+  const result = contractSchema.safeParse({ ...boiler, ...change })
+  return result.success ? [] : result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
+}
+
+test('defaults are filled in and durations become milliseconds', () => {
+  const contract = contractSchema.parse({ ...boiler, interval: '1.5m' })
+  expect(contract.interval).toBe(90_000)
+  expect(contract.thresholds).toEqual([])
+  expect(contract.detectors).toEqual({ outlier: [], flatline: {} })
+  expect(contract.fields['temperature_c']).toMatchObject({ required: false, sensitivity: 'none', decimals: 2 })
+  expect(contract.fields['sequence']).toMatchObject({ decimals: 0, unit: '' })
+})
+
+test('thresholds: above or below, of a field that exists, within its range, not of a string', () => {
+  const of = (threshold: object) => mistakes({ thresholds: [threshold] })
+  expect(of({ field: 'temperature_c', above: 90, hysteresis: 2, severity: 'critical' })).toEqual([])
+  expect(of({ field: 'burning', above: 0.5 })).toEqual([])
+  expect(of({ field: 'temperature_c' })).toEqual(['thresholds.0: give either "above" or "below"'])
+  expect(of({ field: 'temperature_c', above: 1, below: 0 })).toEqual(['thresholds.0: give either "above" or "below"'])
+  expect(of({ field: 'temperature_c', above: 250 })).toEqual([
+    'thresholds.0.above: lies outside the range of temperature_c, 0 to 200, and can never be passed',
+  ])
+  expect(of({ field: 'pressure', above: 2 })).toEqual(['thresholds.0.field: the contract has no field "pressure"'])
+  expect(of({ field: 'state', above: 2 })).toEqual([
+    'thresholds.0.field: "state" is a string, and only numbers can be watched so',
+  ])
+  expect(of({ field: 'constructor', above: 2 })).toEqual([
+    'thresholds.0.field: the contract has no field "constructor"',
+  ])
+})
+
+test('detectors watch numbers that exist', () => {
+  expect(
+    mistakes({ detectors: { outlier: ['temperature_c'], flatline: { temperature_c: '30s' }, silence: '10s' } }),
+  ).toEqual([])
+  expect(mistakes({ detectors: { outlier: ['burning', 'nothing'], flatline: { state: '30s' } } })).toEqual([
+    'detectors.outlier.0: "burning" is a boolean, and only numbers can be watched so',
+    'detectors.outlier.1: the contract has no field "nothing"',
+    'detectors.flatline.state: "state" is a string, and only numbers can be watched so',
+  ])
+})
+
+test('names that the pipeline needs for itself are refused', () => {
+  expect(mistakes({ kind: 'alert' })[0]).toMatch(/^kind: is the name of a measurement/)
+  expect(mistakes({ kind: 'boiler_10s' })[0]).toMatch(/^kind: is the name of a measurement/)
+  expect(mistakes({ fields: { ...boiler.fields, time: { type: 'float', label: 'Time' } } })).toEqual([
+    'fields.time: is a reserved name: choose another',
+  ])
+})
+
+test('a contract has one sequence at most, and at least one field', () => {
+  const second = { type: 'integer', label: 'Second', role: 'sequence' }
+  expect(mistakes({ fields: { ...boiler.fields, second } })).toEqual([
+    'fields.second.role: only one field can be the sequence',
+  ])
+  expect(mistakes({ fields: {} })).toEqual(['fields: at least one field'])
+})
+
+test('unknown keys and unknown types are refused', () => {
+  expect(mistakes({ intervall: '1s' })).toEqual([': Unrecognized key: "intervall"'])
+  expect(mistakes({ fields: { x: { type: 'decimal', label: 'X' } } })[0]).toMatch(/^fields\.x\.type/)
+})
