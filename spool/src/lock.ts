@@ -67,9 +67,16 @@ export async function takeLock(
       } catch (error) {
         log.warn({ err: error, path }, 'the lock file could not be written; a second process would not be kept out')
       } finally {
-        await file.close()
+        await file.close().catch(() => undefined)
       }
-      return () => fileSystem.remove(path)
+      return async () => {
+        const remove = () => fileSystem.remove(path)
+        await remove()
+          .catch(remove)
+          .catch((error) =>
+            log.warn({ err: error, path }, 'the lock file stays; it is passed over once this process ends'),
+          )
+      }
     } catch (error) {
       if (errorCode(error) === 'ENOSPC') {
         log.warn({ path }, 'no room for the lock file; a second process would not be kept out')

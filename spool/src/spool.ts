@@ -1,5 +1,7 @@
+import { dirname } from 'node:path'
 import {
   type Clock,
+  errorCode,
   type FileSystem,
   type Logger,
   type Metrics,
@@ -13,6 +15,7 @@ import { writeIdentity } from './identity.ts'
 import { type Processes, systemProcesses, takeLock } from './lock.ts'
 import { createLossLedger } from './loss-ledger.ts'
 import { createMeters, type DamageReason } from './meters.ts'
+import { patientFileSystem } from './patient-file-system.ts'
 import { createReader } from './reader.ts'
 import { RECORD_BYTES_MAX, RECORD_HEADER_BYTES } from './record.ts'
 import { CURSOR_FILE, IDENTITY_FILE, LOCK_FILE, recover } from './recover.ts'
@@ -97,6 +100,7 @@ export interface SpoolDependencies {
   readonly processes?: Processes
 }
 
+const OPENING_ATTEMPTS_MAX = 3
 const QUEUE_BYTES_MAX = 16 * 1024 ** 2
 
 /**
@@ -106,8 +110,9 @@ const QUEUE_BYTES_MAX = 16 * 1024 ** 2
 export async function openSpool(
   folder: string,
   options: SpoolOptions,
-  { clock, log, metrics, fileSystem = nodeFileSystem, processes = systemProcesses }: SpoolDependencies,
+  { clock, log, metrics, fileSystem: disk = nodeFileSystem, processes = systemProcesses }: SpoolDependencies,
 ): Promise<Spool> {
+  const fileSystem = patientFileSystem(disk)
   const { segmentBytesMax, bytesMax, durabilityMs, freeBytesMin, queueBytesMax = QUEUE_BYTES_MAX } = options
   if (bytesMax < (SEGMENTS_KEPT + 2) * segmentBytesMax)
     throw new UserError(
@@ -127,7 +132,7 @@ export async function openSpool(
     const recovered = await recover(folder, { fileSystem, log, meters, segments })
     const { identity } = recovered
     const { epoch, firstSequence: epochFirstSequence } = identity[identity.length - 1] as (typeof identity)[number]
-    let identityWritten = !recovered.identityChanged
+    let prepared = !recovered.identityChanged
     let nextSequence = recovered.durableThrough + 1
     let sentThrough = recovered.sentThrough
     let closed: Promise<void> | undefined
@@ -164,6 +169,19 @@ export async function openSpool(
         }),
       },
     )
+    /** What must be on the disk before the first record is; on a full disk it has to wait. */
+    async function prepare(): Promise<void> {
+      if (prepared) return
+      for (let path = dirname(folder); ; path = dirname(path)) {
+        // The folder may be new, and those above. One that we may not open was not made by us.
+        await fileSystem.syncFolder(path).catch((error) => {
+          if (errorCode(error) !== 'EACCES') throw error
+        })
+        if (path === dirname(path)) break
+      }
+      meters.bytesWritten.inc(await writeIdentity(`${folder}/${IDENTITY_FILE}`, identity, fileSystem))
+      prepared = true
+    }
     const room = await createRoom(
       { folder, bytesMax, freeBytesMin, queueBytesMax },
       { clock, fileSystem, segments, meters },
@@ -177,10 +195,7 @@ export async function openSpool(
         meters,
         segments,
         async beforeCommit(lastSequence) {
-          if (!identityWritten) {
-            meters.bytesWritten.inc(await writeIdentity(`${folder}/${IDENTITY_FILE}`, identity, fileSystem))
-            identityWritten = true
-          }
+          await prepare()
           await cursor.reserve(lastSequence)
         },
         onDurable(lastSequence) {
@@ -211,6 +226,19 @@ export async function openSpool(
       },
     })
     for (const range of recovered.lost) lose(range, 'tail')
+    // What was found is on the disk before anyone acts on it.
+    for (let attempt = 1; attempt <= OPENING_ATTEMPTS_MAX; attempt++) {
+      try {
+        await prepare()
+        await cursor.write()
+        break
+      } catch (error) {
+        log.warn(
+          { err: error, folder, attempt },
+          'the spool cannot be written yet; it is tried again at the first append',
+        )
+      }
+    }
 
     return {
       epoch,
