@@ -1,0 +1,90 @@
+import { parseConfig } from '@tributary/runtime'
+import { describe, expect, it } from 'vitest'
+import { loadScenario, readingsPerSecond, scenarioSchema } from './scenario.ts'
+
+const mistakes = (text: string): string => {
+  try {
+    parseConfig('test.yaml', text, scenarioSchema, {})
+  } catch (error) {
+    return (error as Error).message
+  }
+  return ''
+}
+
+describe('scenarios', () => {
+  it.each(['demo', 'steady'])('%s is valid and makes 400 readings a second', async (name) => {
+    expect(readingsPerSecond(await loadScenario(name))).toBe(400)
+  })
+
+  it('the demo has what it must show within its first minute', async () => {
+    const { anomalies, bad_values, faults, devices } = await loadScenario('demo')
+    const soon = <T extends { at: number }>(entries: T[]) => entries.filter((e) => e.at < 60_000)
+    expect(new Set(soon(anomalies).map((a) => a.kind))).toEqual(new Set(['spike', 'level_shift', 'stuck', 'drift']))
+    expect(soon(bad_values).length).toBeGreaterThanOrEqual(3)
+    expect(new Set(soon(faults).map((f) => f.kind)).size).toBe(6)
+    expect(devices.filter((d) => d.serial).length).toBe(4)
+  })
+
+  it('a file with many mistakes is told all of them at once, with path and value', () => {
+    const said = mistakes(`
+name: broken
+colour: red
+devices:
+  - { name: Pump 1, class: pump, serial: { framing: cobs } }
+  - { name: room, class: fridge, mqtt: {} }
+  - { name: both, class: tank, mqtt: {}, serial: { framing: json } }
+  - { name: quick, class: tank, interval: 5 minutes, mqtt: {} }
+  - { name: odd, class: tank, serial: { framing: morse } }
+`)
+    for (const part of [
+      'colour: unknown key',
+      'devices[0].name',
+      'devices[1].class',
+      'devices[2]',
+      'devices[3].interval',
+      'devices[4].serial.framing',
+      '"morse"',
+    ])
+      expect(said).toContain(part)
+  })
+
+  it('what does not fit together is told all at once too', () => {
+    const said = mistakes(`
+name: broken
+devices:
+  - { name: room, class: thermometer, mqtt: {} }
+  - { name: room, class: thermometer, mqtt: {} }
+  - { name: bare, class: tank, serial: { framing: csv, checksum: false } }
+  - { name: timeless, class: tank, clock: none, serial: { framing: csv } }
+anomalies:
+  - { device: nobody, field: temperature_c, kind: spike, at: 1s, by: 1 }
+  - { device: room, field: speed_rpm, kind: spike, at: 1s, by: 1 }
+  - { device: bare, field: state, kind: drift, at: 1s, for: 5s, by: 1 }
+  - { device: room, field: temperature_c, kind: stuck, at: 1s, for: 10s, every: 5s }
+  - { device: room, field: sequence, kind: spike, at: 1s, by: 1 }
+bad_values:
+  - { device: bare, field: extra, kind: unknown_field, at: 1s }
+faults:
+  - { device: room, kind: noise, at: 1s, for: 5s }
+  - { device: bare, kind: noise, at: 1s, for: 5s }
+`)
+    for (const part of [
+      'devices[1].name',
+      'devices[3].clock',
+      'anomalies[0].device',
+      'anomalies[1].field: a thermometer has no such field, only sequence, temperature_c',
+      'anomalies[2].field',
+      'anomalies[3].every',
+      'anomalies[4].field',
+      'bad_values[0].kind',
+      'faults[0].kind: needs a serial device',
+      'faults[1].kind: needs a line with a checksum',
+    ])
+      expect(said).toContain(part)
+  })
+
+  it('a file that is not there is a clear mistake', async () => {
+    await expect(loadScenario('/nowhere/at-all.yaml')).rejects.toThrow(/does not exist/)
+    await expect(loadScenario('no-such-scenario')).rejects.toThrow(/does not exist/)
+  })
+})
