@@ -1,0 +1,110 @@
+/**
+ * Guarantee: once `save` resolves, the state survives a power cut; `load` gives the newest state that is whole. A processor
+ * that was replaced cannot overwrite its successor: `save` compares the revision.
+ * Two files take turns, so that a damaged one leaves the generation before. Bytes of a file: "TRCF", CRC32 of all that
+ * follows (u32), revision (u64), then the state.
+ */
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import {
+  type FileSystem,
+  type Logger,
+  messageOf,
+  nodeFileSystem,
+  PermanentError,
+  readFileWhole,
+  writeFileAtomic,
+} from '@tributary/runtime'
+
+export interface Checkpoint {
+  readonly bytes: Uint8Array
+  readonly revision: number
+}
+
+export interface CheckpointStore {
+  /** @returns undefined when there is none yet */
+  load(): Promise<Checkpoint | undefined>
+  /**
+   * @param expectedRevision that of the last load or save; 0 when there was none
+   * @returns the new revision
+   * @throws CheckpointConflictError when somebody else saved since
+   */
+  save(bytes: Uint8Array, expectedRevision: number): Promise<number>
+}
+
+export class CheckpointConflictError extends PermanentError {
+  override readonly name = 'CheckpointConflictError'
+}
+
+const MAGIC = 0x46435254
+const HEADER_BYTES = 16
+
+export function createFileCheckpointStore(
+  folder: string,
+  partition: number,
+  { log, fileSystem = nodeFileSystem }: { log: Logger; fileSystem?: FileSystem },
+): CheckpointStore {
+  const path = (revision: number) => join(folder, `partition-${String(partition).padStart(2, '0')}.${revision % 2}`)
+
+  const read = async (file: string): Promise<Checkpoint | Error | undefined> => {
+    const bytes = await readFileWhole(file, fileSystem).catch((error: unknown) => new Error(messageOf(error)))
+    if (bytes === undefined || bytes instanceof Error) return bytes
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (bytes.length < HEADER_BYTES || view.getUint32(0, true) !== MAGIC) return new Error('it is no checkpoint')
+    if (crc32(bytes.subarray(8)) !== view.getUint32(4, true)) return new Error('its checksum is wrong')
+    return { revision: Number(view.getBigUint64(8, true)), bytes: bytes.subarray(HEADER_BYTES) }
+  }
+  const revisionOnDisk = async (file: string): Promise<number> => {
+    if (!(await fileSystem.exists(file))) return 0
+    const handle = await fileSystem.open(file, 'read')
+    try {
+      const header = await handle.read(0, HEADER_BYTES)
+      const view = new DataView(header.buffer, header.byteOffset, header.byteLength)
+      return header.length === HEADER_BYTES && view.getUint32(0, true) === MAGIC
+        ? Number(view.getBigUint64(8, true))
+        : 0
+    } finally {
+      await handle.close()
+    }
+  }
+  // A damaged file's revision is not to be trusted: while one is, the other decides.
+  let damaged: string | undefined
+
+  return {
+    async load() {
+      await fileSystem.makeFolder(folder)
+      let newest: Checkpoint | undefined
+      for (const file of [path(0), path(1)]) {
+        const found = await read(file)
+        if (found instanceof Error) {
+          damaged = file
+          log.error(
+            { file, partition, hint: 'what was acknowledged since the generation before is not in the account' },
+            `checkpoint is damaged (${found.message}); using the generation before`,
+          )
+        } else if (found !== undefined && found.revision > (newest?.revision ?? 0)) newest = found
+      }
+      return newest
+    },
+    async save(bytes, expectedRevision) {
+      const revision = expectedRevision + 1
+      for (const file of [path(0), path(1)]) {
+        if (file === damaged) continue
+        const found = await revisionOnDisk(file)
+        if (found > expectedRevision)
+          throw new CheckpointConflictError(
+            `partition ${partition} was taken over: its checkpoint has revision ${found}, this processor knew ${expectedRevision}`,
+          )
+      }
+      const all = new Uint8Array(HEADER_BYTES + bytes.length)
+      const view = new DataView(all.buffer)
+      view.setUint32(0, MAGIC, true)
+      view.setBigUint64(8, BigInt(revision), true)
+      all.set(bytes, HEADER_BYTES)
+      view.setUint32(4, crc32(all.subarray(8)), true)
+      await writeFileAtomic(path(revision), all, fileSystem)
+      if (damaged === path(revision)) damaged = undefined
+      return revision
+    },
+  }
+}

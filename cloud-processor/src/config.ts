@@ -1,0 +1,93 @@
+/** The processor's config: what a person writes in `processor.yaml`. Relative paths are taken from the folder of that file. */
+import { isName, NAME_RULE, PARTITION_COUNT } from '@tributary/protocol'
+import { durationMs, hostPort, LOG_LEVELS } from '@tributary/runtime'
+import { z } from 'zod'
+import { notifiersSchema } from './notifiers/index.ts'
+
+const name = () => z.string().refine(isName, NAME_RULE)
+const path = () => z.string().min(1, 'must be a path')
+
+/** `0-15`, `3`, `0-3,8` → [0, 1, 2, 3, 8]. */
+export const partitions = () =>
+  z
+    .union([z.string(), z.int().transform(String)])
+    .refine((text) => /^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(text), 'must be partitions such as "0-15" or "0-3,8"')
+    .transform((text) =>
+      [
+        ...new Set(
+          text.split(',').flatMap((part) => {
+            const [from, to = from] = part.split('-').map(Number) as [number, number?]
+            return Array.from({ length: Math.max(0, Math.min(to, PARTITION_COUNT) - from + 1) }, (_, i) => from + i)
+          }),
+        ),
+      ].sort((a, b) => a - b),
+    )
+    .refine(
+      (all) => all.length > 0 && all.every((n) => n < PARTITION_COUNT),
+      `must lie between 0 and ${PARTITION_COUNT - 1}, the lower one first`,
+    )
+
+export const processorConfigSchema = z.strictObject({
+  /** Its name: in its health, its logs, and as the agent that reports its health. */
+  processor: name(),
+  /** The site under which its own health is filed. */
+  site: name().default('cloud'),
+  nats: z.strictObject({
+    /** One server, or several of a cluster. */
+    url: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+    user: z.string().optional(),
+    password: z.string().optional(),
+    token: z.string().optional(),
+    /** A `.creds` file. */
+    credentials_file: path().optional(),
+    /** Certificate authority for `tls://`. */
+    tls_ca_file: path().optional(),
+  }),
+  influx: z.strictObject({
+    url: z.url({ protocol: /^https?$/, error: 'must be an http or https address' }),
+    /** `auto` asks the server. */
+    version: z.enum(['auto', '1', '2']).default('auto'),
+    database: z.string().min(1).default('tributary'),
+    /** 1.x. */
+    username: z.string().optional(),
+    password: z.string().optional(),
+    /** 2.x. */
+    token: z.string().optional(),
+    org: z.string().optional(),
+    timeout: durationMs().prefault('30s'),
+    lines_per_request: z.int().min(100).max(50_000).default(5_000),
+    /** How long windows are kept, as InfluxDB writes durations; for ever when absent. */
+    rollup_retention: z
+      .string()
+      .regex(/^\d+(m|h|d|w)$/, 'must be a duration such as "90d"')
+      .optional(),
+  }),
+  /** What this processor works on; several share a stream by it. */
+  partitions: partitions().prefault('0-15'),
+  /** Folder of contracts, one YAML file a kind. */
+  contracts: path(),
+  /** Device registry, a YAML file. */
+  registry: path().optional(),
+  /** Alert rules, a YAML file. */
+  alerts: path().optional(),
+  notifiers: notifiersSchema,
+  checkpoint: z.strictObject({ folder: path(), interval: durationMs().prefault('500ms') }),
+  windows: z
+    .strictObject({
+      /** How long closed windows are kept for late readings. */
+      memory: durationMs().prefault('10m'),
+    })
+    .prefault({}),
+  gaps: z
+    .strictObject({
+      /** A gap in an agent's sequences counts as missing when it has been open for so long. */
+      missing_after: durationMs().prefault('10m'),
+    })
+    .prefault({}),
+  /** What is there is taken together for at most this long, so that the database gets large writes. */
+  linger: durationMs().prefault('100ms'),
+  admin: z.strictObject({ listen: hostPort().prefault('127.0.0.1:9603') }).prefault({}),
+  log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
+})
+
+export type ProcessorConfig = z.infer<typeof processorConfigSchema>

@@ -1,0 +1,191 @@
+/**
+ * One partition's durable pull consumer. It pulls ahead a little and holds that in a bounded queue; what is not acknowledged
+ * comes again when the consumer is made anew, which `start` does.
+ */
+import {
+  AckPolicy,
+  type Consumer,
+  DeliverPolicy,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  type JsMsg,
+} from '@nats-io/jetstream'
+import { BATCH_BYTES_MAX, TELEMETRY_STREAM, telemetryPartitionFilter } from '@tributary/protocol'
+import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
+import { ensureStreams } from './nats.ts'
+
+export const PULL_MESSAGES_MAX = 64
+/** nats.js stalls when a pull may bring more than 64 MB; a batch is at most 1 MiB. */
+export const PULL_BYTES_MAX = 8 * BATCH_BYTES_MAX
+/** Delivered and not acknowledged: more than lies between two checkpoints. */
+export const ACK_PENDING_MAX = 1_024
+/** Longer than any write that waits for a database; a new start does not wait for it. */
+const ACK_WAIT_MS = 10 * 60_000
+const PULL_EXPIRES_MS = 30_000
+const NANOSECONDS_PER_MS = 1_000_000
+
+export interface PartitionConsumer {
+  /** Deletes the consumer and makes it again: everything not acknowledged comes again, in order. */
+  start(signal: AbortSignal): Promise<void>
+  /**
+   * What is there, at most so many bytes (at least one message). Waits for the first one, at most until `waitMs` have passed;
+   * then for others until `lingerMs` have passed or there is enough.
+   */
+  take(limits: { bytesMax: number; waitMs: number; lingerMs: number }, signal: AbortSignal): Promise<JsMsg[]>
+  /** Messages in the stream behind the last one delivered. */
+  readonly pending: number
+  stop(): Promise<void>
+}
+
+export const consumerName = (partition: number): string => `processor-${partition}`
+
+export function createPartitionConsumer(
+  partition: number,
+  { client, manager, clock, log }: { client: JetStreamClient; manager: JetStreamManager; clock: Clock; log: Logger },
+): PartitionConsumer {
+  let queue: JsMsg[] = []
+  let queueBytes = 0
+  let pending = 0
+  let running = new AbortController()
+  let pulling: Promise<void> | undefined
+  let wake: () => void = () => undefined
+  let room: () => void = () => undefined
+
+  async function recreate(): Promise<Consumer> {
+    await ensureStreams(manager)
+    await manager.consumers.delete(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
+      if (!(error instanceof JetStreamApiError)) throw error
+    })
+    await manager.consumers.add(TELEMETRY_STREAM, {
+      durable_name: consumerName(partition),
+      filter_subject: telemetryPartitionFilter(partition),
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.All,
+      ack_wait: ACK_WAIT_MS * NANOSECONDS_PER_MS,
+      max_ack_pending: ACK_PENDING_MAX,
+      max_deliver: -1,
+    })
+    return client.consumers.get(TELEMETRY_STREAM, consumerName(partition))
+  }
+
+  const hasRoom = () => queue.length < PULL_MESSAGES_MAX && queueBytes < PULL_BYTES_MAX
+
+  async function pull(first: Consumer, signal: AbortSignal): Promise<void> {
+    let consumer: Consumer | undefined = first
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        consumer ??= await recreate()
+        while (!signal.aborted) {
+          while (!hasRoom() && !signal.aborted)
+            await new Promise<void>((resolve) => {
+              room = resolve
+            })
+          if (signal.aborted) return
+          await pullOnce(consumer, signal)
+          attempt = 1
+        }
+      } catch (error) {
+        if (signal.aborted) return
+        const delayMs = backoffDelayMs({ firstMs: 200, maxMs: 5_000 }, attempt)
+        log.warn(
+          { partition, attempt, delayMs: Math.round(delayMs), reason: messageOf(error) },
+          'pulling from the stream failed',
+        )
+        if (mustRecreate(error)) consumer = undefined
+        await clock.sleep(delayMs, signal).catch(() => undefined)
+      }
+    }
+  }
+
+  async function pullOnce(consumer: Consumer, signal: AbortSignal): Promise<void> {
+    const messages = await consumer.fetch({
+      max_messages: PULL_MESSAGES_MAX,
+      max_bytes: PULL_BYTES_MAX,
+      expires: PULL_EXPIRES_MS,
+    })
+    const stop = () => messages.stop()
+    signal.addEventListener('abort', stop, { once: true })
+    try {
+      for await (const message of messages) {
+        queue.push(message)
+        queueBytes += message.data.length
+        pending = message.info.pending
+        wake()
+      }
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
+  return {
+    get pending() {
+      return pending + queue.length
+    },
+    async start(signal) {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const consumer = await recreate()
+          queue = []
+          queueBytes = 0
+          running = new AbortController()
+          pulling = pull(consumer, running.signal)
+          return
+        } catch (error) {
+          signal.throwIfAborted()
+          const delayMs = backoffDelayMs({ firstMs: 200, maxMs: 5_000 }, attempt)
+          log.warn(
+            { partition, attempt, delayMs: Math.round(delayMs), reason: messageOf(error) },
+            'the consumer cannot be made',
+          )
+          await clock.sleep(delayMs, signal)
+        }
+      }
+    },
+    async take({ bytesMax, waitMs, lingerMs }, signal) {
+      const startMs = clock.monotonicMs()
+      const woken = (untilMs: number) =>
+        new Promise<void>((resolve) => {
+          const cancel = Number.isFinite(untilMs)
+            ? clock.after(Math.max(0, untilMs - clock.monotonicMs()), finish)
+            : () => undefined
+          function finish() {
+            cancel()
+            signal.removeEventListener('abort', finish)
+            resolve()
+          }
+          wake = finish
+          signal.addEventListener('abort', finish, { once: true })
+        })
+      while (queue.length === 0 && !signal.aborted && clock.monotonicMs() - startMs < waitMs)
+        await woken(startMs + waitMs)
+      if (queue.length > 0)
+        while (queueBytes < bytesMax && hasRoom() && !signal.aborted && clock.monotonicMs() - startMs < lingerMs)
+          await woken(startMs + lingerMs)
+      const taken: JsMsg[] = []
+      let bytes = 0
+      for (const message of queue) {
+        if (taken.length > 0 && bytes + message.data.length > bytesMax) break
+        bytes += message.data.length
+        taken.push(message)
+      }
+      queue = queue.slice(taken.length)
+      queueBytes -= bytes
+      room()
+      return taken
+    },
+    async stop() {
+      running.abort()
+      room()
+      wake()
+      await pulling
+      queue = []
+      queueBytes = 0
+    },
+  }
+}
+
+/** The consumer or its stream is gone: somebody wiped NATS, or another processor took the partition and left again. */
+function mustRecreate(error: unknown): boolean {
+  return /consumer (not found|deleted)|stream not found|no responders/i.test(messageOf(error))
+}

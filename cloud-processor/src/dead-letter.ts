@@ -1,0 +1,167 @@
+/** Makes dead letters: the same batch, processed again, makes the same ones under the same ids. */
+import {
+  type BatchHeader,
+  DEAD_LETTER_ORIGINAL_BYTES_MAX,
+  type DeadLetter,
+  type DeviceBlock,
+  type EdgeDeadLetter,
+  type FieldColumn,
+} from '@tributary/protocol'
+
+/** Where a letter's readings came from, and when the stream received them (the time of the refusal, so that a replay says the same). */
+export interface LetterOrigin {
+  readonly site: string
+  readonly agent: string
+  readonly epoch: string
+  readonly sequence: number
+  readonly receivedAtMs: number
+}
+
+export const originOf = (
+  header: Pick<BatchHeader, 'agent' | 'epoch' | 'sequence'>,
+  site: string,
+  receivedAtMs: number,
+): LetterOrigin => ({ site, agent: header.agent, epoch: header.epoch, sequence: header.sequence, receivedAtMs })
+
+export const EPOCH_UNKNOWN = '0000000000000000'
+
+function letter(
+  origin: LetterOrigin,
+  index: string,
+  rest: Pick<DeadLetter, 'stage' | 'reason' | 'detail' | 'readingCount' | 'timeMs'> &
+    Partial<Pick<DeadLetter, 'device' | 'kind' | 'field'>>,
+  original: Uint8Array,
+  originalBytes = original.length,
+): DeadLetter {
+  const { site, agent, epoch, sequence, receivedAtMs } = origin
+  return {
+    id: `${agent}/${epoch}/${sequence}/${index}`,
+    device: '',
+    kind: '',
+    field: '',
+    ...rest,
+    site,
+    agent,
+    epoch,
+    sequence,
+    refusedAtMs: receivedAtMs,
+    original: Buffer.from(original.subarray(0, DEAD_LETTER_ORIGINAL_BYTES_MAX)).toString('base64'),
+    originalBytes,
+  }
+}
+
+/** A message that is no batch, or not one of its sender. @param readingCount 0 when even that cannot be told */
+export const decodeLetter = (
+  origin: LetterOrigin,
+  reason: string,
+  detail: string,
+  bytes: Uint8Array,
+  readingCount: number,
+): DeadLetter =>
+  letter(origin, 'batch', { stage: 'decode', reason, detail, readingCount, timeMs: origin.receivedAtMs }, bytes)
+
+export const edgeLetter = (origin: LetterOrigin, index: number, edge: EdgeDeadLetter): DeadLetter =>
+  letter(
+    origin,
+    `e${index}`,
+    {
+      stage: 'edge',
+      reason: edge.reason,
+      detail: `input ${edge.input}: ${edge.detail}`,
+      readingCount: edge.readingCount,
+      timeMs: edge.receivedAtMs,
+      device: edge.device,
+    },
+    edge.original,
+    edge.originalBytes,
+  )
+
+/**
+ * Readings of one field that a contract refuses; several letters when the original would be too large for one.
+ * @param nextIndex counts the contract letters of the batch
+ */
+export function contractLetters(
+  origin: LetterOrigin,
+  block: DeviceBlock,
+  refusal: { field: string; reason: string; detail: string; samples: readonly number[] },
+  columns: readonly FieldColumn[],
+  sequenceColumn: FieldColumn | undefined,
+  nextIndex: () => number,
+): DeadLetter[] {
+  const letters: DeadLetter[] = []
+  let times: number[] = []
+  let values: unknown[] = []
+  let sequences: number[] = []
+  let bytes = 0
+  const flush = () => {
+    if (times.length === 0) return
+    const original = { times, values, ...(sequenceColumn === undefined ? {} : { sequences }) }
+    letters.push(
+      letter(
+        origin,
+        `c${nextIndex()}`,
+        {
+          stage: 'contract',
+          reason: refusal.reason,
+          detail: refusal.detail,
+          readingCount: times.length,
+          timeMs: times[0] as number,
+          device: block.device,
+          kind: block.kind,
+          field: refusal.field,
+        },
+        Buffer.from(JSON.stringify(original), 'utf8'),
+      ),
+    )
+    times = []
+    values = []
+    sequences = []
+    bytes = 0
+  }
+  for (const sample of refusal.samples) {
+    const column = columns.find(({ present }) => present === null || present[sample] === 1)
+    if (column === undefined) continue
+    const value = valueAt(column, sample)
+    // A string of n UTF-16 units takes at most 6n bytes as JSON.
+    const size = 48 + (typeof value === 'string' ? value.length * 6 : 0)
+    if (bytes + size > DEAD_LETTER_ORIGINAL_BYTES_MAX - 256) flush()
+    bytes += size
+    times.push(block.timesMs[sample] as number)
+    values.push(value)
+    if (sequenceColumn !== undefined) sequences.push(valueAt(sequenceColumn, sample) as number)
+  }
+  flush()
+  return letters
+}
+
+/** JSON knows no NaN and no infinity: they are written as strings. */
+function valueAt(column: FieldColumn, sample: number): unknown {
+  if (column.type === 'boolean') return column.values[sample] === 1
+  const value = column.values[sample]
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
+}
+
+/** A line that InfluxDB refused for good. @param index the line's place among its batch's lines */
+export const storeLetter = (
+  origin: LetterOrigin,
+  index: string,
+  reason: string,
+  detail: string,
+  line: Uint8Array,
+  readingCount: number,
+): DeadLetter => {
+  const { kind, device, timeMs } = describeLine(line)
+  return letter(
+    origin,
+    `s${index}`,
+    { stage: 'store', reason, detail, readingCount, timeMs, device, kind },
+    line.at(-1) === 0x0a ? line.subarray(0, -1) : line,
+  )
+}
+
+function describeLine(line: Uint8Array): { kind: string; device: string; timeMs: number } {
+  const text = Buffer.from(line).toString('utf8').trimEnd()
+  const [, kind = '', tags = ''] = /^((?:\\.|[^, ])*)((?:\\.|[^ ])*) /.exec(text) ?? []
+  const [, device = ''] = /,device=((?:\\.|[^, ])*)/.exec(tags) ?? []
+  return { kind, device: device.replace(/\\(.)/g, '$1'), timeMs: Number(/ (-?\d+)$/.exec(text)?.[1] ?? 0) }
+}

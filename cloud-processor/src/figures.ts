@@ -1,0 +1,181 @@
+/** What the processor says of itself: `/status`, `/account`, metrics, and its health as a kind. */
+import { type Clock, Gauge, type Metrics } from '@tributary/runtime'
+import { type Account, totalAccount } from './account.ts'
+import type { AlertEngine, Episode } from './alerts/index.ts'
+import type { HealthValues } from './health.ts'
+import type { InfluxSink } from './influx-sink.ts'
+import { createLatencies } from './latencies.ts'
+import type { PartitionLoop } from './loop.ts'
+import type { Outbox } from './notifiers/index.ts'
+import { openWindowCount, type PartitionState, type RecordedAnomaly } from './state.ts'
+import { VERSION } from './version.ts'
+
+export interface Partition {
+  readonly loop: PartitionLoop
+  readonly outbox: Outbox
+  /** Messages of the stream that wait. */
+  pending(): number
+}
+
+export interface Figures {
+  status(natsConnected: boolean): object
+  account(): Account
+  openAlerts(): Episode[]
+  /** The newest hundred. */
+  anomalies(): RecordedAnomaly[]
+  /** Rates are over the time since the last call. */
+  health(): HealthValues
+  readonly onStored: (readings: number, latenciesMs: readonly number[]) => void
+}
+
+
+export function createFigures(
+  processor: string,
+  partitions: () => readonly Partition[],
+  {
+    engine,
+    sink,
+    clock,
+    metrics,
+  }: { engine: () => AlertEngine | undefined; sink: InfluxSink; clock: Clock; metrics: Metrics },
+): Figures {
+  const startedAtMs = clock.monotonicMs()
+  const latencies = createLatencies()
+  const storedReadings = metrics.counter('readings_stored_total', 'Readings stored since the process started.')
+  const uptimeSeconds = () => Math.floor((clock.monotonicMs() - startedAtMs) / 1000)
+  const states = () => partitions().map(({ loop }) => loop.state)
+  const sumOf = (pick: (state: PartitionState) => number) => states().reduce((sum, state) => sum + pick(state), 0)
+  const account = () => totalAccount(partitions().flatMap(({ loop }) => loop.account()))
+  const openAlerts = () => states().flatMap(({ alerts }) => engine()?.open(alerts) ?? [])
+  const lag = () => partitions().reduce((sum, { pending }) => sum + pending(), 0)
+  const waitingNotifications = () =>
+    sumOf(({ outbox }) => Object.values(outbox.queues).reduce((sum, queue) => sum + queue.length, 0))
+  const totals = {
+    readings: () => sumOf(({ counters }) => counters.readings),
+    deadLetters: () => sumOf(({ counters }) => counters.deadLetters),
+    anomalies: () => sumOf(({ counters }) => counters.anomalies),
+    windows: () => sumOf(({ counters }) => counters.windowsWritten),
+    series: () => sumOf((state) => state.seriesCount),
+    dirty: () => sumOf((state) => state.dirty.size + state.dirtyOverflow),
+    lateBeyondMemory: () => sumOf(({ counters }) => counters.lateBeyondMemory),
+  }
+  exportGauges(metrics, {
+    lag_batches: ['Batches that wait in the stream.', lag],
+    dead_letters: ['Dead letters since the state was new.', totals.deadLetters],
+    anomalies: ['Anomalies since the state was new.', totals.anomalies],
+    windows_written: ['Windows written since the state was new.', totals.windows],
+    series: ['Series in memory.', totals.series],
+    dirty_windows: ['Windows to be recomputed from the store.', totals.dirty],
+    late_beyond_memory_readings: ['Readings too late for their window, stored raw.', totals.lateBeyondMemory],
+    lines_written: ['Lines that InfluxDB took since the process started.', () => sink.linesWritten],
+    influx_retries: ['Writes tried again since the process started.', () => sink.retries],
+    influx_ok: ['1 while InfluxDB takes writes.', () => (sink.status().ok ? 1 : 0)],
+    notifications_waiting: ['Notifications not yet delivered.', waitingNotifications],
+    alerts_open: ['Pending and firing alerts.', () => openAlerts().length],
+    readings_missing: ['Readings in gaps that did not close in time.', () => account().total.missing],
+    readings_in_flight: [
+      'Readings that agents have produced and that have not arrived.',
+      () => account().total.inFlight,
+    ],
+  })
+  let before = { readings: 0, cpu: process.cpuUsage(), atMs: clock.monotonicMs(), fresh: true }
+
+  return {
+    account,
+    openAlerts,
+    onStored(readings, latenciesMs) {
+      storedReadings.inc(readings)
+      latencies.add(latenciesMs)
+    },
+    anomalies: () =>
+      states()
+        .flatMap(({ anomalies }) => anomalies)
+        .sort((a, b) => b.timeMs - a.timeMs)
+        .slice(0, 100),
+    status: (natsConnected) => ({
+      processor,
+      version: VERSION,
+      uptimeSeconds: uptimeSeconds(),
+      natsConnected,
+      influx: sink.status(),
+      partitions: partitions().map(({ loop, pending }) => ({
+        partition: loop.partition,
+        pending: pending(),
+        streamSequence: loop.state.streamSequence,
+        agents: loop.state.agents.size,
+        series: loop.state.seriesCount,
+        dirtyWindows: loop.state.dirty.size + loop.state.dirtyOverflow,
+        checkpointMs: Math.round(loop.checkpointMs * 10) / 10,
+        checkpointBytes: loop.checkpointBytes,
+      })),
+      readingsTotal: totals.readings(),
+      linesWritten: sink.linesWritten,
+      deadLetters: totals.deadLetters(),
+      windows: totals.windows(),
+      lateBeyondMemory: totals.lateBeyondMemory(),
+      anomalies: totals.anomalies(),
+      openAlerts: openAlerts().length,
+      series: totals.series(),
+      latencyMs: { p50: latencies.quantile(0.5) ?? null, p99: latencies.quantile(0.99) ?? null },
+      notifications: partitions().flatMap(({ outbox }) => outbox.status()),
+    }),
+    health() {
+      const atMs = clock.monotonicMs()
+      const readings = totals.readings()
+      const seconds = Math.max(0.001, (atMs - before.atMs) / 1000)
+      const used = process.cpuUsage(before.cpu)
+      const perSecond = before.fresh ? 0 : Math.max(0, readings - before.readings) / seconds
+      const cpuPercent = (used.user + used.system) / 1e4 / seconds
+      before = { readings, cpu: process.cpuUsage(), atMs, fresh: false }
+      return {
+        readings_stored_total: readings,
+        readings_per_s: perSecond,
+        batches_stored_total: sumOf(({ counters }) => counters.batches - counters.duplicates),
+        batches_repeated_total: sumOf(({ counters }) => counters.duplicates),
+        batches_missing: account().agents.reduce(
+          (sum, { gaps }) => sum + gaps.reduce((batches, gap) => batches + gap.toSequence - gap.fromSequence + 1, 0),
+          0,
+        ),
+        dead_letters_total: totals.deadLetters(),
+        dead_letter_readings_total: sumOf(({ counters }) => counters.deadLetterReadings),
+        readings_late_total: sumOf(({ counters }) => counters.late + counters.lateBeyondMemory),
+        lag_batches: lag(),
+        latency_p50_ms: latencies.quantile(0.5),
+        latency_p99_ms: latencies.quantile(0.99),
+        influx_write_ms: sink.lastWriteMs,
+        influx_retries_total: sink.retries,
+        checkpoint_ms: Math.max(0, ...partitions().map(({ loop }) => loop.checkpointMs)),
+        checkpoint_bytes: partitions().reduce((sum, { loop }) => sum + loop.checkpointBytes, 0),
+        series_count: totals.series(),
+        windows_open: sumOf(openWindowCount),
+        windows_written_total: totals.windows(),
+        windows_revised_total: sumOf(({ counters }) => counters.windowsRevised),
+        anomalies_total: totals.anomalies(),
+        alerts_open: openAlerts().length,
+        notifications_sent_total: sumOf(({ outbox }) =>
+          Object.values(outbox.counts).reduce((sum, { delivered }) => sum + delivered, 0),
+        ),
+        notifications_waiting: waitingNotifications(),
+        memory_rss_bytes: process.memoryUsage.rss(),
+        cpu_percent: cpuPercent,
+        uptime_s: uptimeSeconds(),
+        version: VERSION,
+      }
+    },
+  }
+}
+
+function exportGauges(
+  metrics: Metrics,
+  gauges: Readonly<Record<string, readonly [help: string, read: () => number]>>,
+): void {
+  for (const [name, [help, read]] of Object.entries(gauges))
+    new Gauge({
+      name: `tributary_${name}`,
+      help,
+      registers: [metrics.registry],
+      collect() {
+        this.set(read())
+      },
+    })
+}

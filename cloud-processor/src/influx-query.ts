@@ -1,0 +1,49 @@
+/** InfluxQL over `/query`, which InfluxDB 1.x, 2.x and 3 Core all answer. */
+import { createInfluxConnection, type InfluxOptions } from './influx-connection.ts'
+
+export interface InfluxSeries {
+  readonly name: string
+  readonly tags?: Readonly<Record<string, string>>
+  readonly columns: readonly string[]
+  /** One row a point; times are milliseconds since 1970. */
+  readonly values: readonly (readonly unknown[])[]
+}
+
+/** @throws Error with what InfluxDB said when a statement fails. Several statements give their series one after another. */
+export interface InfluxQuery {
+  (influxql: string, signal?: AbortSignal): Promise<InfluxSeries[]>
+  close(): Promise<void>
+}
+
+export function createInfluxQuery(options: InfluxOptions): InfluxQuery {
+  const connection = createInfluxConnection(options)
+  const query = async (influxql: string, signal?: AbortSignal): Promise<InfluxSeries[]> => {
+    const parameters = new URLSearchParams({ db: options.database, epoch: 'ms', q: influxql })
+    const answer = await connection.request('POST', '/query', {
+      body: parameters.toString(),
+      contentType: 'application/x-www-form-urlencoded',
+      signal,
+    })
+    const parsed = parse(answer.body)
+    const error = parsed?.error ?? parsed?.results?.find((result) => result.error)?.error
+    if (answer.status >= 300 || parsed === undefined || error !== undefined)
+      throw new Error(
+        `InfluxDB answered ${answer.status} to "${influxql.slice(0, 200)}": ${error ?? answer.body.slice(0, 300)}`,
+      )
+    return parsed.results?.flatMap((result) => result.series ?? []) ?? []
+  }
+  return Object.assign(query, { close: () => connection.close() })
+}
+
+interface QueryAnswer {
+  readonly error?: string
+  readonly results?: readonly { readonly series?: readonly InfluxSeries[]; readonly error?: string }[]
+}
+
+function parse(body: string): QueryAnswer | undefined {
+  try {
+    return JSON.parse(body) as QueryAnswer
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,68 @@
+/** From a message of the stream to what `step` takes: decoded, or refused as a whole. Pure. */
+import {
+  type Batch,
+  type BatchHeader,
+  DecodeError,
+  decodeBatch,
+  decodeHeader,
+  parseTelemetrySubject,
+} from '@tributary/protocol'
+import { messageOf } from '@tributary/runtime'
+
+export interface Delivery {
+  readonly subject: string
+  readonly bytes: Uint8Array
+  readonly streamSequence: number
+  /** When the stream received it, milliseconds since 1970. */
+  readonly receivedAtMs: number
+}
+
+interface Taken {
+  readonly site: string
+  /** From the subject: the gateway has checked it. */
+  readonly agent: string
+  readonly streamSequence: number
+  readonly receivedAtMs: number
+}
+export interface TakenBatch extends Taken {
+  readonly batch: Batch
+}
+export interface TakenRefusal extends Taken {
+  readonly batch: undefined
+  readonly reason: string
+  readonly detail: string
+  readonly bytes: Uint8Array
+  /** When at least that could be read: the batch is accounted for then. */
+  readonly header: BatchHeader | undefined
+}
+export type Intake = TakenBatch | TakenRefusal
+
+export function takeIn({ subject, bytes, streamSequence, receivedAtMs }: Delivery): Intake {
+  const { site, agent } = parseTelemetrySubject(subject) ?? { site: 'unknown', agent: 'unknown' }
+  const taken = { site, agent, streamSequence, receivedAtMs }
+  try {
+    const batch = decodeBatch(bytes)
+    if (batch.header.agent === agent) return { ...taken, batch }
+    const detail = `the batch says that it is of agent "${batch.header.agent}", but came as one of "${agent}"`
+    return { ...taken, batch: undefined, reason: 'wrong_agent', detail, bytes, header: undefined }
+  } catch (error) {
+    const reason = error instanceof DecodeError ? error.reason : 'malformed'
+    const header = headerOf(bytes)
+    return {
+      ...taken,
+      batch: undefined,
+      reason,
+      detail: messageOf(error),
+      bytes,
+      header: header?.agent === agent ? header : undefined,
+    }
+  }
+}
+
+function headerOf(bytes: Uint8Array): BatchHeader | undefined {
+  try {
+    return decodeHeader(bytes)
+  } catch {
+    return undefined
+  }
+}

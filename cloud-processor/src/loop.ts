@@ -1,0 +1,356 @@
+/**
+ * Guarantee: a message is acknowledged after its readings are in the store, its refusals among the dead letters, and the state
+ * that knows it in a checkpoint; whenever the process dies, what comes again is repeated without a trace. The order stands in
+ * `settleTaken`.
+ */
+import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
+import { alertSubject, anomalySubject, type DeadLetter, deadLetterSubject, isName } from '@tributary/protocol'
+import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
+import { type AgentAccount, accountOf } from './account.ts'
+import { CheckpointConflictError, type CheckpointStore } from './checkpoint.ts'
+import type { PartitionConsumer } from './consumer.ts'
+import { type LetterOrigin, storeLetter } from './dead-letter.ts'
+import { type InfluxSink, PartialWriteError } from './influx-sink.ts'
+import { type Intake, takeIn } from './intake.ts'
+import type { LineBuffer } from './line-protocol.ts'
+import { type Outbox, type Settled, settle } from './notifiers/index.ts'
+import { createState, decodeState, encodeState, type PartitionState } from './state.ts'
+import { addLetter, clearEffects, createEffects, type StepContext, step } from './step.ts'
+import { createWatermarkPublisher, type Publish } from './stored-watermark.ts'
+
+/** Taken in one go: some 20,000 readings as they usually come, and never more than two of the largest batches. */
+const TAKE_BYTES_MAX = 64 * 1024
+/** Processed and not yet acknowledged: beyond this the checkpoint does not wait for its time. */
+const UNACKNOWLEDGED_MAX = 512
+const UNACKNOWLEDGED_BYTES_MAX = 16 * 1024 * 1024
+/** All watermarks are said again this often. */
+const WATERMARKS_EVERY_MS = 10_000
+/** At most one part in ten of the time goes into checkpoints. */
+const CHECKPOINT_SHARE = 10
+/** While notifications wait, the loop looks this often for those that were delivered. */
+const OUTBOX_LOOK_MS = 500
+const LETTERS_IN_FLIGHT = 64
+
+export interface LoopDependencies {
+  readonly consumer: PartitionConsumer
+  readonly sink: InfluxSink
+  readonly checkpoints: CheckpointStore
+  readonly client: JetStreamClient
+  /** Core NATS. */
+  readonly publish: Publish
+  readonly outbox: Outbox
+  readonly context: StepContext
+  readonly clock: Clock
+  readonly log: Logger
+  /** The name of this processor: whose dead letters those of derived lines are. */
+  readonly processor: string
+  readonly onStored?: (readings: number, latenciesMs: readonly number[]) => void
+}
+
+export interface LoopOptions {
+  readonly partition: number
+  readonly lingerMs: number
+  readonly checkpointIntervalMs: number
+  readonly missingAfterMs: number
+}
+
+export interface PartitionLoop {
+  readonly partition: number
+  /** Works until `stopping` aborts, then drains; `giveUp` ends the draining, too. Rejects when the partition was taken over. */
+  run(stopping: AbortSignal, giveUp: AbortSignal): Promise<void>
+  /** As of the last moment when everything processed was stored. */
+  account(): AgentAccount[]
+  readonly state: PartitionState
+  readonly ready: boolean
+  readonly checkpointMs: number
+  readonly checkpointBytes: number
+}
+
+export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
+  const { consumer, sink, checkpoints, client, publish, outbox, context, clock, log, processor } = dependencies
+  const { partition } = options
+  const effects = createEffects()
+  let state = createState(context.engine.start())
+  let revision = 0
+  let watermarks = createWatermarkPublisher(publish)
+  let account: AgentAccount[] = []
+  let busy = false
+  let ready = false
+  let checkpointMs = 0
+  let checkpointBytes = 0
+  let checkpointedAtMs = 0
+  let watermarksAtMs = 0
+  let unacknowledged: JsMsg[] = []
+  let unacknowledgedBytes = 0
+  let unsaved = false
+  /** Told, and not yet taken out of a saved state. */
+  let settledUnsaved: Settled[] = []
+  /** Messages whose step failed, and why: they are refused when they come again. */
+  const poison = new Map<number, string>()
+
+  async function load(): Promise<void> {
+    const saved = await checkpoints.load()
+    revision = saved?.revision ?? 0
+    state = saved ? decodeState(saved.bytes, context.contracts) : createState(context.engine.start())
+    watermarks = createWatermarkPublisher(publish)
+    unacknowledged = []
+    unacknowledgedBytes = 0
+    for (const settled of settledUnsaved) settle(state.outbox, settled)
+    unsaved = settledUnsaved.length > 0
+    outbox.offer(state.outbox)
+    account = accountOf(state, clock.wallMs(), options.missingAfterMs)
+    watermarks.publish(state, true)
+  }
+
+  const checkpointDueMs = () =>
+    checkpointedAtMs + Math.max(options.checkpointIntervalMs, checkpointMs * (CHECKPOINT_SHARE - 1))
+
+  function waitMs(): number {
+    const nowMs = clock.monotonicMs()
+    if (unsaved) return Math.max(0, checkpointDueMs() - nowMs)
+    const outboxWaits = Object.values(state.outbox.queues).some((queue) => queue.length > 0)
+    const untilWatermarks =
+      state.agents.size === 0 ? Number.POSITIVE_INFINITY : watermarksAtMs + WATERMARKS_EVERY_MS - nowMs
+    return Math.max(0, Math.min(untilWatermarks, outboxWaits ? OUTBOX_LOOK_MS : Number.POSITIVE_INFINITY))
+  }
+
+  /** Puts one message through `step`. */
+  function process(message: JsMsg): void {
+    const delivery = {
+      subject: message.subject,
+      bytes: message.data,
+      streamSequence: message.seq,
+      receivedAtMs: Math.floor(message.info.timestampNanos / 1e6),
+    }
+    let intake: Intake = takeIn(delivery)
+    const why = poison.get(message.seq)
+    if (why !== undefined)
+      intake = {
+        ...intake,
+        batch: undefined,
+        reason: 'processing_failed',
+        detail: why,
+        bytes: message.data,
+        header: intake.batch?.header,
+      }
+    try {
+      step(state, intake, context, effects)
+    } catch (error) {
+      poison.set(message.seq, messageOf(error))
+      log.error(
+        { err: error, partition, streamSequence: message.seq, subject: message.subject },
+        'a batch could not be processed; it becomes a dead letter, and the partition starts from its checkpoint',
+      )
+      throw new StepFailure()
+    }
+  }
+
+  /**
+   * What makes data safe, in this order. A crash between any two lines repeats what was not acknowledged, on the state of the
+   * last checkpoint: the lines overwrite themselves, dead letters and notifications keep their keys.
+   */
+  async function settleTaken(messages: readonly JsMsg[], last: boolean, signal: AbortSignal): Promise<void> {
+    await writeLines(effects.lines, 'raw', signal) // 1. readings and windows are stored
+    await writeLines(effects.rollups, 'rollup', signal)
+    await publishLetters(effects.deadLetters, signal) // 2. what was refused is among the dead letters
+    announce()
+    for (const message of messages) {
+      unacknowledged.push(message)
+      unacknowledgedBytes += message.data.length
+    }
+    if (messages.length > 0) unsaved = true
+    const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || unacknowledgedBytes >= UNACKNOWLEDGED_BYTES_MAX
+    if (unsaved && (full || last || clock.monotonicMs() >= checkpointDueMs())) {
+      await saveCheckpoint(signal) // 3. the state agrees with the store
+      for (const message of unacknowledged) message.ack() // 4. the stream may forget, the gateways trim, people be told
+      unacknowledged = []
+      unacknowledgedBytes = 0
+      unsaved = false
+      settledUnsaved = []
+      watermarks.publish(state, false)
+      outbox.offer(state.outbox)
+      account = accountOf(state, clock.wallMs(), options.missingAfterMs)
+    }
+  }
+
+  async function writeLines(lines: LineBuffer, target: 'raw' | 'rollup', signal: AbortSignal): Promise<void> {
+    if (lines.count === 0) return
+    try {
+      await sink.write(lines, target, signal)
+    } catch (error) {
+      if (!(error instanceof PartialWriteError)) throw error
+      refuseLines(lines, error)
+    }
+  }
+
+  /** Readings that InfluxDB refused move from stored to dead-lettered. */
+  function refuseLines(lines: LineBuffer, { rejected }: PartialWriteError): void {
+    const firstLineOf = new Map<number, number>()
+    for (let i = 0; i < lines.count; i++) {
+      const origin = lines.origins[i] as number
+      if (!firstLineOf.has(origin)) firstLineOf.set(origin, i)
+    }
+    for (const [line, { reason, detail }] of rejected) {
+      const originIndex = lines.origins[line] as number
+      const bytes = Buffer.from(lines.line(line))
+      const origin = effects.origins[originIndex]
+      if (origin === undefined) {
+        log.error(
+          { partition, reason, detail, line: bytes.toString('utf8').trimEnd() },
+          'InfluxDB refused a line that was derived',
+        )
+        const derived: LetterOrigin = {
+          site: 'unknown',
+          agent: processor,
+          epoch: '0000000000000000',
+          sequence: 0,
+          receivedAtMs: 0,
+        }
+        effects.deadLetters.push(storeLetter(derived, derivedKey(bytes), reason, detail, bytes, 0))
+        continue
+      }
+      const readings = lines.readings[line] as number
+      const agent = state.agents.get(`${origin.site}/${origin.agent}`)
+      const epoch = agent?.epochs.get(origin.epoch)
+      const index = String(line - (firstLineOf.get(originIndex) as number))
+      state.counters.readings -= readings
+      if (epoch) epoch.stored -= readings
+      if (agent) addLetter(state, agent, epoch, storeLetter(origin, index, reason, detail, bytes, readings), effects)
+    }
+    log.warn(
+      { partition, lines: rejected.size, example: [...rejected.values()][0]?.detail },
+      'InfluxDB refused lines; they are dead letters now',
+    )
+  }
+
+  /** JetStream confirms each; what it does not confirm is tried again, and recognised by its id. */
+  async function publishLetters(letters: readonly DeadLetter[], signal: AbortSignal): Promise<void> {
+    for (let from = 0; from < letters.length; from += LETTERS_IN_FLIGHT)
+      await untilItWorks('publishing dead letters', signal, async () => {
+        await Promise.all(
+          letters.slice(from, from + LETTERS_IN_FLIGHT).map((letter) =>
+            client.publish(deadLetterSubject(letter.stage, letter.agent), Buffer.from(JSON.stringify(letter), 'utf8'), {
+              msgID: letter.id,
+            }),
+          ),
+        )
+      })
+  }
+
+  async function saveCheckpoint(signal: AbortSignal): Promise<void> {
+    const startMs = clock.monotonicMs()
+    const bytes = encodeState(state)
+    await untilItWorks('saving the checkpoint', signal, async () => {
+      revision = await checkpoints.save(bytes, revision)
+    })
+    checkpointedAtMs = clock.monotonicMs()
+    checkpointMs = checkpointedAtMs - startMs
+    checkpointBytes = bytes.length
+  }
+
+  async function untilItWorks(what: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await work()
+        return
+      } catch (error) {
+        if (error instanceof CheckpointConflictError) throw error
+        signal.throwIfAborted()
+        const delayMs = backoffDelayMs({ firstMs: 200, maxMs: 10_000 }, attempt)
+        log.error(
+          { partition, attempt, delayMs: Math.round(delayMs), reason: messageOf(error) },
+          `${what} failed; nothing is acknowledged before it works`,
+        )
+        await clock.sleep(delayMs, signal)
+      }
+    }
+  }
+
+  /** For whoever listens at the moment. */
+  function announce(): void {
+    const say = (subject: string, value: unknown) => publish(subject, Buffer.from(JSON.stringify(value), 'utf8'))
+    for (const anomaly of effects.anomalies)
+      if (isName(anomaly.device)) say(anomalySubject(anomaly.site, anomaly.device), anomaly)
+    for (const transition of effects.transitions) say(alertSubject(transition.site), transition)
+    if (dependencies.onStored) {
+      const nowMs = clock.wallMs()
+      let readings = 0
+      for (let i = 0; i < effects.lines.count; i++) readings += effects.lines.readings[i] as number
+      if (readings > 0)
+        dependencies.onStored(
+          readings,
+          effects.sampleTimesMs.map((timeMs) => nowMs - timeMs),
+        )
+    }
+  }
+
+  async function turn(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
+    const messages = await consumer.take(
+      { bytesMax: TAKE_BYTES_MAX, waitMs: waitMs(), lingerMs: options.lingerMs },
+      stopping,
+    )
+    busy = true
+    clearEffects(effects)
+    for (const settled of outbox.takeSettled()) {
+      settle(state.outbox, settled)
+      settledUnsaved.push(settled)
+      unsaved = true
+    }
+    for (const message of messages) process(message)
+    await settleTaken(messages, stopping.aborted, giveUp)
+    if (clock.monotonicMs() - watermarksAtMs >= WATERMARKS_EVERY_MS && !unsaved) {
+      watermarksAtMs = clock.monotonicMs()
+      watermarks.publish(state, true)
+    }
+    busy = false
+  }
+
+  return {
+    partition,
+    get state() {
+      return state
+    },
+    get ready() {
+      return ready
+    },
+    get checkpointMs() {
+      return checkpointMs
+    },
+    get checkpointBytes() {
+      return checkpointBytes
+    },
+    account() {
+      if (!busy) account = accountOf(state, clock.wallMs(), options.missingAfterMs)
+      return account
+    },
+    async run(stopping, giveUp) {
+      while (!stopping.aborted) {
+        busy = true
+        await load()
+        await consumer.start(stopping)
+        busy = false
+        ready = true
+        try {
+          while (!stopping.aborted) await turn(stopping, giveUp)
+          clearEffects(effects)
+          await settleTaken([], true, giveUp)
+        } catch (error) {
+          if (!(error instanceof StepFailure)) throw error
+        } finally {
+          await consumer.stop()
+        }
+      }
+    },
+  }
+}
+
+/** A step threw and left the state half changed: it must be loaded again. */
+class StepFailure extends Error {
+  override readonly name = 'StepFailure'
+}
+
+/** The same for the same line, so that it is one dead letter however often it is refused. */
+const derivedKey = (line: Buffer): string => {
+  const text = line.toString('utf8')
+  return `${text.slice(0, text.indexOf(' ')).replaceAll('/', '_')}${text.slice(text.lastIndexOf(' ')).trim()}`
+}

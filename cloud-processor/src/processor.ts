@@ -1,0 +1,262 @@
+/** The wiring: which parts there are, and in which order they start. Stopped in reverse. */
+import { dirname, resolve } from 'node:path'
+import { jetstream, jetstreamManager } from '@nats-io/jetstream'
+import type { NatsConnection } from '@nats-io/transport-node'
+import { readContracts } from '@tributary/protocol'
+import {
+  type Clock,
+  createAdminServer,
+  every,
+  Gauge,
+  type Logger,
+  loadConfig,
+  type Metrics,
+  messageOf,
+  retry,
+  runInOrder,
+  type Service,
+} from '@tributary/runtime'
+import { createAccountLines } from './account-lines.ts'
+import { createAlertEngine, rulesSchemaFor } from './alerts/index.ts'
+import { createFileCheckpointStore } from './checkpoint.ts'
+import type { ProcessorConfig } from './config.ts'
+import { createPartitionConsumer } from './consumer.ts'
+import { createDeviceRegistry } from './device-registry.ts'
+import { createFigures, type Partition } from './figures.ts'
+import { createHealthReporter } from './health.ts'
+import { createInfluxSink } from './influx-sink.ts'
+import { createPartitionLoop } from './loop.ts'
+import { connectNats } from './nats.ts'
+import { createNotifiers, createOutbox } from './notifiers/index.ts'
+import type { StepContext } from './step.ts'
+
+export interface Processor extends Service {
+  readonly adminPort: number
+}
+
+export interface ProcessorDependencies {
+  readonly clock: Clock
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** A partition cannot go on (it was taken over, or its state is of a later version): the processor should be stopped. */
+  readonly onFatal: (error: unknown) => void
+}
+
+const NOTIFICATIONS_PER_RECEIVER_MAX = 1_000
+const HEALTH_EVERY_MS = 10_000
+const ACCOUNT_EVERY_MS = 5_000
+const OUTBOX_DRAIN_MS_MAX = 2_000
+
+/** @param configPath paths in the config are relative to its folder */
+export function createProcessor(
+  configPath: string,
+  config: ProcessorConfig,
+  { clock, log, metrics, onFatal }: ProcessorDependencies,
+): Processor {
+  const at = (path: string) => resolve(dirname(configPath), path)
+  const stopping = new AbortController()
+  const giveUp = new AbortController()
+  const registry = createDeviceRegistry(config.registry && at(config.registry), { clock, log })
+  const { timeout, lines_per_request, rollup_retention, ...influx } = config.influx
+  const sink = createInfluxSink(
+    { ...influx, timeoutMs: timeout, linesPerRequest: lines_per_request, rollupRetention: rollup_retention },
+    { clock, log },
+  )
+  let context: StepContext | undefined
+  let nats: NatsConnection | undefined
+  let natsConnected = false
+  let partitions: Partition[] = []
+  let running: Promise<void>[] = []
+  const figures = createFigures(config.processor, () => partitions, {
+    engine: () => context?.engine,
+    sink,
+    clock,
+    metrics,
+  })
+  const inBackground = (work: Promise<void>): Promise<void> =>
+    work.catch((error: unknown) => {
+      if (!stopping.signal.aborted) onFatal(error)
+    })
+
+  const files: Service = {
+    name: 'contracts, rules, registry',
+    async start() {
+      const contracts = await readContracts(at(config.contracts))
+      const receivers = config.notifiers.map(({ name }) => name)
+      const rules =
+        config.alerts === undefined
+          ? []
+          : (await loadConfig(at(config.alerts), rulesSchemaFor(contracts, receivers))).rules
+      await registry.load()
+      context = {
+        contracts,
+        findDevice: (device) => registry.find(device),
+        engine: createAlertEngine(rules, contracts),
+        receivers,
+        outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
+        memoryMs: config.windows.memory,
+      }
+    },
+    stop: async () => undefined,
+  }
+
+  const connection: Service = {
+    name: 'NATS',
+    async start(signal) {
+      nats = await retry(() => connectNats(config), {
+        clock,
+        signal,
+        backoff: { firstMs: 250, maxMs: 5_000 },
+        onFailure: (error, attempt, delayMs) =>
+          log.warn(
+            {
+              url: config.nats.url,
+              attempt,
+              delayMs: Math.round(delayMs),
+              hint: /auth/i.test(messageOf(error)) ? 'correct the credentials under nats in the config' : undefined,
+              reason: messageOf(error),
+            },
+            'NATS cannot be reached',
+          ),
+      })
+      natsConnected = true
+      void inBackground(follow(nats))
+    },
+    async stop() {
+      await nats?.drain().catch(() => nats?.close())
+      natsConnected = false
+    },
+  }
+  async function follow(connected: NatsConnection): Promise<void> {
+    for await (const { type } of connected.status()) {
+      if (type === 'disconnect') log.warn({ url: config.nats.url }, 'NATS is gone; trying to reach it again')
+      if (type === 'reconnect') log.info({ url: config.nats.url }, 'NATS is back')
+      if (type === 'disconnect' || type === 'reconnect') natsConnected = type === 'reconnect'
+    }
+  }
+
+  const work: Service = {
+    name: 'partitions',
+    async start(signal) {
+      if (nats === undefined || context === undefined) throw new Error('started out of order')
+      await sink.prepare(signal)
+      partitions = await createPartitions(nats, context)
+      for (const { outbox } of partitions) await outbox.start(signal)
+      running = [
+        ...partitions.map(({ loop }) => loop.run(stopping.signal, giveUp.signal)),
+        registry.watch(stopping.signal),
+        reportHealth(nats),
+        writeAccount(),
+      ].map(inBackground)
+      while (!partitions.every(({ loop }) => loop.ready) && !stopping.signal.aborted) await clock.sleep(10, signal)
+    },
+    async stop(signal) {
+      signal.addEventListener('abort', () => giveUp.abort(signal.reason), { once: true })
+      if (signal.aborted) giveUp.abort(signal.reason)
+      stopping.abort(new DOMException('stopped', 'AbortError'))
+      await Promise.all(running)
+      const enough = AbortSignal.any([signal, AbortSignal.timeout(OUTBOX_DRAIN_MS_MAX)])
+      await Promise.all(partitions.map(({ outbox }) => outbox.stop(enough)))
+      await sink.close()
+    },
+  }
+
+  async function createPartitions(connected: NatsConnection, stepContext: StepContext): Promise<Partition[]> {
+    const client = jetstream(connected)
+    const manager = await jetstreamManager(connected, { checkAPI: false })
+    const notifiers = createNotifiers(config.notifiers, { clock, log })
+    const outboxMetrics = shared(metrics)
+    return config.partitions.map((partition) => {
+      const consumer = createPartitionConsumer(partition, { client, manager, clock, log })
+      const outbox = createOutbox(notifiers, { clock, log, metrics: outboxMetrics })
+      const loop = createPartitionLoop(
+        {
+          partition,
+          lingerMs: config.linger,
+          checkpointIntervalMs: config.checkpoint.interval,
+          missingAfterMs: config.gaps.missing_after,
+        },
+        {
+          consumer,
+          sink,
+          checkpoints: createFileCheckpointStore(at(config.checkpoint.folder), partition, { log }),
+          client,
+          publish: (subject, bytes) => connected.publish(subject, bytes),
+          outbox,
+          context: stepContext,
+          clock,
+          log,
+          processor: config.processor,
+          onStored: figures.onStored,
+        },
+      )
+      return { loop, outbox, pending: () => consumer.pending }
+    })
+  }
+
+  async function reportHealth(connected: NatsConnection): Promise<void> {
+    const reporter = createHealthReporter(config.site, config.processor, clock)
+    const client = jetstream(connected)
+    const report = async () => {
+      const { subject, bytes, id } = reporter.next(figures.health())
+      await client.publish(subject, bytes, { msgID: id, retries: 3 })
+    }
+    // A report that is lost is a gap in the account: it is tried until the stream has it.
+    await every(
+      HEALTH_EVERY_MS,
+      () => retry(report, { clock, signal: stopping.signal, backoff: { firstMs: 500, maxMs: 10_000 } }),
+      { clock, signal: stopping.signal },
+    )
+  }
+
+  async function writeAccount(): Promise<void> {
+    const lines = createAccountLines()
+    const write = async () => {
+      const changed = lines.next(figures.account().agents, Math.floor(clock.wallMs()))
+      if (changed.count > 0) await sink.write(changed, 'raw', stopping.signal)
+    }
+    await every(ACCOUNT_EVERY_MS, write, { clock, signal: stopping.signal })
+  }
+
+  const admin = createAdminServer(config.admin.listen, {
+    metrics,
+    ready: () => {
+      if (!natsConnected) return 'NATS is not connected'
+      const { ok, error } = sink.status()
+      if (!ok) return `InfluxDB does not take writes: ${error}`
+      if (partitions.length === 0 || !partitions.every(({ loop }) => loop.ready))
+        return 'the partitions are being loaded'
+      return true
+    },
+    routes: {
+      '/status': () => figures.status(natsConnected),
+      '/account': () => figures.account(),
+      '/alerts': () => figures.openAlerts(),
+      '/anomalies': () => figures.anomalies(),
+    },
+  })
+  const service = runInOrder('processor', [files, admin, connection, work], log)
+  return {
+    name: service.name,
+    start: service.start,
+    stop: service.stop,
+    get adminPort() {
+      return admin.port
+    },
+  }
+}
+
+/** Each partition has an outbox of its own; they count into the same metrics. The gauge of what waits is the sum, see figures.ts. */
+function shared(metrics: Metrics): Metrics {
+  const counters = new Map<string, ReturnType<Metrics['counter']>>()
+  return {
+    ...metrics,
+    counter: ((name, help, labels) => {
+      const counter = counters.get(name) ?? metrics.counter(name, help, labels)
+      counters.set(name, counter)
+      return counter
+    }) as Metrics['counter'],
+    gauge: ((name, help, labels = []) =>
+      new Gauge({ name, help, labelNames: [...labels], registers: [] })) as Metrics['gauge'],
+  }
+}

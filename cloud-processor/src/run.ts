@@ -1,0 +1,35 @@
+import {
+  createLogger,
+  createMetrics,
+  EXIT_FAILED,
+  EXIT_USER_ERROR,
+  loadConfig,
+  reportFatal,
+  runUntilSignal,
+  systemClock,
+  UserError,
+} from '@tributary/runtime'
+import { processorConfigSchema } from './config.ts'
+import { createProcessor } from './processor.ts'
+
+/** Runs until SIGINT or SIGTERM. @returns the exit code */
+export async function runProcessor(configPath: string): Promise<number> {
+  let log = createLogger('processor', 'info')
+  try {
+    const config = await loadConfig(configPath, processorConfigSchema)
+    log = createLogger('processor', config.log.level)
+    let failed = false
+    const onFatal = (error: unknown) => {
+      failed = true
+      reportFatal(error, log)
+      process.kill(process.pid, 'SIGTERM')
+    }
+    const metrics = createMetrics('processor')
+    const processor = createProcessor(configPath, config, { clock: systemClock, log, metrics, onFatal })
+    const code = await runUntilSignal(processor, { log })
+    return failed ? EXIT_FAILED : code
+  } catch (error) {
+    reportFatal(error, log)
+    return error instanceof UserError ? EXIT_USER_ERROR : EXIT_FAILED
+  }
+}

@@ -1,0 +1,115 @@
+/** Series, interned: everything that a (site, device, kind) needs on the hot path is built once, at its first sample. */
+import type { Contract } from '@tributary/protocol'
+import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
+import { detectorsFor, seriesContext, silenceFor } from './detectors/index.ts'
+import { fieldKey, linePrefix } from './line-protocol.ts'
+import { createWindows, WIDTH_NAMES, type WindowKeys, type Windows } from './window.ts'
+
+export interface Watch {
+  readonly detector: Detector<DetectorState>
+  readonly state: DetectorState
+}
+
+export interface FieldSeries {
+  readonly name: string
+  readonly type: 'float' | 'integer' | 'boolean' | 'string'
+  /** Its place in rows and in `fields`. */
+  readonly slot: number
+  readonly key: Uint8Array
+  /** Ten to the power of the contract's decimals. */
+  readonly scale: number
+  /** The contract's range; infinite when it has none. */
+  readonly low: number
+  readonly high: number
+  /** Newest value that was not refused for its own sake; NaN before the first. For `largest_step`. */
+  lastValue: number
+  /** Event time of the newest reading that detectors saw. */
+  watchedThroughMs: number
+  readonly watches: readonly Watch[]
+}
+
+export interface DeviceSeries {
+  readonly site: string
+  readonly device: string
+  readonly contract: Contract
+  readonly prefix: Uint8Array
+  readonly fields: readonly FieldSeries[]
+  readonly fieldNamed: ReadonlyMap<string, FieldSeries>
+  /** `site/agent` that delivered last: its completeness closes the windows. */
+  agent: string
+  newestMs: number
+  readonly silence: SilenceDetector | undefined
+  readonly silenceState: SilenceState | undefined
+  /** undefined when there are too many series to keep windows of all. */
+  readonly windows: readonly Windows[] | undefined
+  readonly windowPrefixes: readonly Uint8Array[]
+  readonly windowKeys: readonly WindowKeys[]
+}
+
+/** What a checkpoint kept of a series' detectors. */
+export interface SavedWatches {
+  readonly silence?: SilenceState | undefined
+  readonly fields: Readonly<
+    Record<
+      string,
+      { lastValue: number; watchedThroughMs: number; states: Readonly<Record<string, DetectorState>> } | undefined
+    >
+  >
+}
+
+export const REVISION_KEY = fieldKey('revision')
+
+export function createSeries(
+  site: string,
+  device: string,
+  contract: Contract,
+  agent: string,
+  { saved, withWindows = true }: { saved?: SavedWatches | undefined; withWindows?: boolean } = {},
+): DeviceSeries {
+  const fields = Object.entries(contract.fields).map(([name, field], slot): FieldSeries => {
+    const before = saved?.fields[name]
+    return {
+      name,
+      type: field.type,
+      slot,
+      key: fieldKey(name),
+      scale: 'decimals' in field ? 10 ** field.decimals : 1,
+      low: ('range' in field ? field.range?.[0] : undefined) ?? Number.NEGATIVE_INFINITY,
+      high: ('range' in field ? field.range?.[1] : undefined) ?? Number.POSITIVE_INFINITY,
+      lastValue: before?.lastValue ?? Number.NaN,
+      watchedThroughMs: before?.watchedThroughMs ?? Number.NEGATIVE_INFINITY,
+      watches: withWindows
+        ? detectorsFor(contract, name, seriesContext(contract, site, device, name)).map((detector) => ({
+            detector,
+            state: before?.states[detector.name] ?? detector.start(),
+          }))
+        : [],
+    }
+  })
+  const silence = withWindows ? silenceFor(contract, { device, kind: contract.kind }) : undefined
+  return {
+    site,
+    device,
+    contract,
+    prefix: linePrefix(contract.kind, { site, device }),
+    fields,
+    fieldNamed: new Map(fields.map((field) => [field.name, field])),
+    agent,
+    newestMs: Number.NEGATIVE_INFINITY,
+    silence,
+    silenceState: silence && (saved?.silence ?? silence.start()),
+    windows: withWindows ? createWindows() : undefined,
+    windowPrefixes: WIDTH_NAMES.map((name) => linePrefix(`${contract.kind}_${name}`, { site, device })),
+    windowKeys: fields.map((field) => ({
+      type: field.type,
+      // One more decimal place than the values have is where most means of few values end.
+      scale: field.scale * 10,
+      mean: fieldKey(`${field.name}_mean`),
+      min: fieldKey(`${field.name}_min`),
+      max: fieldKey(`${field.name}_max`),
+      count: fieldKey(`${field.name}_count`),
+      stddev: fieldKey(`${field.name}_stddev`),
+      last: fieldKey(`${field.name}_last`),
+    })),
+  }
+}

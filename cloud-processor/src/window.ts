@@ -1,0 +1,244 @@
+/**
+ * Guarantee: a closed window's row equals the one that on-time data would have given, however late its readings came, as
+ * long as the row is in memory; a row that is not is never overwritten from partial data but entered in `dirty`.
+ *
+ * A row holds all fields of one device and kind for one window, side by side in one Float64Array. Runs of samples are folded
+ * first and merged into the rows of every width by Chan's formula (Chan, Golub, LeVeque 1983).
+ */
+import type { LineBuffer } from './line-protocol.ts'
+
+export const WIDTHS_MS = [10_000, 60_000] as const
+export const WIDTH_NAMES = ['10s', '1m'] as const
+/** A row that is this much older than its device's newest sample, and still held open, is written provisionally. */
+export const PROVISIONAL_MS = 10_000
+/** Rows beyond the memory that an agent with a backlog may hold open. */
+const ROWS_EXTRA = 64
+
+const COUNT = 0
+const MEAN = 1
+const M2 = 2
+const MIN = 3
+const MAX = 4
+const LAST = 5
+const LAST_TIME = 6
+/** Numbers of one field in a row. */
+export const CELLS = 7
+
+export interface WindowRow {
+  readonly startMs: number
+  cells: Float64Array
+  /** Last value of each string field. */
+  strings: (string | undefined)[] | undefined
+  /** How often it was written. */
+  revision: number
+  closed: boolean
+  /** Differs from what was written last. */
+  changed: boolean
+  /** Stands in the list of rows to be written at the end of this step. */
+  listed: boolean
+}
+
+export interface Windows {
+  readonly widthMs: number
+  rows: Map<number, WindowRow>
+  /** Rows that are not closed. */
+  open: WindowRow[]
+  /** Rows that began before this may have been forgotten. */
+  forgottenBeforeMs: number
+  /** Where the last reading went: nearly always where the next one goes. */
+  current: WindowRow | undefined
+}
+
+export const createWindows = (): Windows[] =>
+  WIDTHS_MS.map((widthMs) => ({
+    widthMs,
+    rows: new Map(),
+    open: [],
+    forgottenBeforeMs: Number.NEGATIVE_INFINITY,
+    current: undefined,
+  }))
+
+export const windowStart = (timeMs: number, widthMs: number): number => Math.floor(timeMs / widthMs) * widthMs
+export const rowsMax = (widthMs: number, memoryMs: number): number => Math.ceil(memoryMs / widthMs) + ROWS_EXTRA
+
+/** @returns undefined when the row was forgotten */
+export function rowAt(windows: Windows, startMs: number, fieldCount: number): WindowRow | undefined {
+  if (windows.current?.startMs === startMs) return windows.current
+  let row = windows.rows.get(startMs)
+  if (row === undefined) {
+    if (startMs < windows.forgottenBeforeMs) return undefined
+    row = {
+      startMs,
+      cells: new Float64Array(fieldCount * CELLS),
+      strings: undefined,
+      revision: 0,
+      closed: false,
+      changed: false,
+      listed: false,
+    }
+    windows.rows.set(startMs, row)
+    windows.open.push(row)
+  }
+  windows.current = row
+  return row
+}
+
+/** What a run of readings of one field comes to: the same cells as in a row. */
+export const createFold = (): Float64Array => new Float64Array(CELLS)
+
+/** Folds accepted samples [from, to) of a numeric or boolean column. @returns their number */
+export function foldRun(
+  fold: Float64Array,
+  values: Float64Array | Uint8Array,
+  present: Uint8Array | null,
+  refused: Uint8Array | null,
+  timesMs: Float64Array,
+  from: number,
+  to: number,
+): number {
+  let count = 0
+  let mean = 0
+  let m2 = 0
+  let min = Number.POSITIVE_INFINITY
+  let max = Number.NEGATIVE_INFINITY
+  let last = 0
+  let lastTime = Number.NEGATIVE_INFINITY
+  for (let i = from; i < to; i++) {
+    if ((present !== null && present[i] === 0) || (refused !== null && refused[i] === 1)) continue
+    const value = values[i] as number
+    count += 1
+    const delta = value - mean
+    mean += delta / count
+    m2 += delta * (value - mean)
+    if (value < min) min = value
+    if (value > max) max = value
+    const time = timesMs[i] as number
+    if (time > lastTime || (time === lastTime && value > last)) {
+      last = value
+      lastTime = time
+    }
+  }
+  fold[COUNT] = count
+  fold[MEAN] = mean
+  fold[M2] = m2
+  fold[MIN] = min
+  fold[MAX] = max
+  fold[LAST] = last
+  fold[LAST_TIME] = lastTime
+  return count
+}
+
+export function mergeFold(row: WindowRow, slot: number, fold: Float64Array): void {
+  const { cells } = row
+  const at = slot * CELLS
+  const ours = cells[at + COUNT] as number
+  const theirs = fold[COUNT] as number
+  row.changed = true
+  if (ours === 0) {
+    cells.set(fold, at)
+    return
+  }
+  const count = ours + theirs
+  const delta = (fold[MEAN] as number) - (cells[at + MEAN] as number)
+  cells[at + COUNT] = count
+  cells[at + MEAN] = (cells[at + MEAN] as number) + (delta * theirs) / count
+  cells[at + M2] = (cells[at + M2] as number) + (fold[M2] as number) + (delta * delta * ours * theirs) / count
+  if ((fold[MIN] as number) < (cells[at + MIN] as number)) cells[at + MIN] = fold[MIN] as number
+  if ((fold[MAX] as number) > (cells[at + MAX] as number)) cells[at + MAX] = fold[MAX] as number
+  const newer = (fold[LAST_TIME] as number) - (cells[at + LAST_TIME] as number)
+  if (newer > 0 || (newer === 0 && (fold[LAST] as number) > (cells[at + LAST] as number))) {
+    cells[at + LAST] = fold[LAST] as number
+    cells[at + LAST_TIME] = fold[LAST_TIME] as number
+  }
+}
+
+/** The last value of a string field; of equal times the greater string counts. */
+export function mergeString(row: WindowRow, slot: number, fieldCount: number, timeMs: number, value: string): void {
+  const at = slot * CELLS
+  row.strings ??= new Array<string | undefined>(fieldCount).fill(undefined)
+  const count = row.cells[at + COUNT] as number
+  const lastTime = row.cells[at + LAST_TIME] as number
+  row.changed = true
+  row.cells[at + COUNT] = count + 1
+  if (count === 0 || timeMs > lastTime || (timeMs === lastTime && value > (row.strings[slot] as string))) {
+    row.cells[at + LAST_TIME] = timeMs
+    row.strings[slot] = value
+  }
+}
+
+/** What a row's fields are called in a line, made once a series. */
+export interface WindowKeys {
+  readonly type: 'float' | 'integer' | 'boolean' | 'string'
+  readonly scale: number
+  readonly mean: Uint8Array
+  readonly min: Uint8Array
+  readonly max: Uint8Array
+  readonly count: Uint8Array
+  readonly stddev: Uint8Array
+  readonly last: Uint8Array
+}
+
+/** Writes the row with its revision, and counts that. */
+export function writeRow(
+  lines: LineBuffer,
+  prefix: Uint8Array,
+  keys: readonly WindowKeys[],
+  revisionKey: Uint8Array,
+  row: WindowRow,
+): void {
+  lines.begin(prefix)
+  for (let slot = 0; slot < keys.length; slot++) {
+    const key = keys[slot] as WindowKeys
+    const at = slot * CELLS
+    const count = row.cells[at + COUNT] as number
+    if (count === 0) continue
+    const last = row.cells[at + LAST] as number
+    if (key.type === 'string') {
+      lines.string(key.last, row.strings?.[slot] ?? '')
+      continue
+    }
+    lines.float(key.mean, row.cells[at + MEAN] as number, key.scale)
+    if (key.type === 'boolean') {
+      lines.boolean(key.last, last === 1)
+      continue
+    }
+    lines.float(key.min, row.cells[at + MIN] as number, key.scale)
+    lines.float(key.max, row.cells[at + MAX] as number, key.scale)
+    lines.integer(key.count, count)
+    lines.float(
+      key.stddev,
+      count > 1 ? Math.sqrt(Math.max(0, row.cells[at + M2] as number) / (count - 1)) : 0,
+      key.scale,
+    )
+    lines.float(key.last, last, key.scale)
+  }
+  lines.integer(revisionKey, row.revision)
+  lines.end(prefix, row.startMs, 0, -1)
+  row.revision += 1
+  row.changed = false
+}
+
+/** Forgets closed rows that lie wholly before the time. */
+export function forgetBefore(windows: Windows, timeMs: number): void {
+  if (windows.forgottenBeforeMs >= timeMs - windows.widthMs) return
+  for (const row of windows.rows.values())
+    if (row.closed && row.startMs + windows.widthMs <= timeMs) {
+      windows.rows.delete(row.startMs)
+      if (windows.current === row) windows.current = undefined
+    }
+  windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, windowStart(timeMs, windows.widthMs))
+}
+
+/** Forgets the oldest row when there are too many. @returns it, when it was still open */
+export function forgetOldest(windows: Windows, limit: number): WindowRow | undefined {
+  if (windows.rows.size <= limit) return undefined
+  let oldest: WindowRow | undefined
+  for (const row of windows.rows.values()) if (!oldest || row.startMs < oldest.startMs) oldest = row
+  if (oldest === undefined) return undefined
+  windows.rows.delete(oldest.startMs)
+  if (windows.current === oldest) windows.current = undefined
+  windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, oldest.startMs + windows.widthMs)
+  if (oldest.closed) return undefined
+  windows.open = windows.open.filter((row) => row !== oldest)
+  return oldest
+}
