@@ -38,7 +38,7 @@ const RECORD_INTERVALS = 20_000
 const SIGMAS = 6
 /** A normal distribution's standard deviation in mean absolute residuals. */
 const SIGMA_OF_SPREAD = 1.2533
-const RECORD_MARGIN = 1.5
+const RECORD_MARGIN = 1.6
 /** Share by which a record approaches an anomaly's peak once that is over. */
 const HABIT = 0.1
 const FLOOR_STEPS = 4
