@@ -47,6 +47,8 @@ export interface FaultyFileSystem {
   contents(path: string): Uint8Array | undefined
   /** Puts bytes on the disk, durably, from outside. */
   put(path: string, bytes: Uint8Array): void
+  /** Removes a file, durably, from outside. */
+  discard(path: string): void
   /** Paths of all files, sorted. */
   files(): string[]
 }
@@ -127,6 +129,11 @@ export function createFaultyFileSystem({ seed }: { seed: number }): FaultyFileSy
       node.durable = Buffer.from(bytes)
       folder.entries.set(name, node)
       folder.durable.set(name, node)
+    },
+    discard(path) {
+      const { folder, name } = parentOf(path)
+      folder.entries.delete(name)
+      folder.durable.delete(name)
     },
     files: () => [...walk(root, '')].map(([path]) => path).sort(),
   }

@@ -82,7 +82,11 @@ export async function takeLock(
         log.warn({ path }, 'no room for the lock file; a second process would not be kept out')
         return async () => undefined
       }
-      if (errorCode(error) !== 'EEXIST') throw error
+      if (!['EEXIST', 'EIO'].includes(errorCode(error) ?? ''))
+        throw new UserError(`${folder} cannot be written to (${errorCode(error)})`, {
+          cause: error,
+          hint: 'check its owner and permissions, and that the disk is mounted for writing',
+        })
     }
     const owner = await readOwner(path, { fileSystem, clock })
     if (owner && (await processes.isAlive(owner)))

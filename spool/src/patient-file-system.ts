@@ -20,7 +20,8 @@ export function patientFileSystem(fileSystem: FileSystem): FileSystem {
     write: (bytes, position) => file.write(bytes, position),
     sync: () => file.sync(),
     truncate: (length) => file.truncate(length),
-    close: () => file.close(),
+    // What had to be safe was synced before.
+    close: () => file.close().catch(() => undefined),
   })
   return {
     ...fileSystem,

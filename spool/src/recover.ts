@@ -134,10 +134,10 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
     if (fromSequence <= toSequence) lost.push({ fromSequence, toSequence })
   }
   if (fresh) epochs = [{ epoch: drawEpoch(), firstSequence: 1 }]
-  else if (doubtful && boundSound) {
-    durableThrough = Math.max(bound, seenAtLeast, lastRead)
+  else if (boundSound && doubtful) {
+    durableThrough = Math.max(bound, seenAtLeast)
     lose(Math.max(lastRead, trimmedThrough) + 1, durableThrough)
-  } else if (doubtful || cursor === undefined) {
+  } else if (!boundSound) {
     durableThrough = Math.max(bound ?? 0, seenAtLeast, lastRead)
     lose(Math.max(lastRead, trimmedThrough) + 1, durableThrough)
     epochs = [...epochs, { epoch: drawEpoch(), firstSequence: durableThrough + 1 }]

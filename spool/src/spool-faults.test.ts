@@ -65,10 +65,12 @@ describe.each([0, 250])('with %i ms of durability, at every operation of a histo
       let hit = 0
       for (let index = 0; index < count; index++) {
         const harness = createSpoolHarness(index + 1, { ...smallOptions, durabilityMs })
+        let what = ''
         const damage = fault === 'bit_flip'
         harness.disk.faultAt = (operation) => {
           if (operation.index !== index) return undefined
           hit += 1
+          what = `${operation.kind} ${operation.path}`
           return fault
         }
         try {
@@ -87,7 +89,7 @@ describe.each([0, 250])('with %i ms of durability, at every operation of a histo
           await open(harness)
           await harness.verify({ damage })
         } catch (error) {
-          throw new Error(`${fault} at operation ${index} of ${count}`, { cause: error })
+          throw new Error(`${fault} at operation ${index} of ${count}, ${what}`, { cause: error })
         }
       }
       process.stdout.write(
