@@ -15,9 +15,11 @@ import { BATCH_BYTES_MAX, TELEMETRY_STREAM, telemetryPartitionFilter } from '@tr
 import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { ensureStreams } from './nats.ts'
 
-export const PULL_MESSAGES_MAX = 64
-/** nats.js stalls when a pull may bring more than 64 MB; a batch is at most 1 MiB. */
-export const PULL_BYTES_MAX = 8 * BATCH_BYTES_MAX
+/** One pull: nats.js stalls when messages times payload passes 64 MB, and 24 of the largest batches stay under 32 MB. */
+export const PULL_MESSAGES_MAX = 24
+/** In the queue; a further pull waits for room. */
+export const QUEUE_MESSAGES_MAX = 64
+export const QUEUE_BYTES_MAX = 8 * BATCH_BYTES_MAX
 /** Delivered and not acknowledged: more than lies between two checkpoints. */
 export const ACK_PENDING_MAX = 1_024
 /** Longer than any write that waits for a database; a new start does not wait for it. */
@@ -69,7 +71,7 @@ export function createPartitionConsumer(
     return client.consumers.get(TELEMETRY_STREAM, consumerName(partition))
   }
 
-  const hasRoom = () => queue.length < PULL_MESSAGES_MAX && queueBytes < PULL_BYTES_MAX
+  const hasRoom = () => queue.length < QUEUE_MESSAGES_MAX && queueBytes < QUEUE_BYTES_MAX
 
   async function pull(first: Consumer, signal: AbortSignal): Promise<void> {
     let consumer: Consumer | undefined = first
@@ -101,7 +103,6 @@ export function createPartitionConsumer(
   async function pullOnce(consumer: Consumer, signal: AbortSignal): Promise<void> {
     const messages = await consumer.fetch({
       max_messages: PULL_MESSAGES_MAX,
-      max_bytes: PULL_BYTES_MAX,
       expires: PULL_EXPIRES_MS,
     })
     const stop = () => messages.stop()

@@ -28,7 +28,6 @@ export interface Figures {
   readonly onStored: (readings: number, latenciesMs: readonly number[]) => void
 }
 
-
 export function createFigures(
   processor: string,
   partitions: () => readonly Partition[],

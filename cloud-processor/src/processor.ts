@@ -1,4 +1,5 @@
 /** The wiring: which parts there are, and in which order they start. Stopped in reverse. */
+import { setMaxListeners } from 'node:events'
 import { dirname, resolve } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
@@ -24,7 +25,7 @@ import { createPartitionConsumer } from './consumer.ts'
 import { createDeviceRegistry } from './device-registry.ts'
 import { createFigures, type Partition } from './figures.ts'
 import { createHealthReporter } from './health.ts'
-import { createInfluxSink } from './influx-sink.ts'
+import { createInfluxSink, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
@@ -56,6 +57,7 @@ export function createProcessor(
   const at = (path: string) => resolve(dirname(configPath), path)
   const stopping = new AbortController()
   const giveUp = new AbortController()
+  setMaxListeners(0, stopping.signal, giveUp.signal) // as many as partitions wait
   const registry = createDeviceRegistry(config.registry && at(config.registry), { clock, log })
   const { timeout, lines_per_request, rollup_retention, ...influx } = config.influx
   const sink = createInfluxSink(
@@ -213,7 +215,11 @@ export function createProcessor(
     const lines = createAccountLines()
     const write = async () => {
       const changed = lines.next(figures.account().agents, Math.floor(clock.wallMs()))
-      if (changed.count > 0) await sink.write(changed, 'raw', stopping.signal)
+      if (changed.count === 0) return
+      await sink.write(changed, 'raw', stopping.signal).catch((error: unknown) => {
+        if (!(error instanceof PartialWriteError)) throw error
+        log.error({ reason: [...error.rejected.values()][0]?.detail }, 'InfluxDB refused the account')
+      })
     }
     await every(ACCOUNT_EVERY_MS, write, { clock, signal: stopping.signal })
   }
