@@ -197,7 +197,7 @@ describe('hostile and broken batches in a running pipeline', () => {
         /[Nn]ot authorized|[Bb]ad user/,
       )
       const thief = await connectTo(pipeline.urls.gatewayMqttPort, 'stranger', 'right')
-      const closed = new Promise((resolve) => thief.once('close', resolve))
+      const closed = new Promise<void>((resolve) => thief.once('close', () => resolve()))
       thief.publish(mqttTopic('agent-1', 'batch'), Buffer.from(good), { qos: 1 })
       await closed
       await thief.endAsync(true)

@@ -24,8 +24,8 @@ export interface RunSimulatorOptions {
   readonly seed?: number | undefined
   readonly rate?: number | undefined
   readonly durationMs?: number | undefined
-  /** 0: a free port; `simulator.json` says which. */
-  readonly mqttPort?: number | undefined
+  /** Where the site's broker listens; port 0: a free one, `simulator.json` says which. Default: a free one on loopback. */
+  readonly mqtt?: HostPort | undefined
   readonly admin?: HostPort | undefined
   readonly logLevel?: LogLevel | undefined
 }
@@ -44,7 +44,7 @@ export async function runSimulator(options: RunSimulatorOptions): Promise<number
         seed: options.seed,
         rate: options.rate,
         durationMs: options.durationMs,
-        mqtt: { host: '127.0.0.1', port: options.mqttPort ?? 0 },
+        mqtt: options.mqtt ?? { host: '127.0.0.1', port: 0 },
         admin: options.admin ?? { host: '127.0.0.1', port: 9604 },
       },
       { clock: systemClock, log, metrics: createMetrics('simulator') },

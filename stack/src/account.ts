@@ -6,7 +6,7 @@
 
 import { connect } from '@nats-io/transport-node'
 import { type InfluxQuery, readDeadLetters } from '@tributary/cloud-processor'
-import { type LedgerSample, type Oracle, openOracle, readLedger } from '@tributary/firmware-sim'
+import { DEVICE_CLASSES, type LedgerSample, type Oracle, openOracle, readLedger } from '@tributary/firmware-sim'
 import { type AccountAnswer, askJson } from './live-figures.ts'
 import type { Pipeline } from './pipeline.ts'
 
@@ -51,7 +51,7 @@ export async function takeAccount(pipeline: Pipeline, signal: AbortSignal): Prom
   const examples: string[] = []
   const example = (text: string) => examples.length < EXAMPLES_MAX && examples.push(text)
 
-  for (const device of devicesOf(oracle)) {
+  for (const [device, fields] of devicesOf(oracle)) {
     const samples: LedgerSample[] = []
     for await (const sample of readLedger(pipeline.ledgerFolder, { device })) samples.push(sample)
     if (samples.length === 0) continue
@@ -60,7 +60,7 @@ export async function takeAccount(pipeline: Pipeline, signal: AbortSignal): Prom
     for (const text of found.examples) example(text)
     for (const sample of samples) {
       tally.produced += sample.readings
-      for (const field of fieldsOf(sample, oracle)) {
+      for (const field of fieldsOf(sample, fields)) {
         const stored = found.right.get(sample.sequence)?.has(field) ?? false
         const dead =
           refused.keys.has(`${device} ${field} s${sample.sequence}`) ||
@@ -112,15 +112,18 @@ export async function takeAccount(pipeline: Pipeline, signal: AbortSignal): Prom
   }
 }
 
-const devicesOf = (oracle: Oracle): string[] => [
-  ...new Set(oracle.runs.flatMap((run) => run.scenario.devices.map((d) => d.name))),
-]
+/** Device → the fields of its class. */
+const devicesOf = (oracle: Oracle): Map<string, string[]> =>
+  new Map(
+    oracle.runs.flatMap((run) =>
+      run.scenario.devices.map((d): [string, string[]] => [d.name, DEVICE_CLASSES[d.class].fields.map((f) => f.name)]),
+    ),
+  )
 
 /** The fields that were sent, the refused ones that no device class has included. */
-function fieldsOf(sample: LedgerSample, oracle: Oracle): string[] {
-  const names = new Set(oracle.fieldsOf(sample.device))
-  for (const { field } of sample.refused) names.add(field)
-  return [...names]
+function fieldsOf(sample: LedgerSample, deviceFields: readonly string[]): readonly string[] {
+  const more = sample.refused.map(({ field }) => field).filter((field) => !deviceFields.includes(field))
+  return more.length === 0 ? deviceFields : [...deviceFields, ...more]
 }
 
 interface Stored {

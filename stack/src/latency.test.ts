@@ -20,7 +20,8 @@ describe('latency observer', () => {
   test('counts what became visible between two looks as seen at the later one', async () => {
     const clock = createSimulatedClock(1_000_000)
     let newest = [999_000, 1]
-    const query = async () => [{ name: 'climate', tags: { device: 'a' }, columns: ['time', 'last'], values: [newest] }]
+    const answer = async () => [{ name: 'climate', tags: { device: 'a' }, columns: ['time', 'last'], values: [newest] }]
+    const query = Object.assign(answer, { close: async () => undefined })
     const observer = createLatencyObserver(query, ['climate'], clock)
     const stop = new AbortController()
     const running = observer.run(stop.signal)

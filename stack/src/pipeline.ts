@@ -195,7 +195,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     },
     versions: { node: process.versions.node, 'nats-server': natsServer.version, influxd: influxd.version },
     ledgerFolder: path('simulator', 'ledger'),
-    query: createInfluxQuery({ url: influx.url, database: 'tributary' }),
+    query: createInfluxQuery({ url: influx.url, version: '1', database: 'tributary' }),
     async start(signal) {
       await Promise.all(servers.map((server) => server.start(signal)))
       // The simulator's first readings wait for nobody: everything downstream stands before it begins to measure.

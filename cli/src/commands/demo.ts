@@ -17,8 +17,9 @@ import {
   settle,
   takeAccount,
 } from '@tributary/stack'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { createLiveView } from '../live-view.ts'
+import { duration, port, wholeNumber } from '../option-values.ts'
 import { count, print, table } from '../print.ts'
 
 interface DemoOptions {
@@ -37,20 +38,20 @@ const DEVICE_KINDS = ['climate', 'vibration', 'power', 'tank']
 export function demoCommand(): Command {
   return new Command('demo')
     .description('run the whole pipeline on this machine with simulated devices; Ctrl-C prints the account')
-    .option('--for <duration>', 'stop by itself after this long, such as 90s or 10m', parseDuration)
+    .option('--for <duration>', 'stop by itself after this long, such as 90s or 10m', duration)
     .option('--report <file>', 'write the result as JSON')
-    .option('--seed <n>', 'seed of the simulated values and faults', parseWhole, 1)
+    .option('--seed <n>', 'seed of the simulated values and faults', wholeNumber, 1)
     .option(
       '--scenario <file>',
       'what the devices do and suffer',
       join(repositoryFolder, 'firmware-sim', 'scenarios', 'demo.yaml'),
     )
-    .option('--rate <n>', 'readings a second of all devices together (default: as the scenario says)', parseWhole)
+    .option('--rate <n>', 'readings a second of all devices together (default: as the scenario says)', wholeNumber)
     .option(
       '--data-dir <folder>',
       'where everything is written; must be empty (default: .tributary/demo, emptied at each start)',
     )
-    .option('--viewer-port <port>', 'port of the dashboards (0: a free one)', parseWhole, 3001)
+    .option('--viewer-port <port>', 'port of the dashboards (0: a free one)', port, 3001)
     .addHelpText(
       'after',
       `
@@ -216,15 +217,4 @@ function printReport(
       ? 'Every reading is accounted for.'
       : 'NOT every reading is accounted for.',
   )
-}
-
-function parseWhole(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('must be a whole number.')
-  return Number(text)
-}
-
-function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text)
-  if (!match) throw new InvalidArgumentError('must be a number and a unit, such as 90s or 10m.')
-  return Number(match[1]) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as 'ms' | 's' | 'm' | 'h']
 }
