@@ -50,14 +50,14 @@ export function createCobs(): Framing {
     encodeAcknowledgement(ranges) {
       const frames: Uint8Array[] = []
       for (let at = 0; at < ranges.length; at += RANGES_PER_FRAME)
-        frames.push(encodeFrame(encode({ ack: ranges.slice(at, at + RANGES_PER_FRAME) })))
+        frames.push(cobsFrame(encode({ ack: ranges.slice(at, at + RANGES_PER_FRAME) })))
       return Buffer.concat(frames)
     },
   }
 }
 
 /** Payload, checksum and delimiter, ready for the line. */
-export function encodeFrame(payload: Uint8Array): Uint8Array {
+export function cobsFrame(payload: Uint8Array): Uint8Array {
   const crc = crc16(payload)
   const content = Buffer.concat([payload, Uint8Array.of(crc >> 8, crc & 0xff)])
   const out = Buffer.alloc(content.length + Math.ceil(content.length / 254) + 2)
