@@ -1,0 +1,278 @@
+import { type Contract, contractSchema } from '@tributary/protocol'
+import { describe, expect, test } from 'vitest'
+import { type AlertState, createAlertEngine, DIGEST_RULE, type VerdictChange } from './engine.ts'
+import type { AlertTransition } from './episode.ts'
+import { type AlertRule, rulesSchema } from './rule.ts'
+
+const T0 = Date.UTC(2026, 0, 1)
+
+const vibration: Contract = contractSchema.parse({
+  kind: 'vibration',
+  version: 1,
+  description: 'x',
+  interval: '1s',
+  fields: { velocity: { type: 'float', label: 'Velocity', unit: 'mm/s' } },
+  thresholds: [
+    { field: 'velocity', above: 4.5, severity: 'info' },
+    { field: 'velocity', above: 7.1, severity: 'critical' },
+  ],
+  detectors: { outlier: ['velocity'], flatline: { velocity: '30s' }, silence: '15s' },
+})
+const contracts = new Map([['vibration', vibration]])
+const rules = (...given: unknown[]): readonly AlertRule[] => rulesSchema.parse({ rules: given }).rules
+
+/** A change of a series' verdict, `at` seconds after T0. */
+function change(
+  at: number,
+  anomalous: boolean,
+  given: Partial<VerdictChange> & { score?: number } = {},
+): VerdictChange {
+  const { score = 1, ...rest } = given
+  return {
+    agent: 'pi-1',
+    site: 'plant',
+    device: 'pump-1',
+    kind: 'vibration',
+    field: 'velocity',
+    detector: { name: 'threshold_above_7.1', family: 'threshold' },
+    verdict: {
+      anomalous,
+      score: anomalous ? score : 0,
+      expected: undefined,
+      lower: undefined,
+      upper: 7.1,
+      message: anomalous ? '7.9 mm/s, 0.8 above the limit 7.1' : '',
+    },
+    value: anomalous ? 7.9 : 6.2,
+    atMs: T0 + at * 1_000,
+    live: true,
+    ...rest,
+  }
+}
+const until = (at: number, live = true, agent = 'pi-1') => ({
+  site: 'plant',
+  agent,
+  completeThroughMs: T0 + at * 1_000,
+  live,
+})
+const brief = (transitions: readonly AlertTransition[]) =>
+  transitions.map(({ state, atMs, notify }) => [state, (atMs - T0) / 1_000, notify === 'all' || notify.length > 0])
+
+describe('episodes', () => {
+  test('fires with the first reading, once, and is over when it has been over for long enough', () => {
+    const engine = createAlertEngine([], contracts)
+    const state = engine.start()
+    const [fired, ...rest] = engine.judge(state, change(10, true))
+    expect(rest).toEqual([])
+    expect(fired).toEqual({
+      episode: expect.stringMatching(/^[0-9a-f]{16}$/),
+      rule: 'vibration.velocity.threshold_above_7.1',
+      state: 'firing',
+      severity: 'critical',
+      site: 'plant',
+      device: 'pump-1',
+      kind: 'vibration',
+      field: 'velocity',
+      detector: 'threshold_above_7.1',
+      label: 'Velocity',
+      unit: 'mm/s',
+      value: 7.9,
+      expected: null,
+      lower: null,
+      upper: 7.1,
+      message: '7.9 mm/s, 0.8 above the limit 7.1',
+      startedAtMs: T0 + 10_000,
+      atMs: T0 + 10_000,
+      notify: 'all',
+    })
+    expect(engine.advance(state, until(20))).toEqual([])
+    expect(engine.judge(state, change(21, false))).toEqual([])
+    // Comes and goes within keep_firing_for: still the same episode.
+    expect(engine.judge(state, change(30, true))).toEqual([])
+    expect(engine.judge(state, change(40, false))).toEqual([])
+    expect(engine.advance(state, until(70))).toEqual([])
+    const [resolved] = engine.advance(state, until(71))
+    expect(resolved).toMatchObject({
+      episode: fired?.episode,
+      state: 'resolved',
+      atMs: T0 + 70_000,
+      value: 6.2,
+      message: 'over after 30 s; it was: 7.9 mm/s, 0.8 above the limit 7.1',
+      notify: 'all',
+    })
+    expect(state.episodes).toEqual({})
+    // The next one has another identity.
+    expect(engine.judge(state, change(100, true))[0]?.episode).not.toBe(fired?.episode)
+  })
+
+  test('each threshold has its own severity, everything else is a warning', () => {
+    const engine = createAlertEngine([], contracts)
+    const state = engine.start()
+    const detectors = [
+      { name: 'threshold_above_4.5', family: 'threshold' },
+      { name: 'outlier', family: 'outlier' },
+      { name: 'flatline', family: 'flatline' },
+    ] as const
+    const severities = detectors.map((detector) => engine.judge(state, change(1, true, { detector }))[0]?.severity)
+    expect(severities).toEqual(['info', 'warning', 'warning'])
+    const silence = change(1, true, { detector: { name: 'silence', family: 'silence' }, field: '' })
+    expect(engine.judge(state, silence)[0]).toMatchObject({ severity: 'warning', rule: 'vibration.silence', label: '' })
+    expect(engine.open(state).map(({ severity }) => severity)).toEqual(['warning', 'warning', 'warning', 'info'])
+  })
+
+  test('with "for" it is pending first; what ends sooner is recorded, and nobody is told', () => {
+    const engine = createAlertEngine(rules({ name: 'slow', for: '30s', keep_firing_for: '0s' }), contracts)
+    const state = engine.start()
+    expect(brief(engine.judge(state, change(0, true)))).toEqual([['pending', 0, false]])
+    expect(brief(engine.judge(state, change(20, false)))).toEqual([['resolved', 20, false]])
+    expect(brief(engine.judge(state, change(100, true)))).toEqual([['pending', 100, false]])
+    expect(engine.advance(state, until(130))).toEqual([])
+    expect(brief(engine.advance(state, until(131)))).toEqual([['firing', 130, true]])
+    expect(brief(engine.judge(state, change(140, false)))).toEqual([['resolved', 140, true]])
+  })
+
+  test('what goes on by itself and ends in one batch is told with the times it had', () => {
+    const engine = createAlertEngine(rules({ name: 'slow', for: '30s', keep_firing_for: '10s' }), contracts)
+    const state = engine.start()
+    engine.judge(state, change(0, true))
+    expect(brief(engine.judge(state, change(100, false)))).toEqual([['firing', 30, true]])
+    expect(brief(engine.judge(state, change(200, true)))).toEqual([
+      ['resolved', 110, true],
+      ['pending', 200, false],
+    ])
+  })
+
+  test('a higher score is what people read; the episode stays the same', () => {
+    const engine = createAlertEngine([], contracts)
+    const state = engine.start()
+    const detector = { name: 'outlier', family: 'outlier' } as const
+    engine.judge(state, change(0, true, { detector, score: 0.6 }))
+    expect(engine.judge(state, change(1, true, { detector, score: 0.8, value: 9 }))).toEqual([])
+    expect(engine.judge(state, change(2, true, { detector, score: 0.7, value: 8 }))).toEqual([])
+    expect(engine.open(state).map(({ value }) => value)).toEqual([9])
+  })
+
+  test('the same readings give the same identities', () => {
+    const ids = [1, 2].map(() => {
+      const engine = createAlertEngine([], contracts)
+      return engine.judge(engine.start(), change(0, true))[0]?.episode
+    })
+    expect(ids[0]).toBe(ids[1])
+  })
+
+  test("another agent's time moves nothing", () => {
+    const engine = createAlertEngine(rules({ name: 'slow', for: '30s' }), contracts)
+    const state = engine.start()
+    engine.judge(state, change(0, true))
+    expect(engine.advance(state, until(500, true, 'pi-2'))).toEqual([])
+    expect(engine.advance(state, { ...until(500), site: 'elsewhere' })).toEqual([])
+    expect(brief(engine.advance(state, until(500)))).toEqual([['firing', 30, true]])
+  })
+})
+
+describe('backfill', () => {
+  const past = (at: number, anomalous: boolean) => change(at, anomalous, { live: false })
+
+  test('pages nobody', () => {
+    const engine = createAlertEngine([], contracts)
+    const state = engine.start()
+    for (let at = 0; at < 1_000; at += 10) expect(engine.judge(state, past(at, at % 20 === 0))).toEqual([])
+    expect(engine.advance(state, until(1_000, false))).toEqual([])
+    expect(engine.advance(state, until(1_001))).toEqual([])
+    expect(engine.open(state)).toEqual([])
+  })
+
+  test('resolves nothing that still goes on', () => {
+    const engine = createAlertEngine([], contracts)
+    const state = engine.start()
+    const [fired] = engine.judge(state, change(0, true))
+    expect(engine.judge(state, past(10, false))).toEqual([])
+    expect(engine.advance(state, until(600, false))).toEqual([])
+    expect(engine.judge(state, past(700, true))).toEqual([])
+    expect(engine.advance(state, until(701))).toEqual([])
+    expect(engine.open(state).map(({ id }) => id)).toEqual([fired?.episode])
+  })
+
+  test('what it left over ends, or begins, with the first live data', () => {
+    const engine = createAlertEngine([], contracts)
+    const state = engine.start()
+    engine.judge(state, change(0, true))
+    engine.judge(state, past(10, false))
+    expect(brief(engine.advance(state, until(1_000)))).toEqual([['resolved', 40, true]])
+    engine.judge(state, past(2_000, true))
+    expect(engine.open(state)).toEqual([])
+    expect(brief(engine.advance(state, until(3_000)))).toEqual([['firing', 3_000, true]])
+    expect(brief(engine.judge(state, change(3_001, false)))).toEqual([])
+  })
+})
+
+describe('rules', () => {
+  test('the first that matches decides, the contract fills what it leaves open', () => {
+    const engine = createAlertEngine(
+      rules(
+        { name: 'pumps-b', match: { device: 'pump-b*' }, severity: 'info' },
+        { name: 'quiet', match: { site: ['plant', 'depot'], detector: 'outlier' }, notify: [] },
+        {
+          name: 'night',
+          match: { kind: 'vibration', field: 'vel*', detector: 'threshold_above_*' },
+          notify: ['people'],
+        },
+      ),
+      contracts,
+    )
+    const state = engine.start()
+    const told = (given: Partial<VerdictChange>) => {
+      const [first] = engine.judge(state, change(0, true, given))
+      return [first?.rule, first?.severity, first?.notify]
+    }
+    expect(told({ device: 'pump-b2' })).toEqual(['pumps-b', 'info', 'all'])
+    expect(told({})).toEqual(['night', 'critical', ['people']])
+    expect(told({ detector: { name: 'outlier', family: 'outlier' } })).toEqual(['quiet', 'warning', []])
+    expect(told({ detector: { name: 'flatline', family: 'flatline' } })).toEqual([
+      'vibration.velocity.flatline',
+      'warning',
+      'all',
+    ])
+  })
+
+  test('an episode whose detector left the contract is ended', () => {
+    const before = createAlertEngine([], contracts)
+    const state: AlertState = before.start()
+    before.judge(state, change(0, true))
+    before.judge(state, change(0, true, { detector: { name: 'threshold_above_4.5', family: 'threshold' } }))
+    before.advance(state, until(50))
+    const changed = { ...vibration, thresholds: vibration.thresholds.filter((t) => t.above !== 7.1) }
+    const after = createAlertEngine([], new Map([['vibration', changed]]))
+    expect(after.retire(state).map(({ detector, state: s, atMs }) => [detector, s, atMs - T0])).toEqual([
+      ['threshold_above_7.1', 'resolved', 50_000],
+    ])
+    expect(after.open(state).map(({ detector }) => detector)).toEqual(['threshold_above_4.5'])
+    expect(after.retire(state)).toEqual([])
+  })
+})
+
+describe('too many alerts', () => {
+  test('are one alert a site, with a count, until there is room again', () => {
+    const engine = createAlertEngine(rules({ name: 'all', keep_firing_for: '0s' }), contracts, {
+      openEpisodesPerSiteMax: 10,
+    })
+    const state = engine.start()
+    const told = [...Array(50).keys()].flatMap((i) => engine.judge(state, change(i, true, { device: `pump-${i}` })))
+    expect(told.length).toBe(11)
+    expect(told.at(-1)).toMatchObject({ rule: DIGEST_RULE, state: 'firing', site: 'plant', atMs: T0 + 10_000 })
+    expect(told.at(-1)?.message).toBe('10 alerts are open at plant; a further one is not told singly')
+    expect(Object.keys(state.episodes).length).toBe(10)
+    expect(state.suppressedTotal).toBe(40)
+    // Another site is not concerned.
+    expect(engine.judge(state, change(60, true, { site: 'depot' })).map(({ rule }) => rule)).toEqual(['all'])
+    const ended = [...Array(50).keys()].flatMap((i) =>
+      engine.judge(state, change(100 + i, false, { device: `pump-${i}` })),
+    )
+    expect(ended.length).toBe(11)
+    const digest = ended.find(({ rule }) => rule === DIGEST_RULE)
+    expect(digest).toMatchObject({ state: 'resolved', episode: told.at(-1)?.episode, value: 40, atMs: T0 + 104_000 })
+    expect(digest?.message).toContain('40 further ones were not told singly')
+    expect(Object.keys(state.episodes)).toEqual(['depot/pump-1/vibration/velocity/threshold_above_7.1'])
+    expect(state.digests).toEqual({})
+  })
+})
