@@ -35,7 +35,7 @@ export function accountDashboard(): Dashboard {
   tiles.forEach(([field, title, description, steps], i) => {
     dashboard.withPanel(
       stat(
-        { id: i + 1, title, description, span: 4, height: 4 },
+        { id: i + 1, title, description, span: 4, height: 3 },
         { query: totalQuery(field, WHERE), unit: 'locale', steps },
       ),
     )
@@ -55,7 +55,7 @@ export function accountDashboard(): Dashboard {
       holeMsMin,
     })
   dashboard
-    .withPanel(agentsTable({ id: 10, title: 'By agent', span: 24, height: 5 }))
+    .withPanel(agentsTable({ id: 10, title: 'By agent', span: 24, height: 4 }))
     .withPanel(
       series(
         { id: 11, title: 'Readings a second', span: 12, height: 8, description: 'All selected agents together.' },

@@ -8,8 +8,9 @@ import { influxQuery } from './influx-query.ts'
 import { isHealth, newestAnomaliesTable, newestTable, openAlertsTable } from './kind-dashboard.ts'
 import { stat, timeSeries } from './panels.ts'
 
-/** Columns of a kind's table; its own dashboard has the rest. */
+/** Columns of a kind's table: its own dashboard has the rest. Numbers with their units are wider than states. */
 const TABLE_FIELDS_MAX = 4
+const TABLE_NUMBERS_MAX = 3
 const ACCOUNT_INTERVAL = '5s'
 
 export function fleetDashboard(contracts: Contracts): Dashboard {
@@ -24,7 +25,7 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
     { value: null, color: normal },
     { value, color },
   ]
-  const tile = (id: number, title: string, description: string) => ({ id, title, description, span: 4, height: 4 })
+  const tile = (id: number, title: string, description: string) => ({ id, title, description, span: 4, height: 3 })
   dashboard
     .withPanel(
       stat(tile(1, 'Readings a second', 'Stored in InfluxDB, all agents together.'), {
@@ -75,7 +76,7 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
     )
     .withPanel(
       timeSeries(
-        { id: 7, title: 'Readings a second by agent', span: 12, height: 8 },
+        { id: 7, title: 'Readings a second by agent', span: 12, height: 7 },
         {
           targets: [influxQuery('A', agentRateQuery('produced'), { alias: '$tag_device' })],
           unit: 'short',
@@ -87,23 +88,31 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
         },
       ),
     )
-    .withPanel(openAlertsTable({ id: 8, title: 'Open alerts', span: 12, height: 8 }))
+    .withPanel(openAlertsTable({ id: 8, title: 'Open alerts', span: 12, height: 7 }))
   const kinds = [...contracts.values()].filter((contract) => !isHealth(contract.kind)).sort(byKind)
   kinds.forEach((contract, i) => {
     const alone = kinds.length % 2 === 1 && i === kinds.length - 1
     dashboard.withPanel(
       newestTable(
-        { id: 20 + i, title: kindTitle(contract.kind), span: alone ? 24 : 12, height: 6 },
+        { id: 20 + i, title: kindTitle(contract.kind), span: alone ? 24 : 12, height: 5 },
         contract,
-        shownFields(contract)
-          .slice(0, TABLE_FIELDS_MAX)
-          .map(([name]) => name),
+        telling(contract),
         { linkTo: deviceLink(contract), siteOnly: true },
       ),
     )
   })
   dashboard.withPanel(newestAnomaliesTable({ id: 9, title: 'Latest anomalies', span: 24, height: 7 }))
   return finished(dashboard)
+}
+
+function telling(contract: Contract): string[] {
+  const fields = shownFields(contract)
+  const isNumber = ([, field]: (typeof fields)[number]) => field.type === 'float' || field.type === 'integer'
+  const numbers = fields.filter(isNumber).slice(0, TABLE_NUMBERS_MAX)
+  return fields
+    .filter((field) => !isNumber(field) || numbers.includes(field))
+    .slice(0, TABLE_FIELDS_MAX)
+    .map(([name]) => name)
 }
 
 const byKind = (a: Contract, b: Contract): number => (a.kind < b.kind ? -1 : 1)

@@ -161,14 +161,12 @@ const BY_STATE = { firing: CRITICAL, pending: WARNING, resolved: GOOD }
 
 function anomaliesTable(at: PanelPlace, kind: string) {
   return table(at, {
-    query: `SELECT "device", "field", "detector", "value", "score", "message" FROM "anomaly" WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
+    query: `SELECT "device", "detector", "message", "score" FROM "anomaly" WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
-      { name: 'Time', unit: 'dateTimeAsLocal', width: 170 },
+      { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'device', title: 'Device', width: 130 },
-      { name: 'field', title: 'Field', width: 150 },
       { name: 'detector', title: 'Detector', width: 90 },
       { name: 'message', title: 'Message' },
-      { name: 'value', title: 'Value', width: 80, decimals: 2 },
       { name: 'score', title: 'Score', width: 70, decimals: 2 },
     ],
     noValue: 'No anomalies in this time range',
@@ -179,7 +177,7 @@ function alertsTable(at: PanelPlace, kind: string) {
   return table(at, {
     query: `SELECT "device", "rule", "state", "severity", "message" FROM "alert" WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
-      { name: 'Time', unit: 'dateTimeAsLocal', width: 170 },
+      { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'device', title: 'Device', width: 130 },
       { name: 'state', title: 'State', width: 90, properties: coloured(BY_STATE) },
       { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
@@ -211,15 +209,14 @@ export function openAlertsTable(at: PanelPlace) {
 /** The newest anomalies of every kind. */
 export function newestAnomaliesTable(at: PanelPlace) {
   return table(at, {
-    query: `SELECT "device", "field", "detector", "kind", "message", "score" FROM "anomaly" WHERE $timeFilter AND "site" =~ /^$site$/ ORDER BY time DESC LIMIT 50`,
+    query: `SELECT "device", "detector", "message", "score" FROM "anomaly" WHERE $timeFilter AND "site" =~ /^$site$/ ORDER BY time DESC LIMIT 50`,
     columns: [
-      { name: 'Time', unit: 'dateTimeAsLocal', width: 170 },
+      { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'device', title: 'Device', width: 130 },
       { name: 'detector', title: 'Detector', width: 90 },
       { name: 'message', title: 'Message' },
       { name: 'score', title: 'Score', width: 70, decimals: 2 },
     ],
-    hidden: ['kind', 'field'],
     noValue: 'No anomalies in this time range',
   })
 }

@@ -76,7 +76,7 @@ export function timeSeries(at: PanelPlace, options: TimeSeriesOptions): TimeSeri
     .colorScheme(new FieldColorBuilder().mode(FieldColorModeId.PaletteClassic))
     .lineWidth(1.5)
     .lineInterpolation(LineInterpolation.Linear)
-    .fillOpacity(options.fillOpacity ?? 6)
+    .fillOpacity(options.fillOpacity ?? 0)
     .showPoints(VisibilityMode.Never)
     .pointSize(5)
     .axisPlacement(AxisPlacement.Auto)

@@ -1,0 +1,44 @@
+/** Grafana's colour names in two themes, and the palette that series take their colours from. */
+
+export type Theme = 'dark' | 'light'
+
+const COLOURS: Readonly<Record<string, readonly [dark: string, light: string]>> = {
+  green: ['#6fbf8b', '#2f8f5b'],
+  yellow: ['#e3c35f', '#a67c00'],
+  orange: ['#f0a35e', '#c8650c'],
+  red: ['#f2706b', '#cf3a3f'],
+  blue: ['#6ea8fe', '#2f6fdb'],
+  purple: ['#b794f6', '#7c4fd0'],
+  'super-light-blue': ['#9fd3ff', '#5a9bd8'],
+  gray: ['#7d8590', '#8a919c'],
+  text: ['#e4e7ec', '#1c2430'],
+  transparent: ['transparent', 'transparent'],
+}
+export const isKnownColour = (name: string): boolean => name in COLOURS || /^#[0-9a-f]{3,8}$/i.test(name)
+
+export function colourOf(name: string, theme: Theme): string {
+  return COLOURS[name]?.[theme === 'dark' ? 0 : 1] ?? name
+}
+
+const PALETTE: readonly (readonly [dark: string, light: string])[] = [
+  ['#6ea8fe', '#2f6fdb'],
+  ['#f0b35e', '#c9780f'],
+  ['#6fcfa1', '#24915f'],
+  ['#e58fb1', '#c2447a'],
+  ['#b794f6', '#7c4fd0'],
+  ['#63d0d6', '#138a93'],
+  ['#d6c46a', '#948108'],
+  ['#f2857b', '#cb4b40'],
+  ['#9ab0c9', '#5a7390'],
+  ['#a3d977', '#5b8f22'],
+]
+export const paletteColour = (index: number, theme: Theme): string =>
+  (PALETTE[index % PALETTE.length] as readonly [string, string])[theme === 'dark' ? 0 : 1]
+
+/** A hexadecimal colour with an opacity from 0 to 1. */
+export function faded(colour: string, opacity: number): string {
+  const match = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(colour)
+  if (!match) return colour
+  const [red, green, blue] = match.slice(1).map((part) => Number.parseInt(part, 16))
+  return `rgba(${red}, ${green}, ${blue}, ${opacity})`
+}

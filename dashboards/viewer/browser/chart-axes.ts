@@ -1,0 +1,110 @@
+/** Axes of a chart: local times, values with their unit. */
+import type uPlot from 'uplot'
+import { colourOf, faded, type Theme } from '../../src/rendering/colours.ts'
+import type { FieldSettings } from '../../src/rendering/dashboard-json.ts'
+import { formatValue } from '../../src/rendering/units.ts'
+
+const FONT = '11px "Inter Variable", system-ui, sans-serif'
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+const two = (value: number) => String(value).padStart(2, '0')
+/** Units whose numbers change their scale, so that the axis cannot say in advance how many decimals it needs. */
+const SCALED = /^(short|bytes|Bps|volt|amp|watt|watth|s|ms)$/
+
+export const gridColour = (theme: Theme): string => (theme === 'dark' ? 'rgba(255,255,255,.06)' : 'rgba(16,24,40,.07)')
+export const mutedColour = (theme: Theme): string => (theme === 'dark' ? '#8b94a3' : '#667085')
+
+export function timeAxis(theme: Theme): uPlot.Axis {
+  return {
+    ...look(theme),
+    size: 26,
+    space: 84,
+    values: (_, splits, __, ___, incrementMs) =>
+      splits.map((timeMs) => {
+        const t = new Date(timeMs)
+        const midnight = t.getHours() === 0 && t.getMinutes() === 0 && t.getSeconds() === 0
+        if (incrementMs >= 86_400_000 || midnight) return `${MONTHS[t.getMonth()]} ${t.getDate()}`
+        const clock = `${two(t.getHours())}:${two(t.getMinutes())}`
+        return incrementMs < 60_000 ? `${clock}:${two(t.getSeconds())}` : clock
+      }),
+  }
+}
+
+export function valueAxis(settings: FieldSettings, theme: Theme): uPlot.Axis {
+  return {
+    ...look(theme),
+    space: 34,
+    size: (_, values) => Math.max(36, Math.max(0, ...(values ?? []).map((v) => v?.length ?? 0)) * 6.3 + 16),
+    values: (_, splits, __, ___, increment) => {
+      const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(increment) + 1e-9)))
+      return splits.map((value) => {
+        const { text, suffix } = formatValue(
+          value,
+          settings.unit,
+          SCALED.test(settings.unit ?? '') && Math.abs(value) >= 1000 ? undefined : decimals,
+          0,
+        )
+        return text + suffix
+      })
+    },
+  }
+}
+
+const look = (theme: Theme): uPlot.Axis => ({
+  font: FONT,
+  stroke: mutedColour(theme),
+  gap: 6,
+  grid: { stroke: gridColour(theme), width: 1 },
+  ticks: { show: false },
+  border: { show: false },
+})
+
+/** Room above and below the data, soft limits respected. */
+export function valueRange(
+  low: number | null,
+  high: number | null,
+  { axisSoftMin, axisSoftMax }: NonNullable<FieldSettings['custom']>,
+): [number, number] {
+  if (low === null || high === null) return [axisSoftMin ?? 0, axisSoftMax ?? 1]
+  const min = Math.min(low, axisSoftMin ?? low)
+  const max = Math.max(high, axisSoftMax ?? high)
+  const room = (max - min) * 0.08 || Math.abs(max) * 0.02 || 1
+  return [min === axisSoftMin ? min : min - room, max === axisSoftMax ? max : max + room]
+}
+
+/** Bands and dashed lines of the thresholds, behind the data. */
+export function drawThresholds(chart: uPlot, { thresholds, custom }: FieldSettings, theme: Theme): void {
+  const steps = thresholds?.steps ?? []
+  const mode = custom?.thresholdsStyle?.mode ?? 'off'
+  if (mode === 'off' || steps.length < 2) return
+  const { ctx, bbox } = chart
+  const scale = chart.scales['y']
+  if (typeof scale?.min !== 'number' || typeof scale.max !== 'number') return
+  const { min, max } = scale
+  ctx.save()
+  ctx.beginPath()
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
+  ctx.clip()
+  const y = (value: number) => chart.valToPos(Math.min(max, Math.max(min, value)), 'y', true)
+  steps.forEach((step, i) => {
+    const from = step.value ?? min
+    const to = steps[i + 1]?.value ?? max
+    const colour = colourOf(step.color, theme)
+    if (mode.includes('area') && colour !== 'transparent' && to > min && from < max) {
+      ctx.fillStyle = faded(colour, theme === 'dark' ? 0.1 : 0.08)
+      ctx.fillRect(bbox.left, y(to), bbox.width, y(from) - y(to))
+    }
+    // The line belongs to the edge, and the edge to the worse side of it.
+    const edge = step.value
+    const before = steps[i - 1]
+    if (edge === null || !before || edge <= min || edge >= max) return
+    const line = colour === 'transparent' ? colourOf(before.color, theme) : colour
+    ctx.strokeStyle = faded(line, 0.7)
+    ctx.lineWidth = devicePixelRatio
+    if (mode.startsWith('dashed')) ctx.setLineDash([5 * devicePixelRatio, 5 * devicePixelRatio])
+    ctx.beginPath()
+    ctx.moveTo(bbox.left, Math.round(y(edge)) + 0.5)
+    ctx.lineTo(bbox.left + bbox.width, Math.round(y(edge)) + 0.5)
+    ctx.stroke()
+  })
+  ctx.restore()
+}

@@ -1,0 +1,74 @@
+/** A button that opens a small window below itself: Escape or a click elsewhere closes it and gives the focus back. */
+import { element, icon } from './dom.ts'
+
+export interface Popover {
+  readonly root: HTMLElement
+  setLabel(text: string): void
+  close(): void
+}
+
+/** @param fill makes the content anew at each opening */
+export function popover(options: {
+  label: string
+  name: string
+  lead?: Parameters<typeof icon>[0]
+  fill: (close: () => void) => HTMLElement
+}): Popover {
+  const text = element('span', { className: 'label' }, options.label)
+  const button = element(
+    'button',
+    {
+      type: 'button',
+      className: 'control',
+      aria: { haspopup: 'dialog', expanded: 'false', label: `${options.name}: ${options.label}` },
+      on: { click: () => (opened ? close() : open()) },
+    },
+    options.lead && icon(options.lead),
+    text,
+    icon('chevron'),
+  )
+  const root = element('div', { className: 'popover' }, button)
+  let opened: HTMLElement | undefined
+
+  const onPointer = (event: Event) => {
+    if (!root.contains(event.target as Node)) close(false)
+  }
+  const onKey = (event: KeyboardEvent) => {
+    if (event.key === 'Escape') {
+      event.stopPropagation()
+      close()
+    }
+  }
+  const close = (refocus = true) => {
+    if (!opened) return
+    opened.remove()
+    opened = undefined
+    button.setAttribute('aria-expanded', 'false')
+    document.removeEventListener('pointerdown', onPointer)
+    root.removeEventListener('keydown', onKey)
+    if (refocus) button.focus()
+  }
+  const open = () => {
+    opened = element(
+      'div',
+      { className: 'window', role: 'dialog', aria: { label: options.name } },
+      options.fill(() => close()),
+    )
+    root.append(opened)
+    // Kept inside the window of the browser.
+    const { right } = opened.getBoundingClientRect()
+    if (right > document.documentElement.clientWidth - 8) opened.classList.add('to-left')
+    button.setAttribute('aria-expanded', 'true')
+    document.addEventListener('pointerdown', onPointer)
+    root.addEventListener('keydown', onKey)
+    opened.querySelector<HTMLElement>('input, button, select')?.focus()
+  }
+  return {
+    root,
+    setLabel(label) {
+      text.textContent = label
+      button.setAttribute('aria-label', `${options.name}: ${label}`)
+    },
+    close: () => close(false),
+  }
+}
