@@ -1,0 +1,56 @@
+/** A real HTTP server for tests that receives what webhooks send, and misbehaves at a given rate. */
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
+
+export interface Received {
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+}
+
+export interface Receiver {
+  readonly url: string
+  /** Every request that was answered with 2xx, in order. */
+  readonly taken: Received[]
+  /** Every request, also those that were refused. */
+  readonly requests: Received[]
+  close(): Promise<void>
+}
+
+export type Behaviour =
+  | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
+  /** Takes the request and destroys the connection before, or instead of, an answer. */
+  | 'destroy'
+  /** Says nothing. */
+  | 'hang'
+
+/** @param behave what to do with the n-th request, from 0 on */
+export async function startReceiver(behave: (n: number, request: Received) => Behaviour): Promise<Receiver> {
+  const taken: Received[] = []
+  const requests: Received[] = []
+  const server: Server = createServer(async (request, response) => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk)
+    const received = { headers: request.headers, body: Buffer.concat(chunks).toString('utf8') }
+    const behaviour = behave(requests.length, received)
+    requests.push(received)
+    if (behaviour === 'hang') return
+    if (behaviour === 'destroy') {
+      request.socket.destroy()
+      return
+    }
+    if (behaviour.status >= 200 && behaviour.status < 300) taken.push(received)
+    response.writeHead(behaviour.status, behaviour.headers).end(behaviour.body)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' && address ? address.port : 0
+  return {
+    url: `http://127.0.0.1:${port}/hook`,
+    taken,
+    requests,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
