@@ -14,9 +14,7 @@ export {
 } from './scenario.ts'
 export {
   createSimulator,
-  type DeviceStatus,
   type Simulator,
   type SimulatorOptions,
-  type SimulatorState,
-  type SimulatorStatus,
 } from './simulator.ts'
+export type { DeviceStatus, SimulatorState, SimulatorStatus } from './simulator-status.ts'

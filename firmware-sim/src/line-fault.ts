@@ -16,8 +16,14 @@ export interface LineFaults {
   damageAt(elapsedMs: number, attempt: number): DamageKind | undefined
   /** Bytes that no device meant to send, delimiter included; undefined most of the time. */
   garbageAt(elapsedMs: number, attempt: number, delimiter: number): Uint8Array | undefined
-  /** Faults that are under way, for the ledger: key tells one occurrence from the next. */
-  activeAt(elapsedMs: number): { key: string; kind: FaultConfig['kind']; fromMs: number; untilMs: number }[]
+  /** Faults that are under way, for the ledger. */
+  activeAt(elapsedMs: number): {
+    readonly entry: number
+    readonly occurrence: number
+    readonly kind: FaultConfig['kind']
+    readonly fromMs: number
+    readonly untilMs: number
+  }[]
 }
 
 const QUIET: LineState = { silent: false, unplugged: false }
@@ -58,7 +64,8 @@ export function createLineFaults(faults: readonly FaultConfig[], device: string,
       own.flatMap(({ fault, index }) => {
         const found = at(fault, elapsedMs)
         if (!found) return []
-        return [{ key: `${index}/${found.index}`, kind: fault.kind, fromMs: found.fromMs, untilMs: found.untilMs }]
+        const { index: occurrence, fromMs, untilMs } = found
+        return [{ entry: index, occurrence, kind: fault.kind, fromMs, untilMs }]
       }),
   }
 }

@@ -73,19 +73,22 @@ export function createSiteBroker(
       return
     }
     looking = true
-    do {
-      lookAgain = false
-      const before = waiting
-      waiting = []
-      const still: typeof waiting = []
-      for (const one of before) {
-        if (!one.connected()) one.release(new Error('the device is gone'))
-        else if (await mayPass(one.topic)) one.release()
-        else still.push(one)
-      }
-      waiting = [...still, ...waiting]
-    } while (lookAgain)
-    looking = false
+    try {
+      do {
+        lookAgain = false
+        const before = waiting
+        waiting = []
+        const still: typeof waiting = []
+        for (const one of before) {
+          if (!one.connected()) one.release(new Error('the device is gone'))
+          else if (await mayPass(one.topic)) one.release()
+          else still.push(one)
+        }
+        waiting = [...still, ...waiting]
+      } while (lookAgain)
+    } finally {
+      looking = false
+    }
   }
   const countQueues = (persistence: SessionStore) => {
     const enqueue = persistence.outgoingEnqueueCombi.bind(persistence)
