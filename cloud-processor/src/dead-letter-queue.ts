@@ -1,7 +1,7 @@
 /** Reads the stream of dead letters without removing anything: `tributary dlq` and the account stand on it. */
-import { jetstream, jetstreamManager, JetStreamApiError, type JsMsg } from '@nats-io/jetstream'
+import { JetStreamApiError, type JsMsg, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { DEAD_LETTER_STREAM, type DeadLetter, deadLetterSubject, type DeadLetterStage } from '@tributary/protocol'
+import { DEAD_LETTER_STREAM, type DeadLetter, type DeadLetterStage, deadLetterSubject } from '@tributary/protocol'
 
 export interface DeadLetterFilter {
   readonly stage?: DeadLetterStage
@@ -28,7 +28,9 @@ export async function* readDeadLetters(
     throw error
   }
   if (last === 0) return
-  const consumer = await jetstream(connection).consumers.get(DEAD_LETTER_STREAM, { filter_subjects: filterSubject(filter) })
+  const consumer = await jetstream(connection).consumers.get(DEAD_LETTER_STREAM, {
+    filter_subjects: filterSubject(filter),
+  })
   const pending = (await consumer.info()).num_pending
   const seen = new Set<string>()
   let left = pending
@@ -66,4 +68,3 @@ function parseDeadLetter(message: JsMsg): DeadLetter | undefined {
     return undefined
   }
 }
-

@@ -170,7 +170,7 @@ function insert(sequences: Sequences, at: number, run: Run): void {
   // The hole before the next run is what is left of the hole that the new run lies in: it keeps its age.
   if (at + 1 < runs.length) join(sequences, at + 1)
   join(sequences, at)
-  if (runs.length > RUNS_MAX) giveUpLowest(sequences)
+  while (runs.length > RUNS_MAX) giveUpLowest(sequences)
 }
 
 /** Joins run `at` to the one before it when nothing lies between, and ties totals that became known. */

@@ -1,0 +1,140 @@
+/** What several tests of this package need: batches as an agent would make them, and a context to put them through `step`. */
+import {
+  type Batch,
+  type Contract,
+  type Contracts,
+  contractSchema,
+  type DeviceBlock,
+  type EdgeDeadLetter,
+  type FieldColumn,
+  type Tombstone,
+} from '@tributary/protocol'
+import { createAlertEngine } from './alerts/index.ts'
+import type { Intake } from './intake.ts'
+import { createState, type PartitionState } from './state.ts'
+import type { StepContext } from './step.ts'
+
+export const EPOCH = '0123456789abcdef'
+
+/** A kind with one field of each type. */
+export const mixedContract: Contract = contractSchema.parse({
+  kind: 'mixed',
+  version: 1,
+  description: 'One field of each type.',
+  interval: '1s',
+  fields: {
+    level: { type: 'float', label: 'Level', decimals: 2, range: [-1000, 1000] },
+    count: { type: 'integer', label: 'Count' },
+    running: { type: 'boolean', label: 'Running' },
+    mode: { type: 'string', label: 'Mode' },
+    sequence: { type: 'integer', label: 'Sample', role: 'sequence' },
+  },
+})
+
+export function contextOf(
+  contracts: readonly Contract[] = [mixedContract],
+  changes: Partial<StepContext> = {},
+): StepContext {
+  const byKind: Contracts = new Map(contracts.map((contract) => [contract.kind, contract]))
+  return {
+    contracts: byKind,
+    findDevice: () => undefined,
+    engine: createAlertEngine([], byKind),
+    receivers: [],
+    outboxLimits: { notificationsPerReceiverMax: 100 },
+    memoryMs: 600_000,
+    ...changes,
+  }
+}
+
+export const stateFor = (context: StepContext): PartitionState => createState(context.engine.start())
+
+export interface SampleValues {
+  readonly timeMs: number
+  readonly values: Readonly<Record<string, number | boolean | string>>
+}
+
+/** Columns as a batcher makes them: one a field and type, with presence. */
+export function blockOf(device: string, kind: string, samples: readonly SampleValues[]): DeviceBlock {
+  const names = new Map<string, { field: string; type: 'number' | 'boolean' | 'string' }>()
+  for (const { values } of samples)
+    for (const [field, value] of Object.entries(values)) {
+      const type = typeof value as 'number' | 'boolean' | 'string'
+      names.set(`${field}/${type}`, { field, type })
+    }
+  const columns = [...names.values()].map(({ field, type }): FieldColumn => {
+    const has = (sample: SampleValues) => typeof sample.values[field] === type
+    const present = samples.every(has) ? null : Uint8Array.from(samples, (sample) => (has(sample) ? 1 : 0))
+    const valueOf = (sample: SampleValues) => (has(sample) ? sample.values[field] : undefined)
+    if (type === 'number')
+      return {
+        field,
+        present,
+        type,
+        values: Float64Array.from(samples, (s) => (valueOf(s) as number | undefined) ?? 0),
+      }
+    if (type === 'boolean')
+      return { field, present, type, values: Uint8Array.from(samples, (s) => (valueOf(s) === true ? 1 : 0)) }
+    return { field, present, type, values: samples.map((s) => (valueOf(s) as string | undefined) ?? '') }
+  })
+  return { device, kind, timesMs: Float64Array.from(samples, ({ timeMs }) => timeMs), columns }
+}
+
+export interface BatchPlan {
+  readonly agent?: string
+  readonly epoch?: string
+  readonly sequence: number
+  /** Readings of the epoch before this batch. */
+  readonly readingsBefore?: number
+  readonly completeThroughMs?: number
+  readonly lane?: 'live' | 'backlog'
+  readonly blocks?: readonly DeviceBlock[]
+  readonly deadLetters?: readonly EdgeDeadLetter[]
+  readonly tombstones?: readonly Tombstone[]
+}
+
+export const readingsOf = (blocks: readonly DeviceBlock[]): number =>
+  blocks.reduce(
+    (sum, { columns, timesMs }) =>
+      sum +
+      columns.reduce(
+        (n, { present }) => n + (present === null ? timesMs.length : present.reduce((a, b) => a + b, 0)),
+        0,
+      ),
+    0,
+  )
+
+export function batchOf(plan: BatchPlan): Batch {
+  const { blocks = [], deadLetters = [], tombstones = [] } = plan
+  const readingCount = readingsOf(blocks) + deadLetters.reduce((sum, letter) => sum + letter.readingCount, 0)
+  return {
+    header: {
+      formatVersion: 1,
+      agent: plan.agent ?? 'agent-a',
+      epoch: plan.epoch ?? EPOCH,
+      sequence: plan.sequence,
+      lane: plan.lane ?? 'live',
+      createdAtMs: plan.completeThroughMs ?? 0,
+      completeThroughMs: plan.completeThroughMs ?? 0,
+      bootId: 'boot',
+      clockQuality: 'trusted',
+      sampleCount: blocks.reduce((sum, { timesMs }) => sum + timesMs.length, 0),
+      readingCount,
+      readingsTotal: (plan.readingsBefore ?? 0) + readingCount,
+      backlogBatches: 0,
+      backlogBytes: 0,
+      drainSeconds: 0,
+    },
+    blocks,
+    deadLetters,
+    tombstones,
+  }
+}
+
+export const intakeOf = (batch: Batch, { site = 'workshop', streamSequence = 1, receivedAtMs = 0 } = {}): Intake => ({
+  site,
+  agent: batch.header.agent,
+  streamSequence,
+  receivedAtMs,
+  batch,
+})
