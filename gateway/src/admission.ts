@@ -24,7 +24,7 @@ export interface AgentAccount {
 export interface Admission {
   /**
    * Appends are made in call order. @param agent as authenticated
-   * @throws Refusal `foreign_agent`, `newer_format`, `spool_full`, `spool_failed`
+   * @throws Refusal `foreign_agent`, `newer_format`, `too_many_epochs`, `spool_full`, `spool_failed`
    */
   admit(agent: string, batch: Uint8Array): Promise<Admitted>
   readonly accounts: ReadonlyMap<string, Readonly<AgentAccount>>
@@ -146,6 +146,11 @@ export function createAdmission(options: {
         batchesTotal.inc({ result: 'repeated' })
         return 'repeated'
       }
+      if (!index.hasRoomFor(agent, epoch))
+        throw new Refusal(
+          'too_many_epochs',
+          `${agent} began too many epochs while nothing was stored: its spool does not survive its restarts, or the processor does not run`,
+        )
       const work = track(append(agent, header, batch))
       pending.set(key, work)
       try {

@@ -116,7 +116,7 @@ export async function createGateway(
       await watch
     },
   }
-  const services = [recovery, trim, link, forwarder, resend, credentialsWatch, admin, broker, health]
+  const services = [recovery, trim, stream, link, forwarder, resend, credentialsWatch, admin, broker, health]
   const running = runInOrder(`gateway ${config.gateway}`, services, log)
   return {
     ...running,

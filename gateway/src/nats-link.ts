@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { connect, credsAuthenticator, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node'
 import { backoffDelayMs, type Clock, type Logger, type Metrics, messageOf, type Service } from '@tributary/runtime'
 import type { GatewayConfig } from './config.ts'
+import { orAbort } from './or-abort.ts'
 
 export interface NatsLink extends Service {
   readonly connected: boolean
@@ -13,6 +14,8 @@ export interface NatsLink extends Service {
   waitForConnection(signal: AbortSignal): Promise<NatsConnection>
   /** A message on the subject, now and after every reconnection. To be called before `start`. */
   subscribe(subject: string, onMessage: (payload: Uint8Array) => void): void
+  /** Called whenever there is a connection, again too. To be called before `start`. */
+  onConnected(callback: () => void): void
   /** Called whenever the connection was lost. To be called before `start`. */
   onLost(callback: () => void): void
 }
@@ -29,6 +32,7 @@ export function createNatsLink(
 ): NatsLink {
   const connectedGauge = metrics.gauge('gateway_nats_connected', '1 while the connection to NATS works')
   const subscriptions: { subject: string; onMessage: (payload: Uint8Array) => void }[] = []
+  const found: (() => void)[] = []
   const lost: (() => void)[] = []
   const stopping = new AbortController()
   let connection: NatsConnection | undefined
@@ -41,7 +45,7 @@ export function createNatsLink(
     connected = now
     connectedGauge.set(now ? 1 : 0)
     if (now) for (const wake of waiting.splice(0)) wake()
-    else for (const callback of lost) callback()
+    for (const callback of now ? found : lost) callback()
   }
   const connectOptions = async (): Promise<NodeConnectionOptions> => ({
     servers: config.url,
@@ -118,15 +122,13 @@ export function createNatsLink(
       return connected
     },
     subscribe: (subject, onMessage) => void subscriptions.push({ subject, onMessage }),
+    onConnected: (callback) => void found.push(callback),
     onLost: (callback) => void lost.push(callback),
     async waitForConnection(signal) {
       for (;;) {
         signal.throwIfAborted()
         if (connected && connection) return connection
-        await new Promise<void>((resolve) => {
-          waiting.push(resolve)
-          signal.addEventListener('abort', () => resolve(), { once: true })
-        })
+        await orAbort(new Promise<void>((resolve) => waiting.push(resolve)), signal)
       }
     },
     async start() {

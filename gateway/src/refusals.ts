@@ -13,6 +13,7 @@ export type RefusalReason =
   | 'malformed_packet'
   | 'stalled_packet'
   | 'newer_format'
+  | 'too_many_epochs'
   | 'spool_full'
   | 'spool_failed'
   | 'link_error'

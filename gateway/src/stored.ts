@@ -17,6 +17,8 @@ export interface SpoolRange {
 export interface StoredIndex {
   /** Records in the order of the spool; `undefined`: its header could not be read, so being sent is all it waits for. */
   add(spoolSequence: number, identity: BatchIdentity | undefined): void
+  /** Whether a record of this epoch can be taken: an agent may have so many epochs, and no more, among the records. */
+  hasRoomFor(agent: string, epoch: string): boolean
   /** @returns false when no record of that epoch is here */
   stored(agent: string, epoch: string, sequence: number): boolean
   /** Highest sequence of the spool that may be trimmed; 0 when none. */
@@ -29,6 +31,7 @@ export interface StoredIndex {
 }
 
 interface Epoch {
+  readonly agent: string
   readonly key: string
   storedThrough: number
   runs: number
@@ -40,11 +43,13 @@ interface Run {
 }
 
 export const RUN_RECORDS = 64
+export const EPOCHS_PER_AGENT_MAX = 64
 export const INDEX_ENTRIES_MAX = 200_000
 assert(RUN_RECORDS * 1_000 < INDEX_ENTRIES_MAX, 'runs are joined long after they were begun')
 
 export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
   const epochs = new Map<string, Epoch>()
+  const epochCounts = new Map<string, number>()
   let runs: Run[] = []
   let entries = 0
   /** Records a run may hold; doubles when the index is full. */
@@ -65,8 +70,21 @@ export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
     entries -= run.epochs.size
     for (const epoch of run.epochs.keys()) {
       epoch.runs -= 1
-      if (epoch.runs === 0) epochs.delete(epoch.key)
+      if (epoch.runs > 0) continue
+      epochs.delete(epoch.key)
+      const left = (epochCounts.get(epoch.agent) ?? 1) - 1
+      if (left > 0) epochCounts.set(epoch.agent, left)
+      else epochCounts.delete(epoch.agent)
     }
+  }
+  const epochOf = ({ agent, epoch }: BatchIdentity): Epoch => {
+    const key = `${agent}/${epoch}`
+    const known = epochs.get(key)
+    if (known) return known
+    const made = { agent, key, storedThrough: 0, runs: 0 }
+    epochs.set(key, made)
+    epochCounts.set(agent, (epochCounts.get(agent) ?? 0) + 1)
+    return made
   }
   const joinNeighbours = () => {
     runRecords *= 2
@@ -95,12 +113,11 @@ export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
       }
       run.to = spoolSequence
       if (!identity) return
-      const key = `${identity.agent}/${identity.epoch}`
-      const epoch = epochs.get(key) ?? { key, storedThrough: 0, runs: 0 }
-      epochs.set(key, epoch)
-      include(run, epoch, identity.sequence, identity.sequence)
+      include(run, epochOf(identity), identity.sequence, identity.sequence)
       if (entries > entriesMax) joinNeighbours()
     },
+    hasRoomFor: (agent, epoch) =>
+      epochs.has(`${agent}/${epoch}`) || (epochCounts.get(agent) ?? 0) < EPOCHS_PER_AGENT_MAX,
     stored(agent, epoch, sequence) {
       const known = epochs.get(`${agent}/${epoch}`)
       if (!known) return false

@@ -10,18 +10,20 @@ import {
   type JetStreamManager,
   jetstream,
   jetstreamManager,
+  type PubAck,
   RetentionPolicy,
   StorageType,
   type StreamInfo,
 } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { TELEMETRY_STREAM, TELEMETRY_SUBJECTS, telemetrySubject } from '@tributary/protocol'
-import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
+import { backoffDelayMs, type Clock, type Logger, messageOf, type Service } from '@tributary/runtime'
 import type { GatewayConfig } from './config.ts'
 import type { Marks } from './marks.ts'
 import type { NatsLink } from './nats-link.ts'
+import { orAbort } from './or-abort.ts'
 
-export interface Stream {
+export interface Stream extends Service {
   readonly ready: boolean
   /** Resolves once there is a connection and the stream is there. */
   waitUntilReady(signal: AbortSignal): Promise<void>
@@ -29,7 +31,7 @@ export interface Stream {
   readonly payloadBytesMax: number | undefined
   /** Resolves when JetStream confirmed the message. @throws StreamFullError, or whatever went wrong: try again */
   publish(agent: string, payload: Uint8Array): Promise<void>
-  /** Called when the stream lost what it had confirmed. To be called before the first `waitUntilReady`. */
+  /** Called when the stream lost what it had confirmed. To be called before `start`. */
   onLost(callback: () => void): void
 }
 
@@ -51,12 +53,12 @@ export function createStream(
   { clock, log }: { clock: Clock; log: Logger },
 ): Stream {
   let ready: { connection: NatsConnection; client: JetStreamClient } | undefined
+  /** Of publications that wait for their PubAck: when the connection is lost, they are not waited for. */
+  const unconfirmed = new Set<(reason: Error) => void>()
   let preparing: Promise<void> | undefined
+  const stopping = new AbortController()
   const lost: (() => void)[] = []
   let warned = ''
-  link.onLost(() => {
-    ready = undefined
-  })
 
   const findOrMake = async (manager: JetStreamManager): Promise<StreamInfo> => {
     try {
@@ -112,7 +114,8 @@ export function createStream(
     }
     marks.streamMark = { created: createdText, lastSequence: last }
   }
-  const prepare = async (signal: AbortSignal) => {
+  const prepare = async () => {
+    const { signal } = stopping
     let saidMs = Number.NEGATIVE_INFINITY
     for (let attempt = 1; ; attempt++) {
       const connection = await link.waitForConnection(signal)
@@ -136,7 +139,36 @@ export function createStream(
     }
   }
 
+  const confirmed = (publication: Promise<PubAck>): Promise<PubAck> =>
+    new Promise((resolve, reject) => {
+      unconfirmed.add(reject)
+      publication.then(resolve, reject).finally(() => unconfirmed.delete(reject))
+    })
+  const prepareOnce = (): Promise<void> => {
+    preparing ??= prepare().finally(() => {
+      preparing = undefined
+    })
+    return preparing
+  }
+
   return {
+    name: 'stream',
+    async start() {
+      link.onLost(() => {
+        ready = undefined
+        for (const giveUp of [...unconfirmed]) giveUp(new Error('the connection to NATS was lost'))
+      })
+      // At once, not only when there is something to send: a stream that lost its data is to be noticed.
+      link.onConnected(() => {
+        prepareOnce().catch((error) =>
+          stopping.signal.aborted ? undefined : log.error({ err: error }, 'the stream was given up'),
+        )
+      })
+    },
+    async stop() {
+      stopping.abort(new DOMException('stopping', 'AbortError'))
+      await preparing?.catch(() => undefined)
+    },
     get ready() {
       return ready !== undefined && link.connected
     },
@@ -146,16 +178,16 @@ export function createStream(
     onLost: (callback) => void lost.push(callback),
     async waitUntilReady(signal) {
       while (!(ready && link.connected)) {
-        preparing ??= prepare(signal).finally(() => {
-          preparing = undefined
-        })
-        await preparing
+        signal.throwIfAborted()
+        await orAbort(prepareOnce(), signal)
       }
     },
     async publish(agent, payload) {
       if (!ready) throw new Error('the stream is not ready')
       try {
-        const { seq } = await ready.client.publish(telemetrySubject(site, agent), payload, { timeout: ACK_MS_MAX })
+        const { seq } = await confirmed(
+          ready.client.publish(telemetrySubject(site, agent), payload, { timeout: ACK_MS_MAX }),
+        )
         const mark = marks.streamMark
         if (mark && seq > mark.lastSequence) marks.streamMark = { created: mark.created, lastSequence: seq }
       } catch (error) {

@@ -1,0 +1,214 @@
+import { execFile } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { systemClock } from '@tributary/runtime'
+import { connectAsync, type MqttClient } from 'mqtt'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { freePort } from '../../stack/src/free-port.ts'
+import { createManagedProcess, type ManagedProcess } from '../../stack/src/managed-process.ts'
+import type { GatewayStatus } from './status.ts'
+import {
+  drainStream,
+  gatewayConfigText,
+  makeBatch,
+  PASSWORD,
+  publishBatch,
+  sequencesOf,
+  startNats,
+  temporaryFolder,
+  until,
+  writeCredentials,
+} from './testing.ts'
+
+const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url))
+const ARGUMENTS = ['--import', 'tsx', MAIN]
+const AGENTS = ['agent-1', 'agent-2']
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let config: string
+let mqttPort: number
+let adminPort: number
+const ending: (() => Promise<unknown>)[] = []
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  config = join(folder.path, 'gateway.yaml')
+  mqttPort = await freePort()
+  adminPort = await freePort()
+  await writeCredentials(folder.path, AGENTS)
+})
+afterEach(async () => {
+  for (const end of ending.splice(0).reverse()) await end()
+  await folder.remove()
+})
+
+const writeConfig = (natsUrl: string, sections: Record<string, Record<string, unknown>> = {}) =>
+  writeFile(config, gatewayConfigText({ folder: folder.path, natsUrl, mqttPort, adminPort, sections }))
+const ask = async (path: string): Promise<unknown> => (await fetch(`http://127.0.0.1:${adminPort}${path}`)).json()
+const status = () => ask('/status') as Promise<GatewayStatus>
+function gatewayProcess(): ManagedProcess {
+  const gateway = createManagedProcess({
+    name: 'gateway',
+    program: process.execPath,
+    arguments: [...ARGUMENTS, '--config', config],
+    logFile: join(folder.path, 'gateway.log'),
+    isReady: async () => (await fetch(`http://127.0.0.1:${adminPort}/readyz`)).ok && mqttAnswers(),
+  })
+  ending.push(() => gateway.stop())
+  return gateway
+}
+const mqttAnswers = () =>
+  connectAsync(
+    `mqtt://127.0.0.1:${mqttPort}`,
+    { username: 'agent-1', password: 'no', reconnectPeriod: 0, connectTimeout: 2_000 },
+    false,
+  ).then(
+    () => true,
+    (error) => /authorized|password/i.test(String(error)),
+  )
+/** Runs it to its end. */
+const run = (...more: string[]): Promise<{ code: number; output: string }> =>
+  new Promise((resolve) => {
+    execFile(process.execPath, [...ARGUMENTS, ...more], { timeout: 20_000 }, (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code) : 0, output: stdout + stderr }),
+    )
+  })
+
+test('P1: whatever was acknowledged arrives, although the gateway is killed again and again under load', async () => {
+  const nats = await startNats(folder.path)
+  ending.push(() => nats.stop())
+  await writeConfig(nats.url)
+  const gateway = gatewayProcess()
+  await gateway.start()
+
+  const acknowledged = new Map<string, Set<number>>(AGENTS.map((agent) => [agent, new Set()]))
+  let loading = true
+  const load = async (agent: string, client: MqttClient) => {
+    let sequence = 0
+    const worker = async () => {
+      while (loading) {
+        sequence += 1
+        const mine = sequence
+        await publishBatch(client, agent, makeBatch(agent, mine, {}, 50))
+        acknowledged.get(agent)?.add(mine)
+      }
+    }
+    await Promise.all(Array.from({ length: 16 }, worker))
+    return sequence
+  }
+  const clients = await Promise.all(
+    AGENTS.map((agent) =>
+      connectAsync(`mqtt://127.0.0.1:${mqttPort}`, {
+        username: agent,
+        password: PASSWORD,
+        reconnectPeriod: 50,
+        clean: false,
+        clientId: agent,
+      }),
+    ),
+  )
+  for (const client of clients) client.on('error', () => undefined)
+  const total = () => [...acknowledged.values()].reduce((sum, set) => sum + set.size, 0)
+  const loads = AGENTS.map((agent, i) => load(agent, clients[i] as MqttClient))
+  for (const delayMs of [300, 40, 170]) {
+    const before = total()
+    await until('batches are acknowledged', () => total() > before + 100)
+    await systemClock.sleep(delayMs)
+    await gateway.kill()
+    await gateway.start()
+  }
+  const before = total()
+  await until('batches are acknowledged again', () => total() > before + 100)
+  loading = false
+  const lasts = await Promise.all(loads)
+  await Promise.all(clients.map((client) => client.endAsync()))
+  await until('all were forwarded', async () => {
+    const { spool } = await status()
+    return spool.sentThrough === spool.nextSequence - 1
+  })
+  const messages = await drainStream(nats.url)
+  for (const [i, agent] of AGENTS.entries()) {
+    const arrived = new Set(sequencesOf(messages, agent))
+    expect([...(acknowledged.get(agent) as Set<number>)].filter((sequence) => !arrived.has(sequence))).toEqual([])
+    expect(arrived.size).toBe(lasts[i])
+  }
+  expect(total()).toBeGreaterThan(400)
+}, 60_000)
+
+describe('the program', () => {
+  test('starts without NATS, answers, reads its credentials again at SIGHUP, stops in order', async () => {
+    await writeConfig('nats://127.0.0.1:1')
+    const gateway = gatewayProcess()
+    await gateway.start()
+    expect(await status()).toMatchObject({
+      gateway: 'gw-1',
+      site: 'workshop',
+      natsConnected: false,
+      spool: { failing: null },
+      refused: { bad_credentials: 1 },
+    })
+    expect(await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text()).toMatch(
+      /tributary_gateway_nats_connected\{process="gateway"\} 0/,
+    )
+
+    const connectAs = async (agent: string) =>
+      (
+        await connectAsync(
+          `mqtt://127.0.0.1:${mqttPort}`,
+          { username: agent, password: PASSWORD, reconnectPeriod: 0 },
+          false,
+        )
+      ).endAsync()
+    await expect(connectAs('agent-9')).rejects.toThrow()
+    await writeCredentials(folder.path, [...AGENTS, 'agent-9'])
+    await gateway.kill('SIGHUP')
+    await until('agent-9 may come in', () =>
+      connectAs('agent-9').then(
+        () => true,
+        () => false,
+      ),
+    )
+
+    const second = await run('--config', config)
+    expect(second.code, 'the spool belongs to one process').toBe(2)
+    expect(await gateway.stop()).toBe(0)
+    const log = await readFile(gateway.logFile, 'utf8')
+    expect(log).toContain('start nats-server with JetStream')
+    expect(log).toContain('wrong password for')
+  })
+
+  test('says what is wrong with its config, all at once', async () => {
+    await writeFile(config, 'gateway: GW\nmqtt: { listen: nowhere }\nspool: { folder: s, budget: 1KiB }\n')
+    for (const mode of [['--check'], []]) {
+      const { code, output } = await run('--config', config, ...mode)
+      expect(code).toBe(2)
+      for (const path of ['gateway:', 'site:', 'mqtt.listen:', 'credentials_file:', 'nats:', 'spool.budget:'])
+        expect(output).toContain(path)
+    }
+  })
+
+  test('checks, helps, and knows what is missing', async () => {
+    await writeConfig('nats://127.0.0.1:1')
+    expect(await run('--config', config, '--check')).toMatchObject({
+      code: 0,
+      output: expect.stringContaining('2 agents. No mistakes.'),
+    })
+    expect(await run('--help')).toMatchObject({ code: 0, output: expect.stringContaining('--config FILE') })
+    expect(await run()).toMatchObject({ code: 2, output: expect.stringContaining('--config FILE is missing') })
+  })
+
+  test('an occupied port, and credentials that are missing, are said with what to do', async () => {
+    const occupant = createServer().listen(mqttPort, '127.0.0.1')
+    await writeConfig('nats://127.0.0.1:1')
+    const { code, output } = await run('--config', config)
+    occupant.close()
+    expect(code).toBe(2)
+    expect(output).toContain(`127.0.0.1:${mqttPort} is in use`)
+    expect(output).toContain('mqtt.listen')
+    await writeFile(config, (await readFile(config, 'utf8')).replace('agents.passwd', 'elsewhere.passwd'))
+    const missing = await run('--config', config)
+    expect(missing.code).toBe(2)
+    expect(missing.output).toContain('tributary gateway passwd')
+  })
+})

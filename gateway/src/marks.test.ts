@@ -1,0 +1,75 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { createLogger } from '@tributary/runtime'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createMarks, EPOCHS_PER_AGENT_MAX } from './marks.ts'
+import { temporaryFolder } from './testing.ts'
+
+const log = createLogger('gateway', 'silent')
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let path: string
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  path = `${folder.path}/spool.marks`
+})
+afterEach(() => folder.remove())
+
+test('marks come back from the file', async () => {
+  const before = createMarks(path, { log })
+  for (const sequence of [1, 2, 3, 5, 6]) before.add('agent-1', 'e1', sequence)
+  before.stored('agent-1', 'e1', 2)
+  before.add('agent-2', 'e2', 1)
+  before.streamMark = { created: '2026-01-01', lastSequence: 77 }
+  await before.save()
+
+  const after = createMarks(path, { log })
+  await after.load()
+  expect([1, 2, 3, 4, 5, 6, 7].map((sequence) => after.has('agent-1', 'e1', sequence))).toEqual([
+    true,
+    true,
+    true,
+    false,
+    true,
+    true,
+    false,
+  ])
+  expect(after.latest('agent-1')).toEqual({ epoch: 'e1', receivedThrough: 3, storedThrough: 2 })
+  expect(after.has('agent-2', 'e1', 1)).toBe(false)
+  expect(after.streamMark).toEqual({ created: '2026-01-01', lastSequence: 77 })
+})
+
+test('what is in the store was received, also when the gateway forgot it', () => {
+  const marks = createMarks(path, { log })
+  marks.add('agent-1', 'e1', 9)
+  marks.stored('agent-1', 'e1', 8)
+  expect(marks.has('agent-1', 'e1', 4)).toBe(true)
+  expect(marks.latest('agent-1')?.receivedThrough).toBe(9)
+})
+
+test.each([
+  ['a flipped bit', (bytes: Buffer) => bytes.fill((bytes[20] as number) ^ 4, 20, 21)],
+  ['half a file', (bytes: Buffer) => bytes.subarray(0, bytes.length >> 1)],
+  ['nothing', () => Buffer.alloc(0)],
+  ['something else', () => Buffer.from('{"agents": 3}')],
+])('a file with %s is ignored, and written anew', async (_what, damage) => {
+  const before = createMarks(path, { log })
+  before.add('agent-1', 'e1', 1)
+  await before.save()
+  await writeFile(path, damage(await readFile(path)))
+
+  const after = createMarks(path, { log })
+  await after.load()
+  expect(after.has('agent-1', 'e1', 1)).toBe(false)
+  after.add('agent-1', 'e1', 2)
+  await after.save()
+  await expect(createMarks(path, { log }).load()).resolves.toBeUndefined()
+})
+
+test('an agent has a bounded number of epochs; the one longest unheard of goes first', () => {
+  const marks = createMarks(path, { log })
+  for (let i = 0; i < EPOCHS_PER_AGENT_MAX; i++) marks.add('agent-1', `e${i}`, 1)
+  marks.add('agent-1', 'e0', 2)
+  marks.add('agent-1', 'one more', 1)
+  expect(marks.has('agent-1', 'e0', 1)).toBe(true)
+  expect(marks.has('agent-1', 'e1', 1)).toBe(false)
+  expect(marks.has('agent-1', 'one more', 1)).toBe(true)
+})

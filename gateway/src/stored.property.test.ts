@@ -1,0 +1,72 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createStoredIndex } from './stored.ts'
+
+interface Row {
+  agent: string
+  sequence: number
+}
+const rows = fc.array(
+  fc.oneof(
+    {
+      weight: 9,
+      arbitrary: fc.record({ agent: fc.constantFrom('a', 'b', 'c'), sequence: fc.integer({ min: 1, max: 400 }) }),
+    },
+    { weight: 1, arbitrary: fc.constant(undefined) },
+  ),
+  { maxLength: 300 },
+)
+const watermarks = fc.array(
+  fc.record({ agent: fc.constantFrom('a', 'b', 'c'), sequence: fc.integer({ min: 1, max: 400 }) }),
+  { maxLength: 8 },
+)
+
+/** Holds a spool of these rows, one sequence each, and goes through watermarks and trims. */
+function check(history: (Row | undefined)[], stored: Row[], sentThrough: number, entriesMax: number | undefined): void {
+  const index = createStoredIndex(entriesMax)
+  history.forEach((row, i) => void index.add(i + 1, row && { ...row, epoch: 'e' }))
+  if (entriesMax !== undefined) expect(index.size).toBeLessThanOrEqual(entriesMax + 3)
+  const marks = new Map<string, number>()
+  let trimmed = 0
+  for (const { agent, sequence } of stored) {
+    index.stored(agent, 'e', sequence)
+    marks.set(agent, Math.max(marks.get(agent) ?? 0, sequence))
+    const through = index.trimmableThrough(sentThrough)
+    expect(through).toBeLessThanOrEqual(sentThrough)
+    for (const row of history.slice(trimmed, through))
+      if (row) expect(row.sequence).toBeLessThanOrEqual(marks.get(row.agent) ?? 0)
+    index.forget(through)
+    trimmed = Math.max(trimmed, through)
+    // What is left is found, wherever it is.
+    history.forEach((row, i) => {
+      if (!row || i < trimmed) return
+      const ranges = index.find(row.agent, 'e', row.sequence, row.sequence)
+      expect(ranges.some(({ from, to }) => from <= i + 1 && i + 1 <= to)).toBe(true)
+    })
+  }
+}
+
+test('nothing is free to go that was not sent, or is not in the store; what is left is found', () => {
+  fc.assert(
+    fc.property(rows, watermarks, fc.nat(300), (history, stored, sent) => check(history, stored, sent, undefined)),
+    { numRuns: 60 },
+  )
+})
+
+test('the same holds when the index is full and its runs are joined', () => {
+  fc.assert(
+    fc.property(rows, watermarks, fc.nat(300), (history, stored, sent) => check(history, stored, sent, 4)),
+    { numRuns: 60 },
+  )
+})
+
+test('what is stored and sent is let go of, and the index is empty then', () => {
+  const index = createStoredIndex()
+  for (let i = 1; i <= 200; i++)
+    index.add(i, i % 10 === 0 ? undefined : { agent: `agent-${i % 3}`, epoch: 'e', sequence: i })
+  for (const agent of ['agent-0', 'agent-1', 'agent-2']) expect(index.stored(agent, 'e', 200)).toBe(true)
+  expect(index.trimmableThrough(200)).toBe(200)
+  index.forget(200)
+  expect(index.size).toBe(0)
+  expect(index.stored('agent-0', 'e', 300)).toBe(false)
+})
