@@ -5,9 +5,9 @@
  */
 import { constants, crc32, deflateSync, inflateSync } from 'node:zlib'
 import type { Batch, BatchHeader, SendFields } from './batch.ts'
-import { faultOf } from './batch-faults.ts'
+import { faultOf, headerFault } from './batch-faults.ts'
 import { type Body, decodeBody, encodeBody } from './body-codec.ts'
-import { DecodeError, tooLarge } from './decode-error.ts'
+import { DecodeError, malformed, tooLarge } from './decode-error.ts'
 import { BATCH_FORMAT_VERSION, decodeHeaderMessage, encodeHeader } from './header-codec.ts'
 import { BATCH_BODY_BYTES_MAX, BATCH_BYTES_MAX } from './limits.ts'
 import { createReader, createWriter, FIXED32, LENGTH, readBytes, readFields, VARINT, writeBytes } from './wire.ts'
@@ -62,7 +62,8 @@ export function decodeBatch(bytes: Uint8Array): Batch {
   return decoding(() => {
     const envelope = decodeEnvelope(bytes)
     const batch = { header: decodeHeaderMessage(envelope.header), ...inflateBody(envelope) }
-    refuseFaults(batch)
+    const fault = faultOf(batch)
+    if (fault) throw new DecodeError(fault.tooLarge ? 'too_large' : 'malformed', fault.detail)
     return batch
   })
 }
@@ -78,8 +79,8 @@ export function rewriteSendFields(bytes: Uint8Array, fields: SendFields): Uint8A
   })
   const { lane, backlogBatches, backlogBytes, drainSeconds } = fields
   const header = { ...before, lane, backlogBatches, backlogBytes, drainSeconds }
-  const fault = faultOf(withoutBody(header))
-  if (fault) throw new RangeError(fault.detail)
+  const fault = headerFault(header)
+  if (fault) throw new RangeError(fault)
   return encodeEnvelope({ ...envelope, header: encodeHeader(header) })
 }
 
@@ -104,9 +105,10 @@ function decodeEnvelope(bytes: Uint8Array): Envelope {
   const reader = createReader(bytes)
   let header: Uint8Array | undefined
   let body: Uint8Array | undefined
-  let headerCrc = -1
-  let bodyCrc = -1
-  let bodyBytesInflated = -1
+  // Zero may be left out, as proto3 has it.
+  let headerCrc = 0
+  let bodyCrc = 0
+  let bodyBytesInflated = 0
   try {
     readFields(reader, reader.len, (tag) => {
       if (tag === ((1 << 3) | FIXED32)) reader.fixed32()
@@ -123,7 +125,7 @@ function decodeEnvelope(bytes: Uint8Array): Envelope {
       throw new DecodeError('cut_short', `the batch ends after ${bytes.length} bytes, inside a field`, { cause: error })
     throw error
   }
-  if (!header || !body || headerCrc < 0 || bodyCrc < 0 || bodyBytesInflated < 0)
+  if (!header || !body)
     throw new DecodeError('cut_short', `the batch ends after ${bytes.length} bytes, before its last field`)
   for (const [what, expected, part] of [
     ['header', headerCrc, header],
@@ -133,24 +135,11 @@ function decodeEnvelope(bytes: Uint8Array): Envelope {
   return { header, body, bodyBytesInflated }
 }
 
-const withoutBody = (header: BatchHeader): Batch => ({
-  header: { ...header, sampleCount: 0, readingCount: 0 },
-  blocks: [],
-  deadLetters: [],
-  tombstones: [],
-})
-
 function checkedHeader(envelope: Envelope): BatchHeader {
   const header = decodeHeaderMessage(envelope.header)
-  refuseFaults(withoutBody(header))
+  const fault = headerFault(header)
+  if (fault) throw malformed(fault)
   return header
-}
-
-function refuseFaults(batch: Batch): void {
-  const fault = faultOf(batch)
-  if (fault) throw new DecodeError(fault.tooLarge ? 'too_large' : 'malformed', fault.detail)
-  if (batch.header.formatVersion !== BATCH_FORMAT_VERSION)
-    throw new DecodeError('malformed', `format version ${batch.header.formatVersion} never was`)
 }
 
 /** A small body gets a small window: setting up a large one would take longer than deflating it. */
@@ -171,7 +160,7 @@ function inflateBody({ body, bodyBytesInflated }: Envelope): Body {
   const chunkSize = Math.max(64, Math.min(bodyBytesInflated, body.length * 1032) + 1)
   const inflated = inflateSync(body, { maxOutputLength: Math.max(1, bodyBytesInflated), chunkSize })
   if (inflated.length !== bodyBytesInflated)
-    throw new DecodeError('malformed', `the body announces ${bodyBytesInflated} bytes and has ${inflated.length}`)
+    throw malformed(`the body announces ${bodyBytesInflated} bytes and has ${inflated.length}`)
   return decodeBody(inflated)
 }
 

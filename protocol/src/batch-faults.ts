@@ -1,14 +1,14 @@
 /** What a batch may not be. The encoder asks before it writes, the decoder of what it read: what one accepts, the other does too. */
 import { isName, NAME_RULE } from './addresses.ts'
-import type { Batch, DeviceBlock, FieldColumn } from './batch.ts'
+import type { Batch, BatchHeader, DeviceBlock, EdgeDeadLetter, FieldColumn, Tombstone } from './batch.ts'
 import { countSet } from './bitmap.ts'
 import {
   BATCH_BLOCKS_MAX,
   BATCH_DEVICES_MAX,
   BATCH_READINGS_MAX,
+  BATCH_SAMPLES_MAX,
   BATCH_SLOTS_MAX,
   BLOCK_FIELDS_MAX,
-  BLOCK_SAMPLES_MAX,
   DEAD_LETTER_ORIGINAL_BYTES_MAX,
   DEAD_LETTERS_PER_BATCH_MAX,
   NAME_BYTES_MAX,
@@ -43,64 +43,92 @@ export function faultOf(batch: Batch): BatchFault | undefined {
 }
 
 function sizeFault({ blocks, deadLetters, tombstones }: Batch): BatchFault | undefined {
+  const beyond = (what: string, found: number, allowed: number): BatchFault | undefined =>
+    found > allowed ? { tooLarge: true, detail: `${found} ${what}; ${allowed} are allowed` } : undefined
   let slots = 0
-  const limits: [string, number, number][] = [
-    ['blocks', blocks.length, BATCH_BLOCKS_MAX],
-    ['devices', new Set(blocks.map((block) => block.device)).size, BATCH_DEVICES_MAX],
-    ['dead letters', deadLetters.length, DEAD_LETTERS_PER_BATCH_MAX],
-    ['tombstones', tombstones.length, TOMBSTONES_PER_BATCH_MAX],
-  ]
-  for (const block of blocks) {
-    limits.push([`samples of ${block.device}`, block.timesMs.length, BLOCK_SAMPLES_MAX])
-    limits.push([`fields of ${block.device}`, block.columns.length, BLOCK_FIELDS_MAX])
-    slots += block.timesMs.length * block.columns.length
+  for (const { timesMs, columns } of blocks) slots += timesMs.length * columns.length
+  return (
+    beyond('blocks', blocks.length, BATCH_BLOCKS_MAX) ??
+    beyond('devices', new Set(blocks.map((block) => block.device)).size, BATCH_DEVICES_MAX) ??
+    beyond('samples', countSamples(blocks), BATCH_SAMPLES_MAX) ??
+    beyond(
+      'columns in a block',
+      longest(blocks, (block) => block.columns.length),
+      BLOCK_FIELDS_MAX,
+    ) ??
+    beyond('slots (samples × columns)', slots, BATCH_SLOTS_MAX) ??
+    beyond('readings', countReadings(blocks), BATCH_READINGS_MAX) ??
+    beyond('dead letters', deadLetters.length, DEAD_LETTERS_PER_BATCH_MAX) ??
+    beyond(
+      'bytes in the original of a dead letter',
+      longest(deadLetters, (letter) => letter.original.length),
+      DEAD_LETTER_ORIGINAL_BYTES_MAX,
+    ) ??
+    beyond('tombstones', tombstones.length, TOMBSTONES_PER_BATCH_MAX)
+  )
+}
+
+const longest = <T>(items: readonly T[], length: (item: T) => number): number =>
+  items.reduce((most, item) => Math.max(most, length(item)), 0)
+
+function firstFault<T>(items: readonly T[], fault: (item: T) => string | undefined): string | undefined {
+  for (const item of items) {
+    const found = fault(item)
+    if (found !== undefined) return found
   }
-  limits.push(['slots (samples × columns)', slots, BATCH_SLOTS_MAX])
-  limits.push(['readings', countReadings(blocks), BATCH_READINGS_MAX])
-  for (const letter of deadLetters)
-    limits.push(['bytes in the original of a dead letter', letter.original.length, DEAD_LETTER_ORIGINAL_BYTES_MAX])
-  const broken = limits.find(([, found, allowed]) => found > allowed)
-  return broken && { tooLarge: true, detail: `${broken[1]} ${broken[0]}; ${broken[2]} are allowed` }
+  return undefined
 }
 
 function contradiction(batch: Batch): BatchFault | undefined {
   const { header, blocks, deadLetters, tombstones } = batch
-  const found = function* (): Generator<string | undefined> {
-    if (!isName(header.agent)) yield `"${header.agent}" is no name for an agent: ${NAME_RULE}`
-    yield epochFault(header.epoch)
-    if (!isCount(header.sequence) || header.sequence === 0) yield `the sequence is ${header.sequence}`
-    yield timeFault('created at', header.createdAtMs)
-    yield timeFault('complete through', header.completeThroughMs)
-    yield textFault('the boot id', header.bootId, NAME_BYTES_MAX)
-    for (const name of ['readingsTotal', 'backlogBatches', 'backlogBytes'] as const)
-      if (!isCount(header[name])) yield `${name} is ${header[name]}`
-    if (!(header.drainSeconds >= 0 && header.drainSeconds < Number.POSITIVE_INFINITY))
-      yield `drainSeconds is ${header.drainSeconds}`
-    for (const block of blocks) yield blockFault(block)
-    for (const letter of deadLetters) {
-      yield textFault('the input of a dead letter', letter.input, NAME_BYTES_MAX)
-      yield textFault('the device of a dead letter', letter.device, NAME_BYTES_MAX)
-      yield textFault('the reason of a dead letter', letter.reason, NAME_BYTES_MAX)
-      yield textFault('the detail of a dead letter', letter.detail, STRING_VALUE_BYTES_MAX)
-      yield timeFault('a dead letter received at', letter.receivedAtMs)
-      if (!isCount32(letter.readingCount)) yield `a dead letter of ${letter.readingCount} readings`
-      if (!isCount32(letter.originalBytes) || letter.originalBytes < letter.original.length)
-        yield `a dead letter keeps ${letter.original.length} bytes of ${letter.originalBytes}`
-    }
-    for (const stone of tombstones) {
-      yield epochFault(stone.epoch)
-      yield textFault('the reason of a tombstone', stone.reason, NAME_BYTES_MAX)
-      if (!isCount(stone.readingCount)) yield `a tombstone of ${stone.readingCount} readings`
-      if (!isCount(stone.fromSequence) || !isCount(stone.toSequence) || !(stone.fromSequence <= stone.toSequence))
-        yield `a tombstone from sequence ${stone.fromSequence} to ${stone.toSequence}`
-    }
-    if (header.sampleCount !== countSamples(blocks))
-      yield `the header says ${header.sampleCount} samples, the blocks hold ${countSamples(blocks)}`
-    if (header.readingCount !== countReadings(batch))
-      yield `the header says ${header.readingCount} readings, blocks and dead letters hold ${countReadings(batch)}`
-  }
-  for (const detail of found()) if (detail !== undefined) return { tooLarge: false, detail }
-  return undefined
+  const detail =
+    headerFault(header) ??
+    firstFault(blocks, blockFault) ??
+    firstFault(deadLetters, deadLetterFault) ??
+    firstFault(tombstones, tombstoneFault) ??
+    (header.sampleCount === countSamples(blocks)
+      ? undefined
+      : `the header says ${header.sampleCount} samples, the blocks hold ${countSamples(blocks)}`) ??
+    (header.readingCount === countReadings(batch)
+      ? undefined
+      : `the header says ${header.readingCount} readings, blocks and dead letters hold ${countReadings(batch)}`)
+  return detail === undefined ? undefined : { tooLarge: false, detail }
+}
+
+/** What is wrong with a header by itself, its counts apart. */
+export function headerFault(header: BatchHeader): string | undefined {
+  if (!isName(header.agent)) return `"${header.agent}" is no name for an agent: ${NAME_RULE}`
+  if (!isCount(header.sequence) || header.sequence === 0) return `the sequence is ${header.sequence}`
+  for (const name of ['readingsTotal', 'backlogBatches', 'backlogBytes'] as const)
+    if (!isCount(header[name])) return `${name} is ${header[name]}`
+  if (!(header.drainSeconds >= 0 && header.drainSeconds < Number.POSITIVE_INFINITY))
+    return `drainSeconds is ${header.drainSeconds}`
+  return (
+    epochFault(header.epoch) ??
+    timeFault('created at', header.createdAtMs) ??
+    timeFault('complete through', header.completeThroughMs) ??
+    textFault('the boot id', header.bootId, NAME_BYTES_MAX)
+  )
+}
+
+function deadLetterFault(letter: EdgeDeadLetter): string | undefined {
+  if (!isCount32(letter.readingCount)) return `a dead letter of ${letter.readingCount} readings`
+  if (!isCount32(letter.originalBytes) || letter.originalBytes < letter.original.length)
+    return `a dead letter keeps ${letter.original.length} bytes of ${letter.originalBytes}`
+  return (
+    textFault('the input of a dead letter', letter.input, NAME_BYTES_MAX) ??
+    textFault('the device of a dead letter', letter.device, NAME_BYTES_MAX) ??
+    textFault('the reason of a dead letter', letter.reason, NAME_BYTES_MAX) ??
+    textFault('the detail of a dead letter', letter.detail, STRING_VALUE_BYTES_MAX) ??
+    timeFault('a dead letter received at', letter.receivedAtMs)
+  )
+}
+
+function tombstoneFault(stone: Tombstone): string | undefined {
+  if (!isCount(stone.readingCount)) return `a tombstone of ${stone.readingCount} readings`
+  if (!isCount(stone.fromSequence) || !isCount(stone.toSequence) || stone.fromSequence > stone.toSequence)
+    return `a tombstone from sequence ${stone.fromSequence} to ${stone.toSequence}`
+  return epochFault(stone.epoch) ?? textFault('the reason of a tombstone', stone.reason, NAME_BYTES_MAX)
 }
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
@@ -133,22 +161,23 @@ function nameFault(what: string, name: string): string | undefined {
 function blockFault({ device, kind, timesMs, columns }: DeviceBlock): string | undefined {
   const named = nameFault('a device', device) ?? nameFault('a kind', kind)
   if (named) return named
-  const noTime = timesMs.findIndex((timeMs) => !(Math.abs(timeMs) <= TIME_MS_MAX))
-  if (noTime >= 0) return timeFault(`a sample of ${device} measured at`, timesMs[noTime] as number)
+  for (let i = 0; i < timesMs.length; i++)
+    if (!(Math.abs(timesMs[i] as number) <= TIME_MS_MAX))
+      return timeFault(`a sample of ${device} measured at`, timesMs[i] as number)
   const byField = new Map<string, FieldColumn[]>()
   for (const column of columns) {
-    const fault = nameFault('a field', column.field)
+    const { field, present, values } = column
+    const fault = nameFault('a field', field)
     if (fault) return fault
-    for (const [what, length] of [
-      ['values', column.values.length],
-      ['presence flags', column.present?.length ?? timesMs.length],
-    ] as const)
-      if (length !== timesMs.length) return `${device} ${column.field}: ${length} ${what} for ${timesMs.length} samples`
-    const siblings = byField.get(column.field)
-    if (!siblings) byField.set(column.field, [column])
+    if (values.length !== timesMs.length)
+      return `${device} ${field}: ${values.length} values for ${timesMs.length} samples`
+    if (present && present.length !== timesMs.length)
+      return `${device} ${field}: ${present.length} presence flags for ${timesMs.length} samples`
+    const siblings = byField.get(field)
+    if (!siblings) byField.set(field, [column])
     else {
       if (siblings.some((sibling) => overlap(sibling, column)))
-        return `${device} ${column.field}: two columns have a value for the same sample, or the same type`
+        return `${device} ${field}: two columns have a value for the same sample, or the same type`
       siblings.push(column)
     }
   }

@@ -2,8 +2,9 @@
 import type { DeviceBlock, FieldColumn } from './batch.ts'
 import { type Budget, decodeColumn, encodeColumn } from './column-codec.ts'
 import { malformed, tooLarge } from './decode-error.ts'
-import { BLOCK_FIELDS_MAX, BLOCK_SAMPLES_MAX, NAME_BYTES_MAX } from './limits.ts'
+import { BLOCK_FIELDS_MAX, NAME_BYTES_MAX } from './limits.ts'
 import { decodeTimeSteps, encodeTimeSteps } from './time-steps.ts'
+import { EMPTY_SPAN } from './varints.ts'
 import {
   FIXED64,
   LENGTH,
@@ -11,27 +12,30 @@ import {
   readBytes,
   readEnd,
   readFields,
+  readSpan,
   readText,
   VARINT,
   type Writer,
   writeBytes,
   writeDouble,
   writeMessage,
+  writeSpan,
   writeText,
   writeUnsigned,
 } from './wire.ts'
 
-export function encodeBlock(writer: Writer, block: DeviceBlock): void {
+/** @param scratch VARINT_BYTES_MAX bytes a sample, for the while of the call */
+export function encodeBlock(writer: Writer, block: DeviceBlock, scratch: Uint8Array): void {
   const { timesMs } = block
   writeText(writer, 1, block.device)
   writeText(writer, 2, block.kind)
   writeUnsigned(writer, 3, timesMs.length)
-  const steps = encodeTimeSteps(timesMs)
+  const steps = encodeTimeSteps(timesMs, scratch)
   if (steps) {
     writeDouble(writer, 4, timesMs[0] ?? 0)
-    if (steps.length > 0) writeBytes(writer, 5, steps)
+    if (steps.end > steps.start) writeSpan(writer, 5, steps)
   } else writeBytes(writer, 6, new Uint8Array(timesMs.buffer, timesMs.byteOffset, timesMs.byteLength))
-  for (const column of block.columns) writeMessage(writer, 7, (message) => encodeColumn(message, column))
+  for (const column of block.columns) writeMessage(writer, 7, (message) => encodeColumn(message, column, scratch))
 }
 
 /** Decodes the block that begins at the reader's position and ends at `end`. */
@@ -40,7 +44,7 @@ export function decodeBlock(reader: Reader, end: number, budget: Budget): Device
   let kind = ''
   let sampleCount = 0
   let firstTimeMs = 0
-  let steps: Uint8Array = reader.buf.subarray(0, 0)
+  let steps = EMPTY_SPAN
   let doubles: Uint8Array | undefined
   const columnEnds: number[] = []
   const columnStarts: number[] = []
@@ -59,7 +63,7 @@ export function decodeBlock(reader: Reader, end: number, budget: Budget): Device
         firstTimeMs = reader.double()
         return true
       case (5 << 3) | LENGTH:
-        steps = readBytes(reader)
+        steps = readSpan(reader)
         return true
       case (6 << 3) | LENGTH:
         doubles = readBytes(reader)
@@ -74,9 +78,14 @@ export function decodeBlock(reader: Reader, end: number, budget: Budget): Device
         return false
     }
   })
-  if (sampleCount > BLOCK_SAMPLES_MAX)
-    throw tooLarge(`a block announces ${sampleCount} samples; ${BLOCK_SAMPLES_MAX} are allowed`)
-  const timesMs = doubles ? decodeDoubleTimes(doubles, sampleCount) : decodeTimeSteps(firstTimeMs, steps, sampleCount)
+  budget.samples -= sampleCount
+  if (budget.samples < 0) throw tooLarge('the batch has more samples than are allowed')
+  // Before room is taken: each sample but the first has a step of at least one byte.
+  if (!doubles && sampleCount - 1 > steps.end - steps.start)
+    throw malformed(`${steps.end - steps.start} bytes of time steps for ${sampleCount} samples`)
+  const timesMs = doubles
+    ? decodeDoubleTimes(doubles, sampleCount)
+    : decodeTimeSteps(firstTimeMs, steps, budget.numbers.take(sampleCount))
   const columns: FieldColumn[] = columnEnds.map((columnEnd, i) => {
     reader.pos = columnStarts[i] as number
     return decodeColumn(reader, columnEnd, sampleCount, budget)

@@ -5,6 +5,7 @@ import { malformed, tooLarge } from './decode-error.ts'
 import {
   BATCH_BLOCKS_MAX,
   BATCH_READINGS_MAX,
+  BATCH_SAMPLES_MAX,
   BATCH_SLOTS_MAX,
   DEAD_LETTER_ORIGINAL_BYTES_MAX,
   DEAD_LETTERS_PER_BATCH_MAX,
@@ -12,6 +13,8 @@ import {
   STRING_VALUE_BYTES_MAX,
   TOMBSTONES_PER_BATCH_MAX,
 } from './limits.ts'
+import { createNumberRoom } from './number-room.ts'
+import { VARINT_BYTES_MAX } from './varints.ts'
 import {
   createReader,
   createWriter,
@@ -44,7 +47,9 @@ export function epochFromBytes(bytes: Uint8Array): string {
 
 export function encodeBody(body: Body): Uint8Array {
   const writer = createWriter()
-  for (const block of body.blocks) writeMessage(writer, 1, (message) => encodeBlock(message, block))
+  const samples = body.blocks.reduce((most, block) => Math.max(most, block.timesMs.length), 0)
+  const scratch = new Uint8Array(samples * VARINT_BYTES_MAX)
+  for (const block of body.blocks) writeMessage(writer, 1, (message) => encodeBlock(message, block, scratch))
   for (const letter of body.deadLetters) writeMessage(writer, 2, (message) => encodeDeadLetter(message, letter))
   for (const stone of body.tombstones) writeMessage(writer, 3, (message) => encodeTombstone(message, stone))
   return writer.finish()
@@ -52,7 +57,12 @@ export function encodeBody(body: Body): Uint8Array {
 
 export function decodeBody(bytes: Uint8Array): Body {
   const reader = createReader(bytes)
-  const budget = { slots: BATCH_SLOTS_MAX, readings: BATCH_READINGS_MAX }
+  const budget = {
+    samples: BATCH_SAMPLES_MAX,
+    slots: BATCH_SLOTS_MAX,
+    readings: BATCH_READINGS_MAX,
+    numbers: createNumberRoom(),
+  }
   const blocks: DeviceBlock[] = []
   const deadLetters: EdgeDeadLetter[] = []
   const tombstones: Tombstone[] = []

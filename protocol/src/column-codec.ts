@@ -6,7 +6,8 @@ import { countSet, packBits, unpackBits } from './bitmap.ts'
 import { type DecimalDeltas, decodeDecimals, encodeDecimals } from './decimal-deltas.ts'
 import { malformed, tooLarge } from './decode-error.ts'
 import { NAME_BYTES_MAX, STRING_VALUE_BYTES_MAX } from './limits.ts'
-import { putVarint, readVarints, VARINT_BYTES_MAX } from './varints.ts'
+import type { NumberRoom } from './number-room.ts'
+import { EMPTY_SPAN, putVarint, readVarints, type Span } from './varints.ts'
 import {
   FIXED64,
   LENGTH,
@@ -14,12 +15,16 @@ import {
   readBytes,
   readEnd,
   readFields,
+  readSpan,
   readText,
   VARINT,
   type Writer,
+  wellFormed,
   writeBytes,
   writeDouble,
   writeMessage,
+  writeSpan,
+  writeTag,
   writeText,
   writeUnsigned,
 } from './wire.ts'
@@ -28,20 +33,23 @@ assert(endianness() === 'LE', 'columns of doubles are copied as they lie in memo
 
 /** What decoding a batch may still take. */
 export interface Budget {
+  samples: number
   slots: number
   readings: number
+  readonly numbers: NumberRoom
 }
 
-export function encodeColumn(writer: Writer, column: FieldColumn): void {
+/** @param scratch VARINT_BYTES_MAX bytes a sample, for the while of the call */
+export function encodeColumn(writer: Writer, column: FieldColumn, scratch: Uint8Array): void {
   const partly = column.present !== null && countSet(column.present) < column.present.length ? column.present : null
   writeText(writer, 1, column.field)
   if (partly) writeBytes(writer, 2, packBits(partly))
   if (column.type === 'number')
-    encodeNumbers(writer, partly ? Float64Array.from(kept(column.values, partly)) : column.values)
+    encodeNumbers(writer, partly ? Float64Array.from(kept(column.values, partly)) : column.values, scratch)
   else if (column.type === 'boolean') {
     const values = partly ? Uint8Array.from(kept(column.values, partly)) : column.values
     writeMessage(writer, 6, (message) => writeBytes(message, 1, packBits(values)))
-  } else encodeStrings(writer, partly ? [...kept(column.values, partly)] : column.values)
+  } else encodeStrings(writer, partly ? [...kept(column.values, partly)] : column.values, scratch)
 }
 
 function* kept<T>(values: ArrayLike<T>, present: Uint8Array): Generator<T> {
@@ -51,13 +59,13 @@ function* kept<T>(values: ArrayLike<T>, present: Uint8Array): Generator<T> {
 const bytesOf = (array: Float64Array | Float32Array): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 
-function encodeNumbers(writer: Writer, values: Float64Array): void {
-  const decimal = encodeDecimals(values)
+function encodeNumbers(writer: Writer, values: Float64Array, scratch: Uint8Array): void {
+  const decimal = encodeDecimals(values, scratch)
   if (decimal) {
     writeMessage(writer, 3, (message) => {
       writeUnsigned(message, 1, decimal.decimals)
       writeDouble(message, 2, decimal.base)
-      writeBytes(message, 3, decimal.deltas)
+      writeSpan(message, 3, decimal.deltas)
     })
     return
   }
@@ -66,7 +74,7 @@ function encodeNumbers(writer: Writer, values: Float64Array): void {
   writeMessage(writer, floats ? 4 : 5, (message) => writeBytes(message, 1, packed))
 }
 
-function encodeStrings(writer: Writer, values: readonly string[]): void {
+function encodeStrings(writer: Writer, values: readonly string[], scratch: Uint8Array): void {
   const places = new Map<string, number>()
   for (const value of values) if (!places.has(value)) places.set(value, places.size)
   for (const value of places.keys())
@@ -76,12 +84,11 @@ function encodeStrings(writer: Writer, values: readonly string[]): void {
       )
   const repeats = places.size * 2 <= values.length
   writeMessage(writer, 7, (message) => {
-    for (const entry of repeats ? places.keys() : values) writeBytes(message, 1, Buffer.from(entry, 'utf8'))
+    for (const entry of repeats ? places.keys() : values) writeTag(message, 1, LENGTH).string(wellFormed(entry))
     if (!repeats) return
-    const indices = new Uint8Array(values.length * VARINT_BYTES_MAX)
-    let at = 0
-    for (const value of values) at = putVarint(indices, at, places.get(value) as number)
-    writeBytes(message, 2, indices.subarray(0, at))
+    let end = 0
+    for (const value of values) end = putVarint(scratch, end, places.get(value) as number)
+    writeSpan(message, 2, { bytes: scratch, start: 0, end })
   })
 }
 
@@ -122,7 +129,7 @@ export function decodeColumn(reader: Reader, end: number, sampleCount: number, b
   if (budget.readings < 0) throw tooLarge('the batch has more readings than are allowed')
   const present = flags && count < sampleCount ? flags : null
   reader.pos = formStart
-  const column = decodeForm(reader, form, formEnd, field, present, count)
+  const column = decodeForm(reader, form, formEnd, field, present, count, budget.numbers)
   reader.pos = end
   return column
 }
@@ -134,16 +141,17 @@ function decodeForm(
   field: string,
   present: Uint8Array | null,
   count: number,
+  room: NumberRoom,
 ): FieldColumn {
   const numbers = (values: Float64Array | Float32Array): FieldColumn => ({
     field,
     present,
     type: 'number',
-    values: spreadNumbers(values, present),
+    values: spreadNumbers(values, present, room),
   })
   switch (form) {
     case 3:
-      return numbers(decodeDecimals(readDecimals(reader, end), count))
+      return numbers(decodeDecimals(readDecimals(reader, end), room.take(count)))
     case 4:
       return numbers(readPacked(reader, end, Float32Array, count))
     case 5:
@@ -178,9 +186,13 @@ function spread<T extends { [slot: number]: unknown }>(values: ArrayLike<unknown
   return slots
 }
 
-function spreadNumbers(values: Float64Array | Float32Array, present: Uint8Array | null): Float64Array {
+function spreadNumbers(
+  values: Float64Array | Float32Array,
+  present: Uint8Array | null,
+  room: NumberRoom,
+): Float64Array {
   if (!present) return values instanceof Float64Array ? values : Float64Array.from(values)
-  const slots = new Float64Array(present.length)
+  const slots = room.take(present.length)
   for (let i = 0, next = 0; i < present.length; i++) if (present[i] !== 0) slots[i] = values[next++] as number
   return slots
 }
@@ -188,11 +200,11 @@ function spreadNumbers(values: Float64Array | Float32Array, present: Uint8Array 
 function readDecimals(reader: Reader, end: number): DecimalDeltas {
   let decimals = 0
   let base = 0
-  let deltas: Uint8Array = reader.buf.subarray(0, 0)
+  let deltas = EMPTY_SPAN
   readFields(reader, end, (tag) => {
     if (tag === ((1 << 3) | VARINT)) decimals = reader.uint32()
     else if (tag === ((2 << 3) | FIXED64)) base = reader.double()
-    else if (tag === ((3 << 3) | LENGTH)) deltas = readBytes(reader)
+    else if (tag === ((3 << 3) | LENGTH)) deltas = readSpan(reader)
     else return false
     return true
   })
@@ -201,7 +213,7 @@ function readDecimals(reader: Reader, end: number): DecimalDeltas {
 
 /** Field 1 of a message, as bytes. */
 function readOnlyBytes(reader: Reader, end: number): Uint8Array {
-  let content = reader.buf.subarray(0, 0)
+  let content: Uint8Array = EMPTY_SPAN.bytes
   readFields(reader, end, (tag) => {
     if (tag !== ((1 << 3) | LENGTH)) return false
     content = readBytes(reader)
@@ -226,12 +238,12 @@ function readPacked<T extends Float64Array | Float32Array>(
 
 function readStrings(reader: Reader, end: number, count: number): string[] {
   const entries: string[] = []
-  let indices: Uint8Array | undefined
+  let indices: Span | undefined
   readFields(reader, end, (tag) => {
     if (tag === ((1 << 3) | LENGTH)) {
       if (entries.length >= count) throw malformed(`more than ${count} strings where ${count} were announced`)
       entries.push(readText(reader, STRING_VALUE_BYTES_MAX, 'a string value'))
-    } else if (tag === ((2 << 3) | LENGTH)) indices = readBytes(reader)
+    } else if (tag === ((2 << 3) | LENGTH)) indices = readSpan(reader)
     else return false
     return true
   })

@@ -5,8 +5,9 @@
  *
  * A value with d decimals is a whole number over 10^d; neighbours in time differ little, so the differences are short.
  */
+import { strict as assert } from 'node:assert'
 import { malformed } from './decode-error.ts'
-import { putVarint, VARINT_BYTES_MAX, zigzag } from './varints.ts'
+import { putVarint, type Span, VARINT_BYTES_MAX, zigzag } from './varints.ts'
 
 export const DECIMALS_MAX = 9
 const POWERS = Float64Array.of(1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
@@ -17,7 +18,7 @@ export interface DecimalDeltas {
   /** What the first difference counts from. */
   readonly base: number
   /** Zigzag varints, one a value. */
-  readonly deltas: Uint8Array
+  readonly deltas: Span
 }
 
 /** The whole number that stands for the value, or NaN when it does not give the value back. */
@@ -34,10 +35,11 @@ function decimalsOf(value: number, from: number): number {
   return decimals
 }
 
-export function encodeDecimals(values: Float64Array): DecimalDeltas | undefined {
+/** @param bytes room for the differences, VARINT_BYTES_MAX a value */
+export function encodeDecimals(values: Float64Array, bytes: Uint8Array): DecimalDeltas | undefined {
   let decimals = 0
   for (let i = 0; i < values.length && i < PROBED_VALUES; i++) decimals = decimalsOf(values[i] as number, decimals)
-  const bytes = new Uint8Array(values.length * VARINT_BYTES_MAX)
+  assert(bytes.length >= values.length * VARINT_BYTES_MAX)
   while (decimals <= DECIMALS_MAX) {
     const power = POWERS[decimals] as number
     const first = values.length > 0 ? scale(values[0] as number, power) : 0
@@ -52,7 +54,7 @@ export function encodeDecimals(values: Float64Array): DecimalDeltas | undefined 
       previous = scaled
       at = putVarint(bytes, at, zigzag(delta))
     }
-    if (i === values.length) return { decimals, base, deltas: bytes.subarray(0, at) }
+    if (i === values.length) return { decimals, base, deltas: { bytes, start: 0, end: at } }
     // Either this value needs more decimals, or its difference is too long, which more decimals would make longer still.
     const needed = decimalsOf(values[i] as number, decimals)
     if (needed === decimals) return undefined
@@ -61,22 +63,22 @@ export function encodeDecimals(values: Float64Array): DecimalDeltas | undefined 
   return undefined
 }
 
-export function decodeDecimals({ decimals, base, deltas }: DecimalDeltas, count: number): Float64Array {
+/** @param values is filled, as many as it holds */
+export function decodeDecimals({ decimals, base, deltas }: DecimalDeltas, values: Float64Array): Float64Array {
+  const { bytes, start, end } = deltas
+  const count = values.length
   if (decimals > DECIMALS_MAX) throw malformed(`${decimals} decimals; at most ${DECIMALS_MAX} are in use`)
   if (!Number.isSafeInteger(base)) throw malformed(`the base of a decimal column is ${base}, no whole number`)
-  if (count > deltas.length) throw malformed(`${deltas.length} bytes cannot hold ${count} differences`)
-  const values = new Float64Array(count)
   const power = POWERS[decimals] as number
-  const end = deltas.length
   let sum = base
-  let at = 0
+  let at = start
   for (let i = 0; i < count; i++) {
     if (at >= end) throw malformed(`${i} differences where ${count} were announced`)
-    let byte = deltas[at++] as number
+    let byte = bytes[at++] as number
     let bits = byte & 127
     for (let shift = 7; byte > 127; shift += 7) {
       if (shift > 28 || at >= end) throw malformed(`difference ${i} of ${count} has no end`)
-      byte = deltas[at++] as number
+      byte = bytes[at++] as number
       bits |= (byte & 127) << shift
     }
     sum += (bits >>> 1) ^ -(bits & 1)

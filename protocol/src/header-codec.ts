@@ -76,7 +76,7 @@ export function decodeHeaderMessage(bytes: Uint8Array): BatchHeader {
       case (1 << 3) | VARINT:
         header.formatVersion = reader.uint32()
         // At once: a later version may give the rest another meaning.
-        if (header.formatVersion > BATCH_FORMAT_VERSION)
+        if (header.formatVersion !== BATCH_FORMAT_VERSION)
           throw new DecodeError(
             'unknown_version',
             `format version ${header.formatVersion}; this program reads up to ${BATCH_FORMAT_VERSION}: update it`,
@@ -128,5 +128,6 @@ export function decodeHeaderMessage(bytes: Uint8Array): BatchHeader {
         return false
     }
   })
+  if (header.formatVersion === 0) throw malformed('the header has no format version')
   return header
 }

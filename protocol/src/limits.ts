@@ -9,12 +9,13 @@ export const BATCH_BYTES_MAX = 1024 * 1024
 /** Bytes of a batch's body after inflation; a body that announces more is refused before memory is taken. */
 export const BATCH_BODY_BYTES_MAX = 16 * 1024 * 1024
 export const BATCH_READINGS_MAX = 50_000
+export const BATCH_SAMPLES_MAX = BATCH_READINGS_MAX
 export const BATCH_DEVICES_MAX = 4_096
 /** Blocks of a batch: a device may send samples of several kinds. */
 export const BATCH_BLOCKS_MAX = 2 * BATCH_DEVICES_MAX
 /** Samples times columns, over all blocks: room that decoding takes, also where a sample lacks the field. */
 export const BATCH_SLOTS_MAX = 4 * BATCH_READINGS_MAX
-export const BLOCK_SAMPLES_MAX = 50_000
+export const BLOCK_SAMPLES_MAX = BATCH_SAMPLES_MAX
 export const BLOCK_FIELDS_MAX = 256
 /** Bytes of an agent, site, device, kind or field name. */
 export const NAME_BYTES_MAX = 64
@@ -29,5 +30,5 @@ export const PARTITION_COUNT = 16
 
 assert(BATCH_READINGS_MAX * 9 <= BATCH_BODY_BYTES_MAX, 'a batch of doubles fits into a body')
 assert(BATCH_SLOTS_MAX >= BATCH_READINGS_MAX, 'each reading has its slot')
-assert(BLOCK_SAMPLES_MAX <= BATCH_READINGS_MAX, 'a block holds no more samples than a batch holds readings')
+assert(BATCH_SAMPLES_MAX <= BATCH_READINGS_MAX, 'a sample has at least one reading')
 assert(DEAD_LETTER_ORIGINAL_BYTES_MAX * 4 <= BATCH_BYTES_MAX, 'a batch holds several of the largest dead letters')

@@ -2,12 +2,17 @@
  * Times of a block as the first time and then changes of the interval: regular sampling is a run of zeros.
  * Guarantee as for decimals: what is accepted comes back exactly; the rest (undefined) travels as doubles.
  */
-import { malformed } from './decode-error.ts'
-import { putVarint, readVarints, VARINT_BYTES_MAX, zigzag } from './varints.ts'
 
-/** @returns zigzag varints, one for each time but the first */
-export function encodeTimeSteps(timesMs: Float64Array): Uint8Array | undefined {
-  const bytes = new Uint8Array(Math.max(0, timesMs.length - 1) * VARINT_BYTES_MAX)
+import { strict as assert } from 'node:assert'
+import { malformed } from './decode-error.ts'
+import { putVarint, readVarints, type Span, VARINT_BYTES_MAX, zigzag } from './varints.ts'
+
+/**
+ * @param bytes room for the steps, VARINT_BYTES_MAX a time
+ * @returns zigzag varints, one for each time but the first
+ */
+export function encodeTimeSteps(timesMs: Float64Array, bytes: Uint8Array): Span | undefined {
+  assert(bytes.length >= (timesMs.length - 1) * VARINT_BYTES_MAX)
   let at = 0
   let previousMs = timesMs[0] ?? 0
   let intervalMs = 0
@@ -21,16 +26,17 @@ export function encodeTimeSteps(timesMs: Float64Array): Uint8Array | undefined {
     previousMs = timeMs
     intervalMs = nextIntervalMs
   }
-  return bytes.subarray(0, at)
+  return { bytes, start: 0, end: at }
 }
 
-export function decodeTimeSteps(firstMs: number, steps: Uint8Array, count: number): Float64Array {
+/** @param timesMs is filled, as many as it holds */
+export function decodeTimeSteps(firstMs: number, steps: Span, timesMs: Float64Array): Float64Array {
+  const count = timesMs.length
   if (count === 0) {
-    if (steps.length > 0) throw malformed('time steps without samples')
-    return new Float64Array(0)
+    if (steps.end > steps.start) throw malformed('time steps without samples')
+    return timesMs
   }
   const zigzags = readVarints(steps, count - 1)
-  const timesMs = new Float64Array(count)
   let timeMs = firstMs
   let intervalMs = 0
   timesMs[0] = timeMs

@@ -2,6 +2,7 @@
 import { isUtf8 } from 'node:buffer'
 import protobuf from 'protobufjs/minimal.js'
 import { malformed, tooLarge } from './decode-error.ts'
+import type { Span } from './varints.ts'
 
 export type Reader = protobuf.Reader
 export type Writer = protobuf.Writer
@@ -54,12 +55,25 @@ export function readBytes(reader: Reader): Uint8Array {
   return bytes
 }
 
+/** The bytes of a length-delimited field, where they lie. */
+export function readSpan(reader: Reader): Span {
+  const end = readEnd(reader)
+  const span = { bytes: reader.buf, start: reader.pos, end }
+  reader.pos = end
+  return span
+}
+
 /** @param bytesMax limit of the text in UTF-8 */
 export function readText(reader: Reader, bytesMax: number, what: string): string {
-  const bytes = readBytes(reader) as Buffer
-  if (bytes.length > bytesMax) throw tooLarge(`${what} has ${bytes.length} bytes; ${bytesMax} are allowed`)
-  if (!isUtf8(bytes)) throw malformed(`${what} is not UTF-8`)
-  return bytes.toString('utf8')
+  const { bytes, start, end } = readSpan(reader)
+  if (end - start > bytesMax) throw tooLarge(`${what} has ${end - start} bytes; ${bytesMax} are allowed`)
+  const buffer = bytes as Buffer
+  // Nearly every text here is short and ASCII: no view and no call for those.
+  let at = start
+  while (at < end && (buffer[at] as number) < 128) at++
+  if (at === end) return buffer.toString('latin1', start, end)
+  if (!isUtf8(buffer.subarray(start, end))) throw malformed(`${what} is not UTF-8`)
+  return buffer.toString('utf8', start, end)
 }
 
 /** A 64-bit varint that must be below 2^53. */
@@ -71,26 +85,39 @@ export function readSafeInteger(reader: Reader, what: string): number {
 
 /** Writes a text as UTF-8, an unpaired surrogate as U+FFFD. Nothing is written for '', as proto3 has it. */
 export function writeText(writer: Writer, field: number, text: string): void {
-  if (text !== '') writeBytes(writer, field, Buffer.from(text, 'utf8'))
+  if (text !== '') writeTag(writer, field, LENGTH).string(wellFormed(text))
+}
+
+const SURROGATE = /[\ud800-\udfff]/
+
+/** The text with unpaired surrogates replaced. */
+export const wellFormed = (text: string): string =>
+  SURROGATE.test(text) ? Buffer.from(text, 'utf8').toString('utf8') : text
+
+export const writeTag = (writer: Writer, field: number, wireType: number): Writer =>
+  writer.uint32((field << 3) | wireType)
+
+export function writeSpan(writer: Writer, field: number, { bytes, start, end }: Span): void {
+  writeTag(writer, field, LENGTH).bytes(bytes.subarray(start, end))
 }
 
 export function writeBytes(writer: Writer, field: number, bytes: Uint8Array): void {
-  writer.uint32((field << 3) | LENGTH).bytes(bytes)
+  writeTag(writer, field, LENGTH).bytes(bytes)
 }
 
 export function writeUnsigned(writer: Writer, field: number, value: number): void {
   if (value === 0) return
-  writer.uint32((field << 3) | VARINT)
+  writeTag(writer, field, VARINT)
   if (value <= 0xffffffff) writer.uint32(value)
   else writer.uint64(value)
 }
 
 export function writeDouble(writer: Writer, field: number, value: number): void {
-  if (!Object.is(value, 0)) writer.uint32((field << 3) | FIXED64).double(value)
+  if (!Object.is(value, 0)) writeTag(writer, field, FIXED64).double(value)
 }
 
 export function writeMessage(writer: Writer, field: number, content: (writer: Writer) => void): void {
-  writer.uint32((field << 3) | LENGTH).fork()
+  writeTag(writer, field, LENGTH).fork()
   content(writer)
   writer.ldelim()
 }
