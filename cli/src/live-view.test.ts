@@ -12,8 +12,6 @@ const figures: LiveFigures = {
   p50Ms: 812.3,
   p99Ms: undefined,
   openAlerts: 1,
-  unacknowledgedSamples: 3,
-  measuring: true,
   down: [],
 }
 const screen = (isTTY: boolean) => {

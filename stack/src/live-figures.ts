@@ -12,8 +12,6 @@ export interface LiveFigures {
   readonly p50Ms: number | undefined
   readonly p99Ms: number | undefined
   readonly openAlerts: number
-  readonly unacknowledgedSamples: number
-  readonly measuring: boolean
   /** Processes that do not run. */
   readonly down: readonly string[]
 }
@@ -42,11 +40,20 @@ export async function askJson<T>(url: string): Promise<T | undefined> {
   return response?.ok ? ((await response.json().catch(() => undefined)) as T | undefined) : undefined
 }
 
+export interface AgentFigures {
+  readonly backlogBatches: number
+  readonly producedReadings: number
+}
+
+/** Produced is what the agents have taken (their own health included), the rest what the processor's account says of those agents. */
 export function createLiveFigures(
   pipeline: Pipeline,
   latency: LatencyObserver,
   monotonicMs: () => number,
 ): () => Promise<LiveFigures> {
+  const names = new Set(pipeline.agents.map((agent) => agent.name))
+  /** By agent: one that is down keeps the figure that it had. */
+  const produced = new Map<string, number>()
   let before: { produced: number; atMs: number } | undefined
   let last: LiveFigures | undefined
   return async () => {
@@ -55,23 +62,31 @@ export function createLiveFigures(
       askJson<AccountAnswer>(`${pipeline.urls.processor}/account`),
       askJson<{ openAlerts: number }>(`${pipeline.urls.processor}/status`),
     ])
+    for (const url of pipeline.urls.agents) {
+      const agent = await askJson<AgentFigures>(`${url}/status`)
+      if (agent) produced.set(url, agent.producedReadings)
+    }
     const atMs = monotonicMs()
-    const produced = simulator?.producedReadings ?? last?.produced ?? 0
-    const rate = before && atMs > before.atMs ? ((produced - before.produced) * 1000) / (atMs - before.atMs) : 0
-    before = { produced, atMs }
-    const total = account?.total
+    const measured = simulator?.producedReadings ?? before?.produced ?? 0
+    const rate = before && atMs > before.atMs ? ((measured - before.produced) * 1000) / (atMs - before.atMs) : 0
+    before = { produced: measured, atMs }
+    const own = account?.agents.filter(({ agent }) => names.has(agent))
+    const sum = (key: 'stored' | 'deadLettered' | 'shed' | 'missing') =>
+      own?.reduce((total, row) => total + row[key], 0)
+    const total = [...produced.values()].reduce((all, one) => all + one, 0)
+    const stored = sum('stored') ?? last?.stored ?? 0
+    const deadLettered = sum('deadLettered') ?? last?.deadLettered ?? 0
+    const shed = sum('shed') ?? last?.shed ?? 0
     last = {
       readingsPerSecond: Math.max(0, rate),
-      produced,
-      stored: total?.stored ?? last?.stored ?? 0,
-      deadLettered: total?.deadLettered ?? last?.deadLettered ?? 0,
-      shed: total?.shed ?? last?.shed ?? 0,
-      inFlight: total?.inFlight ?? last?.inFlight ?? 0,
+      produced: total,
+      stored,
+      deadLettered,
+      shed,
+      inFlight: Math.max(0, total - stored - deadLettered - shed - (sum('missing') ?? 0)),
       p50Ms: latency.recent(0.5, RECENT_MS),
       p99Ms: latency.recent(0.99, RECENT_MS),
       openAlerts: processor?.openAlerts ?? last?.openAlerts ?? 0,
-      unacknowledgedSamples: simulator?.unacknowledgedSamples ?? 0,
-      measuring: simulator?.measuring ?? false,
       down: pipeline.processes.filter((p) => !p.running).map((p) => p.name),
     }
     return last

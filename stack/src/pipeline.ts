@@ -23,7 +23,7 @@ export interface PipelineOptions {
   readonly seed: number
   /** Readings a second of all devices together; undefined: as the scenario says. */
   readonly ratePerSecond?: number | undefined
-  /** The viewer's port; undefined: no viewer. */
+  /** The viewer's port, 0 for a free one; undefined: no viewer. */
   readonly viewerPort?: number | undefined
   /** The agents' link to the gateway goes through this port instead, when given (a relay that a test controls). */
   readonly gatewayPortSeenByAgents?: number
@@ -82,6 +82,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
   }
   const admin = (port: number) => `http://127.0.0.1:${port}`
 
+  const viewerPort = options.viewerPort === 0 ? await freePort() : options.viewerPort
   const agentNames = ['agent-1', 'agent-2']
   const devicesOf = (agent: string) =>
     scenario.devices.filter((device) => (device.serial !== undefined) === (agent === 'agent-1'))
@@ -166,10 +167,10 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     ),
   )
   const viewer =
-    options.viewerPort === undefined
+    viewerPort === undefined
       ? undefined
-      : tributary('viewer', ['viewer', '--port', String(options.viewerPort), '--influx', influx.url], () =>
-          answers(admin(options.viewerPort as number)),
+      : tributary('viewer', ['viewer', '--port', String(viewerPort), '--influx', influx.url], () =>
+          answers(`${admin(viewerPort)}/healthz`),
         )
 
   const servers = [nats, influx]
@@ -190,7 +191,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       processor: admin(ports.processor),
       simulator: admin(ports.simulator),
       agents: agentPorts.map(admin),
-      viewer: options.viewerPort === undefined ? undefined : admin(options.viewerPort),
+      viewer: viewerPort === undefined ? undefined : admin(viewerPort),
       gatewayMqttPort: ports.mqtt,
     },
     versions: { node: process.versions.node, 'nats-server': natsServer.version, influxd: influxd.version },

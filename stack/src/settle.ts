@@ -1,12 +1,7 @@
 /** Ends a run cleanly: the devices stop measuring, and what is under way arrives. */
 import { systemClock } from '@tributary/runtime'
-import { type AccountAnswer, askJson, type SimulatorStatus } from './live-figures.ts'
+import { type AccountAnswer, type AgentFigures, askJson, type SimulatorStatus } from './live-figures.ts'
 import type { Pipeline } from './pipeline.ts'
-
-interface AgentBacklog {
-  readonly backlogBatches: number
-  readonly producedReadings: number
-}
 
 /** Two looks in a row must agree, and a batch of the agents' own health must not keep us waiting. */
 const LOOK_MS = 500
@@ -32,7 +27,7 @@ export async function settle(
   while (systemClock.monotonicMs() < deadlineMs) {
     await systemClock.sleep(LOOK_MS, signal)
     const simulator = await askJson<SimulatorStatus>(`${pipeline.urls.simulator}/status`)
-    const agents = await Promise.all(pipeline.urls.agents.map((url) => askJson<AgentBacklog>(`${url}/status`)))
+    const agents = await Promise.all(pipeline.urls.agents.map((url) => askJson<AgentFigures>(`${url}/status`)))
     const account = await askJson<AccountAnswer>(`${pipeline.urls.processor}/account`)
     backlog = agents.reduce((sum, agent) => sum + (agent?.backlogBatches ?? 1), 0)
     const still =
