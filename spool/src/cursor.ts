@@ -7,6 +7,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { type FileSystem, type OpenFile, writeAll } from '@tributary/runtime'
+import type { SpoolEpoch } from './identity.ts'
 
 const SLOT_BYTES = 4096
 const FIXED_BYTES = 64
@@ -22,7 +23,7 @@ export interface SequenceRange {
 }
 
 export interface CursorState {
-  readonly epoch: string
+  readonly epoch: SpoolEpoch
   /** Closed in order: `durableThrough` is exact. */
   readonly closed: boolean
   /** The owner knows which sequences of this epoch were never used. */
@@ -105,7 +106,8 @@ function encodeSlot(state: CursorState, generation: number): Buffer {
   slot.writeUInt16LE(CURSOR_VERSION, 8)
   slot.writeUInt16LE((state.closed ? 1 : 0) | (state.unusedReported ? 2 : 0), 10)
   slot.writeUIntLE(generation, 12, 6)
-  slot.write(state.epoch, 18, 8, 'hex')
+  slot.write(state.epoch.epoch, 18, 8, 'hex')
+  slot.writeUIntLE(state.epoch.firstSequence, 52, 6)
   slot.writeUIntLE(state.sentThrough, 26, 6)
   slot.writeUIntLE(state.trimmedThrough, 32, 6)
   slot.writeUIntLE(state.durableThrough, 38, 6)
@@ -129,7 +131,7 @@ function decodeSlot(bytes: Uint8Array): { state: CursorState; generation: number
   return {
     generation: slot.readUIntLE(12, 6),
     state: {
-      epoch: slot.toString('hex', 18, 26),
+      epoch: { epoch: slot.toString('hex', 18, 26), firstSequence: slot.readUIntLE(52, 6) },
       closed: (flags & 1) !== 0,
       unusedReported: (flags & 2) !== 0,
       sentThrough: slot.readUIntLE(26, 6),

@@ -17,6 +17,7 @@ import {
   type OpenFile,
   writeAll,
 } from '@tributary/runtime'
+import type { SpoolEpoch } from './identity.ts'
 import type { Meters } from './meters.ts'
 import { encodeRecords, epochSeed, RECORD_HEADER_BYTES } from './record.ts'
 import {
@@ -40,7 +41,7 @@ interface Pending {
 
 export interface GroupCommitOptions {
   readonly folder: string
-  readonly epoch: string
+  readonly epoch: SpoolEpoch
   readonly segmentBytesMax: number
   readonly durabilityMs: number
   /** Half of it waiting makes the group go before its time. */
@@ -76,7 +77,7 @@ export interface GroupCommit {
 export function createGroupCommit(options: GroupCommitOptions, dependencies: GroupCommitDependencies): GroupCommit {
   const { folder, epoch, segmentBytesMax, durabilityMs, queueBytesMax } = options
   const { clock, log, fileSystem, meters, segments } = dependencies
-  const seed = epochSeed(epoch)
+  const seed = epochSeed(epoch.epoch)
   const groupBytesMax = Math.min(GROUP_BYTES_MAX, segmentBytesMax - SEGMENT_HEADER_BYTES)
   const closing = new AbortController()
   const queue: Pending[] = []
@@ -174,7 +175,7 @@ export function createGroupCommit(options: GroupCommitOptions, dependencies: Gro
     }
     if (!active) {
       const path = `${folder}/${segmentName(first.sequence)}`
-      active = { segment: createSegment(path, epoch, first.sequence, 0), file: await create(path), listed: false }
+      active = { segment: createSegment(path, epoch.epoch, first.sequence, 0), file: await create(path), listed: false }
       bytes = Buffer.concat([encodeSegmentHeader(epoch, first.sequence), bytes])
     }
     const { segment, file, listed } = active

@@ -4,7 +4,7 @@
  */
 import { type FileSystem, type Logger, messageOf, type OpenFile } from '@tributary/runtime'
 import { type CursorFound, type CursorState, readCursor, type SequenceRange } from './cursor.ts'
-import { drawEpoch, type Identity, readIdentity } from './identity.ts'
+import { drawEpoch, type Identity, readIdentity, type SpoolEpoch } from './identity.ts'
 import type { Meters } from './meters.ts'
 import { salvagingRead } from './reader.ts'
 import { epochSeed, type ScanResult, scanRecords } from './record.ts'
@@ -78,18 +78,18 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
   const fresh = identityFound === undefined && cursor === undefined && names.length === 0
 
   // 2. Headers say whose a segment is; where a header is damaged, the records do.
-  const headers = new Map<string, { epoch: string | undefined; bytes: number }>()
+  const headers = new Map<string, { epoch: SpoolEpoch | undefined; bytes: number }>()
   for (const { name, firstSequence } of names) headers.set(name, await readHeader(`${folder}/${name}`, firstSequence))
   const known = new Set<string>(identityFound?.map(({ epoch }) => epoch))
-  if (cursor) known.add(cursor.epoch)
-  if (!identityFound) for (const { epoch } of headers.values()) if (epoch) known.add(epoch)
+  if (cursor) known.add(cursor.epoch.epoch)
+  if (!identityFound) for (const { epoch } of headers.values()) if (epoch) known.add(epoch.epoch)
   const bound = cursor && (cursor.closed ? cursor.durableThrough : cursor.reservedThrough)
   /** A segment of this name proves that all before its first sequence was on the disk. */
   let highestName = 1
   let newestSetAside = false
   for (const [i, { name, firstSequence }] of names.entries()) {
     const path = `${folder}/${name}`
-    const { epoch: stated, bytes } = headers.get(name) as { epoch: string | undefined; bytes: number }
+    const { epoch: stated, bytes } = headers.get(name) as { epoch: SpoolEpoch | undefined; bytes: number }
     const newest = i === names.length - 1
     // Made, but never written: nothing in it was acknowledged.
     const possible = bound === undefined || firstSequence <= bound + 1
@@ -98,7 +98,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
       await fileSystem.remove(path).catch(() => undefined)
       continue
     }
-    const epoch = stated ?? (await probeEpoch(path, bytes, known))
+    const epoch = stated?.epoch ?? (await probeEpoch(path, bytes, known))
     if (epoch && known.has(epoch)) {
       highestName = firstSequence
       segments.add(createSegment(path, epoch, firstSequence, bytes))
@@ -128,7 +128,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
   const boundSound = bound !== undefined && cursorFound.whole && bound >= lastRead && bound >= highestName - 1
   let durableThrough = lastRead
   const lost: SequenceRange[] = []
-  let epochs: Identity = identityFound ?? knownEpochs(cursor, segments)
+  let epochs: Identity = identityFound ?? knownEpochs(cursor, headers.values())
   let identityChanged = identityFound === undefined
   const lose = (fromSequence: number, toSequence: number) => {
     if (fromSequence <= toSequence) lost.push({ fromSequence, toSequence })
@@ -251,12 +251,11 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
 }
 
 /** Without an identity file: the epochs that cursor and segments name, in the order of their sequences. */
-function knownEpochs(cursor: CursorState | undefined, segments: SegmentList): Identity {
-  const epochs: { epoch: string; firstSequence: number }[] = []
-  for (const { epoch, firstSequence } of segments.all)
-    if (epochs[epochs.length - 1]?.epoch !== epoch)
-      epochs.push({ epoch, firstSequence: epochs.length === 0 ? 1 : firstSequence })
-  if (cursor && !epochs.some(({ epoch }) => epoch === cursor.epoch))
-    epochs.push({ epoch: cursor.epoch, firstSequence: epochs.length === 0 ? 1 : cursor.durableThrough + 1 })
-  return epochs
+function knownEpochs(
+  cursor: CursorState | undefined,
+  headers: Iterable<{ readonly epoch: SpoolEpoch | undefined }>,
+): Identity {
+  const epochs = new Map(cursor && [[cursor.epoch.epoch, cursor.epoch]])
+  for (const { epoch } of headers) if (epoch) epochs.set(epoch.epoch, epoch)
+  return [...epochs.values()].sort((a, b) => a.firstSequence - b.firstSequence)
 }

@@ -1,7 +1,8 @@
 /** One file of the spool: its name, its header, and what is known of it in memory. Byte table: FORMAT.md. */
 import { crc32 } from 'node:zlib'
+import type { SpoolEpoch } from './identity.ts'
 
-export const SEGMENT_HEADER_BYTES = 32
+export const SEGMENT_HEADER_BYTES = 40
 export const FORMAT_VERSION = 1
 const MAGIC = Buffer.from('TRBSPOOL', 'latin1')
 /** One index entry for so many bytes of a segment at most: 16 entries a segment whatever its size. */
@@ -17,24 +18,28 @@ export function parseSegmentName(name: string): number | undefined {
   return digits && Number.isSafeInteger(sequence) && sequence > 0 ? sequence : undefined
 }
 
-export function encodeSegmentHeader(epoch: string, firstSequence: number): Buffer {
+export function encodeSegmentHeader({ epoch, firstSequence }: SpoolEpoch, segmentFirstSequence: number): Buffer {
   const header = Buffer.alloc(SEGMENT_HEADER_BYTES)
   MAGIC.copy(header)
   header.writeUInt16LE(FORMAT_VERSION, 8)
   header.writeUInt16LE(SEGMENT_HEADER_BYTES, 10)
   header.write(epoch, 12, 8, 'hex')
   header.writeUIntLE(firstSequence, 20, 6)
-  header.writeUInt32LE(crc32(header.subarray(0, 28)), 28)
+  header.writeUIntLE(segmentFirstSequence, 26, 6)
+  header.writeUInt32LE(crc32(header.subarray(0, 36)), 36)
   return header
 }
 
 /** @returns undefined when it is no header of a version that we read */
-export function decodeSegmentHeader(bytes: Uint8Array): { epoch: string; firstSequence: number } | undefined {
+export function decodeSegmentHeader(bytes: Uint8Array): { epoch: SpoolEpoch; firstSequence: number } | undefined {
   const header = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (header.length < SEGMENT_HEADER_BYTES || MAGIC.compare(header, 0, MAGIC.length) !== 0) return undefined
-  if (crc32(header.subarray(0, 28)) !== header.readUInt32LE(28)) return undefined
+  if (crc32(header.subarray(0, 36)) !== header.readUInt32LE(36)) return undefined
   if (header.readUInt16LE(8) !== FORMAT_VERSION) return undefined
-  return { epoch: header.toString('hex', 12, 20), firstSequence: header.readUIntLE(20, 6) }
+  return {
+    epoch: { epoch: header.toString('hex', 12, 20), firstSequence: header.readUIntLE(20, 6) },
+    firstSequence: header.readUIntLE(26, 6),
+  }
 }
 
 export interface Segment {

@@ -186,7 +186,6 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
             sequence <= loss.toSequence &&
             (epoch === undefined || loss.epoch === epoch),
         )
-      const newEpochs = new Map(losses.filter((l) => l.reason === 'unused').map((l) => [l.epoch, l.toSequence]))
       for (const sequence of found.keys()) assert(!isLost(sequence) || damage, `${sequence} is there and called lost`)
       for (const [key, payload] of acknowledged) {
         const [epoch, position] = [key.split('/')[0] as string, Number(key.split('/')[1])]
@@ -197,10 +196,7 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
         if (position <= trimmedThrough || found.get(position) === payload) continue
         assert(damage, `${payload.slice(0, 60)} was acknowledged and is gone`)
         // Where a new epoch began because nobody knows how far the old one went, the end of that has no number.
-        assert(
-          isLost(position, epoch) || (epoch !== on.epoch && newEpochs.size > 0),
-          `${position} is gone and not named`,
-        )
+        assert(isLost(position, epoch) || epoch !== on.epoch, `${position} is gone and not named`)
       }
       for (let sequence = on.trimmedThrough + 1; sequence < on.nextSequence; sequence++)
         assert(found.has(sequence) || isLost(sequence), `${sequence} is neither there nor lost`)

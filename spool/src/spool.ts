@@ -11,7 +11,7 @@ import {
 } from '@tributary/runtime'
 import { createCursorKeeper } from './cursor-keeper.ts'
 import { createGroupCommit } from './group-commit.ts'
-import { writeIdentity } from './identity.ts'
+import { type SpoolEpoch, writeIdentity } from './identity.ts'
 import { type Processes, systemProcesses, takeLock } from './lock.ts'
 import { createLossLedger } from './loss-ledger.ts'
 import { createMeters, type DamageReason } from './meters.ts'
@@ -131,7 +131,8 @@ export async function openSpool(
     const segments = createSegmentList(segmentBytesMax)
     const recovered = await recover(folder, { fileSystem, log, meters, segments })
     const { identity } = recovered
-    const { epoch, firstSequence: epochFirstSequence } = identity[identity.length - 1] as (typeof identity)[number]
+    const present = identity[identity.length - 1] as SpoolEpoch
+    const { epoch } = present
     let prepared = !recovered.identityChanged
     let nextSequence = recovered.durableThrough + 1
     let sentThrough = recovered.sentThrough
@@ -142,8 +143,8 @@ export async function openSpool(
       reported: recovered.cursorFound.state?.reported ?? [],
       unusedReported: !recovered.identityChanged && (recovered.cursorFound.state?.unusedReported ?? false),
     })
-    if (epochFirstSequence > 1)
-      ledger.addUnused({ fromSequence: 1, toSequence: epochFirstSequence - 1, reason: 'unused', epoch })
+    if (present.firstSequence > 1)
+      ledger.addUnused({ fromSequence: 1, toSequence: present.firstSequence - 1, reason: 'unused', epoch })
     const lose = (range: { fromSequence: number; toSequence: number }, reason: DamageReason) => {
       const fromSequence = Math.max(range.fromSequence, retention.trimmedThrough + 1)
       if (fromSequence > range.toSequence) return
@@ -160,7 +161,7 @@ export async function openSpool(
         meters,
         fileSystem,
         state: () => ({
-          epoch,
+          epoch: present,
           unusedReported: ledger.unusedReported,
           sentThrough,
           trimmedThrough: retention.trimmedThrough,
@@ -187,7 +188,7 @@ export async function openSpool(
       { clock, fileSystem, segments, meters },
     )
     const commits = createGroupCommit(
-      { folder, epoch, segmentBytesMax, durabilityMs, queueBytesMax, ...recovered },
+      { folder, epoch: present, segmentBytesMax, durabilityMs, queueBytesMax, ...recovered },
       {
         clock,
         log,
