@@ -1,0 +1,79 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { exampleTransition } from './example-notification.ts'
+import { enqueue, type OutboxState, settle, startOutbox } from './outbox-state.ts'
+
+const RECEIVERS = ['people', 'journal']
+const keys = (state: OutboxState, receiver = 'people') => (state.queues[receiver] ?? []).map(({ key }) => key)
+const told = (episode: string, state: 'pending' | 'firing' | 'resolved', notify: readonly string[] | 'all' = 'all') =>
+  exampleTransition({ episode, state, notify })
+
+describe('outbox state', () => {
+  test('puts a transition into the queues of those who are to be told', () => {
+    const state = startOutbox()
+    enqueue(state, [told('a', 'firing'), told('b', 'firing', ['journal', 'gone']), told('c', 'pending', [])], RECEIVERS)
+    expect(keys(state)).toEqual(['a/firing'])
+    expect(keys(state, 'journal')).toEqual(['a/firing', 'b/firing'])
+    settle(state, { receiver: 'people', key: 'a/firing', outcome: 'delivered' })
+    settle(state, { receiver: 'people', key: 'a/firing', outcome: 'delivered' })
+    settle(state, { receiver: 'stranger', key: 'a/firing', outcome: 'delivered' })
+    expect(state.queues).toEqual({ journal: expect.anything() })
+    expect(state.counts['people']).toEqual({ enqueued: 1, delivered: 1, undeliverable: 0, collapsed: 0, dropped: 0 })
+    expect(state.counts['stranger']).toBeUndefined()
+  })
+
+  test('in a full queue what came and went is told once, then the oldest end goes, what still goes on goes last', () => {
+    const state = startOutbox()
+    const limits = { notificationsPerReceiverMax: 3 }
+    enqueue(
+      state,
+      [told('a', 'firing'), told('b', 'firing'), told('b', 'resolved'), told('c', 'firing')],
+      ['people'],
+      limits,
+    )
+    expect(keys(state)).toEqual(['a/firing', 'b/resolved', 'c/firing'])
+    enqueue(state, [told('d', 'firing')], ['people'], limits)
+    expect(keys(state)).toEqual(['a/firing', 'c/firing', 'd/firing'])
+    enqueue(state, [told('e', 'firing')], ['people'], limits)
+    expect(keys(state)).toEqual(['c/firing', 'd/firing', 'e/firing'])
+    expect(state.counts['people']).toEqual({ enqueued: 6, delivered: 0, undeliverable: 0, collapsed: 1, dropped: 2 })
+  })
+
+  test('whatever happens: bounded, accounted for, in order, plain JSON', () => {
+    const action = fc.oneof(
+      fc.record({ tell: fc.integer({ min: 0, max: 30 }), state: fc.constantFrom('firing', 'resolved') }),
+      fc.record({ settle: fc.nat({ max: 10 }), outcome: fc.constantFrom('delivered', 'undeliverable') }),
+    )
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 200 }), fc.integer({ min: 1, max: 8 }), (actions, max) => {
+        let state = startOutbox()
+        const order: string[] = []
+        for (const one of actions) {
+          if ('tell' in one) {
+            const transition = told(String(one.tell), one.state as 'firing')
+            const key = `${transition.episode}/${transition.state}`
+            if (order.includes(key)) continue
+            order.push(key)
+            enqueue(state, [transition], RECEIVERS, { notificationsPerReceiverMax: max })
+          } else {
+            const key = keys(state)[one.settle]
+            if (key) settle(state, { receiver: 'people', key, outcome: one.outcome as 'delivered' })
+          }
+          const waiting = keys(state)
+          expect(waiting.length).toBeLessThanOrEqual(max)
+          expect(waiting).toEqual(order.filter((key) => waiting.includes(key)))
+          const copy = JSON.parse(JSON.stringify(state))
+          expect(copy).toEqual(state)
+          state = copy
+        }
+        for (const receiver of RECEIVERS) {
+          const counts = state.counts[receiver]
+          if (counts === undefined) continue
+          const { enqueued, delivered, undeliverable, collapsed, dropped } = counts
+          expect(enqueued).toBe(keys(state, receiver).length + delivered + undeliverable + collapsed + dropped)
+        }
+      }),
+      { numRuns: 200 },
+    )
+  })
+})
