@@ -27,7 +27,7 @@ const SHORT_WEIGHT = 0.25
 /** Weight of a new sample in the recent mean, at most; at high rates the mean is of RECENT_MS. */
 const RECENT_WEIGHT = 1 / 12
 const RECENT_MS = 1_000
-/** An edge of this many odd samples is followed at once: the jump is over, the shift goes on. */
+/** After so many odd samples in a row it was an edge: the jump is over, the shift goes on from there. */
 const EDGE_SAMPLES = 3
 const LEVEL_MS = 60_000
 const LEVEL_INTERVALS = 64
@@ -147,14 +147,16 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     const shiftLimit = limitOf(shift, Math.max(floor, SIGMA_OF_SPREAD * jump.spread), (2 * levelMs) / ageMs)
     const usual = state.short
     const jumped = Math.abs(value - usual)
-    const followed =
-      state.samples < CLIP_SAMPLES_MIN || state.oddSamples >= EDGE_SAMPLES ? jumped : Math.min(jumped, jumpLimit)
-    state.short += SHORT_WEIGHT * (value > usual ? followed : -followed)
-    state.recent += (state.short - state.recent) * Math.min(RECENT_WEIGHT, elapsedMs / (RECENT_MS + elapsedMs))
+    state.oddSamples = jumped >= jumpLimit ? state.oddSamples + 1 : 0
+    if (state.oddSamples === EDGE_SAMPLES) state.short = state.recent = value
+    else {
+      const followed = state.samples < CLIP_SAMPLES_MIN ? jumped : Math.min(jumped, jumpLimit)
+      state.short += SHORT_WEIGHT * (value > usual ? followed : -followed)
+      state.recent += (state.short - state.recent) * Math.min(RECENT_WEIGHT, elapsedMs / (RECENT_MS + elapsedMs))
+    }
     const shifted = Math.abs(state.recent - state.level)
     const jumpRatio = jumped / jumpLimit
     const shiftRatio = shifted / shiftLimit
-    state.oddSamples = jumpRatio >= 1 ? state.oddSamples + 1 : 0
 
     // 2. Say something.
     if (state.settling > 0) {
