@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import { UserError } from '@tributary/runtime'
 import { describe, expect, it } from 'vitest'
 import { segmentName } from './segment.ts'
@@ -254,4 +255,19 @@ it('keeps a second process out, and says which one is in', async () => {
   const harness = await started(13)
   await expect(harness.open()).rejects.toThrow(UserError)
   await expect(harness.open()).rejects.toThrow('/data/spool is in use by process 1')
+})
+
+it('sets a segment of a later version aside whole, and names what was in it', async () => {
+  const harness = await started(14)
+  await harness.append(30)
+  await harness.close()
+  const path = newestSegment(harness)
+  const bytes = Buffer.from(harness.disk.contents(path) as Uint8Array)
+  bytes.writeUInt16LE(2, 8)
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, 36)), 36)
+  harness.disk.put(path, bytes)
+  await harness.open()
+  expect(harness.disk.contents(path.replace(FOLDER, `${FOLDER}/quarantine`))).toEqual(bytes)
+  expect(harness.spool.losses).toMatchObject([{ toSequence: 30, reason: 'damaged' }])
+  await harness.verify({ damage: true })
 })

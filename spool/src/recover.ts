@@ -11,6 +11,7 @@ import { epochSeed, type ScanResult, scanRecords } from './record.ts'
 import {
   createSegment,
   decodeSegmentHeader,
+  FORMAT_VERSION,
   parseSegmentName,
   SEGMENT_HEADER_BYTES,
   type Segment,
@@ -37,6 +38,13 @@ export interface Recovered {
   readonly active: { segment: Segment; file: OpenFile } | undefined
   /** Sequences that opening already knows to be lost. */
   readonly lost: readonly SequenceRange[]
+}
+
+interface Header {
+  readonly epoch: SpoolEpoch | undefined
+  /** Written by a later version of this program. */
+  readonly later?: boolean
+  readonly bytes: number
 }
 
 interface RecoverDependencies {
@@ -78,7 +86,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
   const fresh = identityFound === undefined && cursor === undefined && names.length === 0
 
   // 2. Headers say whose a segment is; where a header is damaged, the records do.
-  const headers = new Map<string, { epoch: SpoolEpoch | undefined; bytes: number }>()
+  const headers = new Map<string, Header>()
   for (const { name, firstSequence } of names) headers.set(name, await readHeader(`${folder}/${name}`, firstSequence))
   const known = new Set<string>(identityFound?.map(({ epoch }) => epoch))
   if (cursor) known.add(cursor.epoch.epoch)
@@ -89,13 +97,19 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
   let newestSetAside = false
   for (const [i, { name, firstSequence }] of names.entries()) {
     const path = `${folder}/${name}`
-    const { epoch: stated, bytes } = headers.get(name) as { epoch: SpoolEpoch | undefined; bytes: number }
+    const { epoch: stated, later, bytes } = headers.get(name) as Header
     const newest = i === names.length - 1
     // Made, but never written: nothing in it was acknowledged.
     const possible = bound === undefined || firstSequence <= bound + 1
     if (newest && possible && bytes < SEGMENT_HEADER_BYTES) {
       highestName = firstSequence
       await fileSystem.remove(path).catch(() => undefined)
+      continue
+    }
+    if (later) {
+      highestName = firstSequence
+      newestSetAside ||= newest
+      await setAside(name, 'later_version')
       continue
     }
     const epoch = stated?.epoch ?? (await probeEpoch(path, bytes, known))
@@ -175,12 +189,13 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
     lost,
   }
 
-  async function readHeader(path: string, firstSequence: number) {
+  async function readHeader(path: string, firstSequence: number): Promise<Header> {
     try {
       const file = await fileSystem.open(path, 'read')
       try {
         const header = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES))
         const bytes = await file.size()
+        if (header && header.version > FORMAT_VERSION) return { epoch: undefined, later: true, bytes }
         return { epoch: header?.firstSequence === firstSequence ? header.epoch : undefined, bytes }
       } finally {
         await file.close()

@@ -30,13 +30,15 @@ export function encodeSegmentHeader({ epoch, firstSequence }: SpoolEpoch, segmen
   return header
 }
 
-/** @returns undefined when it is no header of a version that we read */
-export function decodeSegmentHeader(bytes: Uint8Array): { epoch: SpoolEpoch; firstSequence: number } | undefined {
+/** @returns undefined when it is no header; one of a later version says only that */
+export function decodeSegmentHeader(
+  bytes: Uint8Array,
+): { version: number; epoch: SpoolEpoch; firstSequence: number } | undefined {
   const header = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (header.length < SEGMENT_HEADER_BYTES || MAGIC.compare(header, 0, MAGIC.length) !== 0) return undefined
   if (crc32(header.subarray(0, 36)) !== header.readUInt32LE(36)) return undefined
-  if (header.readUInt16LE(8) !== FORMAT_VERSION) return undefined
   return {
+    version: header.readUInt16LE(8),
     epoch: { epoch: header.toString('hex', 12, 20), firstSequence: header.readUIntLE(20, 6) },
     firstSequence: header.readUIntLE(26, 6),
   }

@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openSpool, SpoolFullError, type SpoolOptions } from './index.ts'
@@ -65,6 +68,40 @@ describe('a spool on a real disk', () => {
     expect(spool.firstSequence).toBeGreaterThan(1)
     expect(spool.firstSequence).toBeLessThan(next)
     expect(await spool.append(Buffer.alloc(500))).toBe(next)
+    await spool.close()
+  })
+
+  it('keeps a second process out, and has all that a process acknowledged before it was killed', async () => {
+    const fixture = fileURLToPath(new URL('append-forever.fixture.ts', import.meta.url))
+    let acknowledged = 0
+    for (let round = 1; round <= 2; round++) {
+      const child = spawn(process.execPath, ['--import', 'tsx', fixture, folder, '20'], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      const exited = new Promise((resolve) => child.once('exit', resolve))
+      const enough = acknowledged + 300
+      for await (const line of createInterface({ input: child.stdout })) {
+        const [word, sequence, losses] = line.split(' ')
+        if (word === 'open') expect([Number(sequence) > acknowledged, losses]).toEqual([true, '0'])
+        else acknowledged = Number(sequence)
+        if (acknowledged >= enough && !child.killed) {
+          await expect(open(folder)).rejects.toThrow(`${folder} is in use by process ${child.pid}`)
+          child.kill('SIGKILL')
+        }
+      }
+      await exited
+    }
+    const spool = await open(folder)
+    expect(spool.nextSequence).toBeGreaterThan(acknowledged)
+    let from = 1
+    for (let records = await spool.read(from, 50_000); records.length > 0; records = await spool.read(from, 50_000))
+      for (const { sequence, payload } of records) {
+        expect(sequence).toBe(from)
+        expect(Buffer.from(payload).toString().trimEnd()).toBe(`${spool.epoch}/${sequence}`)
+        from = sequence + 1
+      }
+    expect(from).toBe(spool.nextSequence)
+    expect(spool.losses).toEqual([])
     await spool.close()
   })
 })
