@@ -130,6 +130,7 @@ describe('anomalies', () => {
         expect(hits).toHaveLength(1)
         expect(model.elapsedMsOf(hits[0] as number)).toBeGreaterThanOrEqual(atMs - 1e-6)
       }),
+      { numRuns: 2_000, examples: [[606, 7_500]] },
     )
   })
   it('a level shift lasts, a drift grows, a stuck value stays', () => {

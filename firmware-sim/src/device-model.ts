@@ -67,7 +67,6 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     .filter((f) => f.device === config.name && f.kind === 'dropout' && !f.measuring)
     .map((f) => ({ atMs: f.at, forMs: f.for ?? 0 }))
     .sort((a, b) => a.atMs - b.atMs)
-  const single = intervalMs * (1 - 1e-9)
 
   const elapsedMsOf = (sequence: number) => {
     let elapsedMs = (sequence - firstSequence) * intervalMs
@@ -85,9 +84,15 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     }
     return low
   }
-  const active = <T extends BadValueConfig | AnomalyConfig>(entries: readonly T[], elapsedMs: number) =>
+  const occurrenceOf = (entry: BadValueConfig | AnomalyConfig, sequence: number) =>
+    occurrenceAt(
+      windowOf(entry),
+      elapsedMsOf(sequence),
+      sequence > firstSequence ? elapsedMsOf(sequence - 1) : -Infinity,
+    )
+  const active = <T extends BadValueConfig | AnomalyConfig>(entries: readonly T[], sequence: number) =>
     entries.flatMap((entry) => {
-      const occurrence = occurrenceAt(windowOf(entry), elapsedMs, single)
+      const occurrence = occurrenceOf(entry, sequence)
       return occurrence ? [{ config: entry, occurrence }] : []
     })
 
@@ -96,7 +101,7 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     const elapsedMs = elapsedMsOf(sequence)
     const values = deviceClass.measure(key, sequence, timeMsOf(sequence))
     entries.forEach((anomaly, position) => {
-      const occurrence = occurrenceAt(windowOf(anomaly), elapsedMs, single)
+      const occurrence = occurrenceOf(anomaly, sequence)
       if (!occurrence) return
       const at = names.indexOf(anomaly.field)
       if (anomaly.kind === 'stuck') {
@@ -118,9 +123,8 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     firstSequence,
     elapsedMsOf,
     timeMsOf,
-    anomaliesAt: (sequence) => (anomalies.length > 0 ? active(anomalies, elapsedMsOf(sequence)) : []),
-    badValuesAt: (sequence) =>
-      badValues.length > 0 ? active(badValues, elapsedMsOf(sequence)).map(({ config }) => config) : [],
+    anomaliesAt: (sequence) => (anomalies.length > 0 ? active(anomalies, sequence) : []),
+    badValuesAt: (sequence) => (badValues.length > 0 ? active(badValues, sequence).map(({ config }) => config) : []),
     sample(sequence) {
       const values = measured(sequence, anomalies).map((value, i) => quantise(value, fields[i] as ClassField))
       const sample = { device: config.name, kind, sequence, timeMs: timeMsOf(sequence), fields: names, values }

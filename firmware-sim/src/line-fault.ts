@@ -33,7 +33,7 @@ export function createLineFaults(faults: readonly FaultConfig[], device: string,
   const own = faults.flatMap((fault, index) => (fault.device === device ? [{ fault, index }] : []))
   const key = keyOf(`${device} line`, seed)
   const at = (fault: FaultConfig, elapsedMs: number) =>
-    occurrenceAt({ atMs: fault.at, forMs: fault.for, everyMs: fault.every }, elapsedMs, 0)
+    occurrenceAt({ atMs: fault.at, forMs: fault.for, everyMs: fault.every }, elapsedMs, elapsedMs)
   return {
     stateAt(elapsedMs) {
       if (own.length === 0) return QUIET

@@ -3,8 +3,7 @@
  * writes: through a tty stream a master that nobody reads can hang the whole process.
  */
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
-import { errorCode } from '@tributary/runtime'
-import koffi from 'koffi'
+import { errorCode, UserError } from '@tributary/runtime'
 
 export interface PseudoTerminal {
   /** `/dev/pts/N`: what the other side opens. */
@@ -25,14 +24,19 @@ interface LibC {
   getAttributes(fd: number, termios: Uint8Array): number
   setAttributes(fd: number, actions: number, termios: Uint8Array): number
   makeRaw(termios: Uint8Array): void
+  errno(): number
 }
 
-let loaded: LibC | undefined
-function libC(): LibC {
-  if (loaded) return loaded
-  // The C library that this process has loaded already, whichever it is.
+/** The C library that this process has loaded already, whichever it is; through a native module that only serial devices need. */
+async function loadLibC(): Promise<LibC> {
+  const { default: koffi } = await import('koffi').catch((error) => {
+    throw new UserError('pseudo-terminals need the module koffi, which cannot be loaded here', {
+      cause: error,
+      hint: 'run `npm install`, or choose a scenario without serial devices, such as mqtt-only',
+    })
+  })
   const library = koffi.load(null)
-  loaded = {
+  return {
     openMaster: library.func('int posix_openpt(int)'),
     grant: library.func('int grantpt(int)'),
     unlock: library.func('int unlockpt(int)'),
@@ -40,8 +44,8 @@ function libC(): LibC {
     getAttributes: library.func('int tcgetattr(int, _Out_ uint8_t *)'),
     setAttributes: library.func('int tcsetattr(int, int, uint8_t *)'),
     makeRaw: library.func('void cfmakeraw(_Inout_ uint8_t *)'),
+    errno: () => koffi.errno(),
   }
-  return loaded
 }
 
 /** Not in Node's constants; the same on every Linux that Node runs on but Alpha, PA-RISC and SPARC. */
@@ -50,13 +54,17 @@ const O_CLOEXEC = 0o2000000
 const TERMIOS_BYTES = 256
 const READ_BYTES = 4_096
 
-/** Opens a new pseudo-terminal in raw mode. Throws when the system has none left. */
-export function openPseudoTerminal(): PseudoTerminal {
-  const c = libC()
+/** @returns what opens a new pseudo-terminal in raw mode, or throws when the system has none left */
+export async function loadPseudoTerminals(): Promise<() => PseudoTerminal> {
+  const c = await loadLibC()
+  return () => openPseudoTerminal(c)
+}
+
+function openPseudoTerminal(c: LibC): PseudoTerminal {
   const check = (call: string, result: number) => {
     if (result >= 0) return result
     throw new Error(
-      `${call} failed with errno ${koffi.errno()}; is /dev/pts mounted, and /proc/sys/kernel/pty/max not reached?`,
+      `${call} failed with errno ${c.errno()}; is /dev/pts mounted, and /proc/sys/kernel/pty/max not reached?`,
     )
   }
   const flags = constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK | O_CLOEXEC

@@ -16,6 +16,11 @@ describe('scenarios', () => {
     expect(readingsPerSecond(await loadScenario(name))).toBe(400)
   })
 
+  it('there is one without ports, for where there are none', async () => {
+    const { devices } = await loadScenario('mqtt-only')
+    expect(devices.every((d) => d.mqtt !== undefined)).toBe(true)
+  })
+
   it('the demo has what it must show within its first minute', async () => {
     const { anomalies, bad_values, faults, devices } = await loadScenario('demo')
     const soon = <T extends { at: number }>(entries: T[]) => entries.filter((e) => e.at < 60_000)

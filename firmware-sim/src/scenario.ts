@@ -1,4 +1,5 @@
 /** Scenarios in YAML: which devices there are, on which links, and what goes wrong when. All mistakes are reported at once. */
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { isName, NAME_RULE } from '@tributary/protocol'
 import { durationMs, loadConfig } from '@tributary/runtime'
@@ -147,12 +148,14 @@ export type AnomalyConfig = Scenario['anomalies'][number]
 export type BadValueConfig = Scenario['bad_values'][number]
 export type FaultConfig = Scenario['faults'][number]
 
-/** Loads a scenario from a path, or one of ours by its bare name (`demo`, `steady`). Throws ConfigError. */
+/** Ours, beside the sources; beside the program when it is bundled. */
+const OUR_SCENARIOS = ['../scenarios/', './scenarios/']
+
+/** Loads a scenario from a path, or one of ours by its bare name (`demo`, `steady`, `mqtt-only`). Throws ConfigError. */
 export async function loadScenario(pathOrName: string): Promise<Scenario> {
-  const file = /^[a-z][a-z0-9-]*$/.test(pathOrName)
-    ? fileURLToPath(new URL(`../scenarios/${pathOrName}.yaml`, import.meta.url))
-    : pathOrName
-  return loadConfig(file, scenarioSchema)
+  if (!/^[a-z][a-z0-9-]*$/.test(pathOrName)) return loadConfig(pathOrName, scenarioSchema)
+  const ours = OUR_SCENARIOS.map((folder) => fileURLToPath(new URL(`${folder}${pathOrName}.yaml`, import.meta.url)))
+  return loadConfig(ours.find((file) => existsSync(file)) ?? (ours[0] as string), scenarioSchema)
 }
 
 export const kindOf = (config: DeviceConfig): string => DEVICE_CLASSES[config.class].kind

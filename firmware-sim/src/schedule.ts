@@ -15,12 +15,18 @@ export interface Occurrence {
   readonly untilMs: number
 }
 
-/** The occurrence that covers a moment; `lengthMs` stands in for a window of one sample. */
-export function occurrenceAt(window: Window, elapsedMs: number, lengthMs: number): Occurrence | undefined {
+/**
+ * The occurrence that covers a moment. A window of one sample covers the first one at or after its begin, so it must be told
+ * when the sample before was measured; there the comparison is exact, whatever rounding made of the interval.
+ */
+export function occurrenceAt(window: Window, elapsedMs: number, previousMs: number): Occurrence | undefined {
   const sinceMs = elapsedMs - window.atMs
   if (sinceMs < 0) return undefined
   const index = window.everyMs === undefined ? 0 : Math.floor(sinceMs / window.everyMs)
   const fromMs = window.atMs + index * (window.everyMs ?? 0)
-  const untilMs = fromMs + (window.forMs || lengthMs)
-  return elapsedMs < untilMs ? { index, fromMs, untilMs } : undefined
+  if (window.forMs > 0) {
+    const untilMs = fromMs + window.forMs
+    return elapsedMs < untilMs ? { index, fromMs, untilMs } : undefined
+  }
+  return previousMs < fromMs ? { index, fromMs, untilMs: elapsedMs } : undefined
 }

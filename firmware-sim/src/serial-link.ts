@@ -11,7 +11,7 @@ import { flipBytes } from './line-fault.ts'
 import type { Link, LinkDependencies } from './link.ts'
 import { bits, keyOf } from './noise.ts'
 import { createOutbox } from './outbox.ts'
-import { openPseudoTerminal, type PseudoTerminal } from './pseudo-terminal.ts'
+import { loadPseudoTerminals, type PseudoTerminal } from './pseudo-terminal.ts'
 import type { DeviceConfig } from './scenario.ts'
 
 export const SEND_AGAIN_AFTER_MS = 2_000
@@ -40,6 +40,9 @@ export function createSerialLink(
   const linkPath = join(folder, config.name)
   const key = keyOf(`${config.name} noise`, seed)
 
+  let openTerminal: () => PseudoTerminal = () => {
+    throw new Error('not started')
+  }
   let terminal: PseudoTerminal | undefined
   let relinking = Promise.resolve()
   let open = false
@@ -70,7 +73,7 @@ export function createSerialLink(
     return relinking
   }
   const plug = () => {
-    terminal = openPseudoTerminal()
+    terminal = openTerminal()
     open = false
     return relink(terminal.path)
   }
@@ -169,6 +172,7 @@ export function createSerialLink(
 
   return {
     async start() {
+      openTerminal = await loadPseudoTerminals()
       await mkdir(folder, { recursive: true })
       await plug()
     },

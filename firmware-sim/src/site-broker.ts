@@ -141,7 +141,7 @@ export function createSiteBroker(
               else {
                 waiting.push({
                   topic: packet.topic,
-                  connected: () => client === null || !(client as unknown as { closed: boolean }).closed,
+                  connected: () => client?.closed !== true,
                   release: (error) => callback(error ?? null),
                 })
                 if (pass) void look()
