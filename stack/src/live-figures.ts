@@ -19,15 +19,16 @@ export interface LiveFigures {
 const RECENT_MS = 10_000
 
 export interface AccountAnswer {
-  readonly agents: readonly { agent: string; produced: number; inFlight: number; missing: number }[]
-  readonly total: {
-    produced: number
-    stored: number
-    deadLettered: number
-    shed: number
-    inFlight: number
-    missing: number
-  }
+  readonly agents: readonly (AccountRow & { readonly agent: string })[]
+  readonly total: AccountRow
+}
+export interface AccountRow {
+  readonly produced: number
+  readonly stored: number
+  readonly deadLettered: number
+  readonly shed: number
+  readonly inFlight: number
+  readonly missing: number
 }
 export interface SimulatorStatus {
   readonly producedReadings: number
