@@ -58,6 +58,7 @@ export function createAdmission(options: {
     'From receipt of a batch to its fsync',
     [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3],
   )
+  const inFlight = metrics.gauge('gateway_batches_in_flight', 'Batches that were received and are not on disk yet')
   const accounts = new Map<string, AgentAccount>()
   /** `agent/epoch/sequence` of appends on their way: a repeat waits for the first. Bounded by what clients may have in flight. */
   const pending = new Map<string, Promise<unknown>>()
@@ -109,7 +110,11 @@ export function createAdmission(options: {
   }
   const track = <T>(work: Promise<T>): Promise<T> => {
     underway.add(work)
-    const done = () => void underway.delete(work)
+    inFlight.set(underway.size)
+    const done = () => {
+      underway.delete(work)
+      inFlight.set(underway.size)
+    }
     work.then(done, done)
     return work
   }

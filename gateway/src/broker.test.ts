@@ -213,28 +213,6 @@ describe('what is not MQTT', () => {
     await bystander.endAsync()
   })
 
-  test('a flood from a client that reads no PUBACK is held back, and nobody else waits', async () => {
-    const flooder = await rawConnection('agent-1')
-    flooder.pause()
-    const payload = Buffer.concat(Array.from({ length: 200 }, (_, i) => publishPacket('agent-1', 1_000 + i, 1 + i)))
-    const rssBefore = process.memoryUsage.rss()
-    let written = 0
-    let room: () => void = () => undefined
-    flooder.on('drain', () => room())
-    for (let i = 0; i < 200 && !flooder.destroyed; i++) {
-      written += payload.length
-      const drained = new Promise<void>((resolve) => {
-        room = resolve
-      })
-      if (!flooder.write(payload)) await Promise.race([drained, systemClock.sleep(20)])
-      if (i % 50 === 0) await worksStill('agent-2', 200 + i)
-    }
-    expect(written).toBeGreaterThan(5_000_000)
-    expect(process.memoryUsage.rss() - rssBefore).toBeLessThan(150 * 1024 * 1024)
-    flooder.destroy()
-    await worksStill('agent-1', 3)
-  })
-
   test('PUBACKs come in the order of the batches, repeats among them', async () => {
     const socket = await rawConnection('agent-4')
     const sequences = [1, 2, 1, 3, 2, 1, 4, 5, 5, 6, 1]

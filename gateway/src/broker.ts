@@ -44,8 +44,8 @@ interface Session {
 }
 
 /** Connections that have not said who they are; a takeover needs one while its predecessor still counts. */
-const STRANGERS_MAX = 16
-const CONNECT_MS_MAX = 10_000
+const STRANGERS_MAX = 64
+const CONNECT_MS_MAX = 5_000
 const STALL_MS_MAX = 30_000
 const DRAIN_MS_MAX = 3_000
 const KEEPALIVE_SECONDS_MAX = 300

@@ -21,6 +21,8 @@ export interface Forwarder extends Service {
 
 const READ_BYTES = 4 * 1024 * 1024
 const BACKOFF = { firstMs: 100, maxMs: 5_000 }
+/** What NATS counts beside the payload. */
+const HEADER_BYTES = 64
 const SAY_AGAIN_MS = 60_000
 
 export function createForwarder(
@@ -148,7 +150,7 @@ export async function publishRecord(stream: Stream, record: SpoolRecord, log: Lo
     )
     return
   }
-  const bytesMax = stream.payloadBytesMax
+  const bytesMax = stream.payloadBytesMax === undefined ? undefined : stream.payloadBytesMax - HEADER_BYTES
   const { agent, identity, batch } = received
   if (bytesMax === undefined || batch.length <= bytesMax) return stream.publish(agent, batch)
   if (identity)

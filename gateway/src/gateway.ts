@@ -56,7 +56,7 @@ export async function createGateway(
     },
     dependencies,
   )
-  const marks = createMarks(marksPath(config.spool.folder), { log })
+  const marks = createMarks(marksPath(config.spool.folder), spool.epoch, { log })
   const index = createStoredIndex()
   const refusals = createRefusals(dependencies)
   const admission = createAdmission({ spool, marks, index, ...dependencies })
@@ -116,7 +116,7 @@ export async function createGateway(
       await watch
     },
   }
-  const services = [recovery, trim, stream, link, forwarder, resend, credentialsWatch, admin, broker, health]
+  const services = [recovery, trim, stream, link, forwarder, resend, credentialsWatch, broker, health, admin]
   const running = runInOrder(`gateway ${config.gateway}`, services, log)
   return {
     ...running,

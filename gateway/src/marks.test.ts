@@ -14,14 +14,14 @@ beforeEach(async () => {
 afterEach(() => folder.remove())
 
 test('marks come back from the file', async () => {
-  const before = createMarks(path, { log })
+  const before = createMarks(path, 'spool-1', { log })
   for (const sequence of [1, 2, 3, 5, 6]) before.add('agent-1', 'e1', sequence)
   before.stored('agent-1', 'e1', 2)
   before.add('agent-2', 'e2', 1)
   before.streamMark = { created: '2026-01-01', lastSequence: 77 }
   await before.save()
 
-  const after = createMarks(path, { log })
+  const after = createMarks(path, 'spool-1', { log })
   await after.load()
   expect([1, 2, 3, 4, 5, 6, 7].map((sequence) => after.has('agent-1', 'e1', sequence))).toEqual([
     true,
@@ -38,7 +38,7 @@ test('marks come back from the file', async () => {
 })
 
 test('what is in the store was received, also when the gateway forgot it', () => {
-  const marks = createMarks(path, { log })
+  const marks = createMarks(path, 'spool-1', { log })
   marks.add('agent-1', 'e1', 9)
   marks.stored('agent-1', 'e1', 8)
   expect(marks.has('agent-1', 'e1', 4)).toBe(true)
@@ -51,21 +51,30 @@ test.each([
   ['nothing', () => Buffer.alloc(0)],
   ['something else', () => Buffer.from('{"agents": 3}')],
 ])('a file with %s is ignored, and written anew', async (_what, damage) => {
-  const before = createMarks(path, { log })
+  const before = createMarks(path, 'spool-1', { log })
   before.add('agent-1', 'e1', 1)
   await before.save()
   await writeFile(path, damage(await readFile(path)))
 
-  const after = createMarks(path, { log })
+  const after = createMarks(path, 'spool-1', { log })
   await after.load()
   expect(after.has('agent-1', 'e1', 1)).toBe(false)
   after.add('agent-1', 'e1', 2)
   await after.save()
-  await expect(createMarks(path, { log }).load()).resolves.toBeUndefined()
+  await expect(createMarks(path, 'spool-1', { log }).load()).resolves.toBeUndefined()
+})
+
+test('marks of another spool are ignored: they would acknowledge what is nowhere', async () => {
+  const before = createMarks(path, 'spool-1', { log })
+  before.add('agent-1', 'e1', 1)
+  await before.save()
+  const after = createMarks(path, 'spool-2', { log })
+  await after.load()
+  expect(after.has('agent-1', 'e1', 1)).toBe(false)
 })
 
 test('an agent has a bounded number of epochs; the one longest unheard of goes first', () => {
-  const marks = createMarks(path, { log })
+  const marks = createMarks(path, 'spool-1', { log })
   for (let i = 0; i < EPOCHS_PER_AGENT_MAX; i++) marks.add('agent-1', `e${i}`, 1)
   marks.add('agent-1', 'e0', 2)
   marks.add('agent-1', 'one more', 1)

@@ -1,6 +1,5 @@
 // Guarantee: a batch that is marked here was on this gateway's disk. Not: that every batch that was is still marked: at the
 // limits, and when the file is damaged, marks are forgotten, a repeat slips through, and the processor deduplicates.
-import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type FileSystem, type Logger, messageOf, readFileWhole, writeFileAtomic } from '@tributary/runtime'
 import { z } from 'zod'
@@ -36,6 +35,7 @@ interface EpochMarks {
 }
 
 const fileSchema = z.object({
+  spoolEpoch: z.string(),
   stream: z.object({ created: z.string(), lastSequence: z.number() }).optional(),
   agents: z.array(
     z.tuple([z.string(), z.array(z.tuple([z.string(), z.number(), z.array(z.tuple([z.number(), z.number()]))]))]),
@@ -45,7 +45,12 @@ const fileSchema = z.object({
 /**
  * @param path the file: one line with the CRC-32 of the rest in hexadecimal, then JSON
  */
-export function createMarks(path: string, { log, fileSystem }: { log: Logger; fileSystem?: FileSystem }): Marks {
+export function createMarks(
+  path: string,
+  /** The epoch of the spool that the marks belong to: with another spool they would promise what is not there. */
+  spoolEpoch: string,
+  { log, fileSystem }: { log: Logger; fileSystem?: FileSystem },
+): Marks {
   // Both maps are kept in the order of last receipt, so that the first is the one to forget.
   const agents = new Map<string, Map<string, EpochMarks>>()
   let streamMark: StreamMark | undefined
@@ -88,6 +93,7 @@ export function createMarks(path: string, { log, fileSystem }: { log: Logger; fi
       if (!bytes) return
       try {
         const saved = parse(bytes)
+        if (saved.spoolEpoch !== spoolEpoch) throw new Error('it belongs to another spool')
         streamMark = saved.stream
         for (const [agent, epochs] of saved.agents)
           for (const [epoch, storedThrough, ranges] of epochs) {
@@ -97,12 +103,13 @@ export function createMarks(path: string, { log, fileSystem }: { log: Logger; fi
       } catch (error) {
         log.warn(
           { path, error: messageOf(error) },
-          'the file of marks is damaged and was ignored: batches that agents repeat may be stored again, and the processor drops them',
+          'the file of marks cannot be used and was ignored: batches that agents repeat may be stored again, and the processor drops them',
         )
       }
     },
     async save() {
       const body = JSON.stringify({
+        spoolEpoch,
         stream: streamMark,
         agents: [...agents].map(([agent, epochs]) => [
           agent,
@@ -131,4 +138,3 @@ function forgetFirst(map: Map<string, unknown>, sizeMax: number): void {
 
 /** Beside the spool's folder, not in it: a spool owns its folder. */
 export const marksPath = (spoolFolder: string): string => `${spoolFolder.replace(/\/+$/, '')}.marks`
-export const marksFolder = (spoolFolder: string): string => dirname(marksPath(spoolFolder))

@@ -13,7 +13,7 @@ import {
   mqttTopic,
   TELEMETRY_STREAM,
 } from '@tributary/protocol'
-import { createLogger, createMetrics, type LogLevel, parseConfig, systemClock } from '@tributary/runtime'
+import { createLogger, createMetrics, type LogLevel, type Metrics, parseConfig, systemClock } from '@tributary/runtime'
 import { connectAsync, type MqttClient } from 'mqtt'
 import { stringify } from 'yaml'
 import { freePort } from '../../stack/src/free-port.ts'
@@ -85,17 +85,15 @@ export async function writeCredentials(folder: string, agents: readonly string[]
 export async function startGateway(
   options: GatewayOptions,
   level: LogLevel = 'silent',
-): Promise<Gateway & { end: () => Promise<void> }> {
+): Promise<Gateway & { metrics: Metrics; end: () => Promise<void> }> {
   await writeCredentials(options.folder, options.agents ?? ['agent-1', 'agent-2'])
   const config = parseConfig('gateway.yaml', gatewayConfigText(options), gatewayConfigSchema)
-  const gateway = await createGateway(config, {
-    clock: systemClock,
-    log: createLogger('gateway', level),
-    metrics: createMetrics('gateway'),
-  })
+  const metrics = createMetrics('gateway')
+  const gateway = await createGateway(config, { clock: systemClock, log: createLogger('gateway', level), metrics })
   await gateway.start(AbortSignal.timeout(20_000))
   return {
     ...gateway,
+    metrics,
     mqttPort: gateway.mqttPort,
     adminPort: gateway.adminPort,
     end: () => gateway.stop(AbortSignal.timeout(5_000)),

@@ -3,6 +3,7 @@ import { parseControlMessage, storedWatermarks } from '@tributary/protocol'
 import { type Clock, every, type Logger, type Metrics, messageOf, type Service } from '@tributary/runtime'
 import type { Spool } from '@tributary/spool'
 import type { Marks } from './marks.ts'
+import { sayLosses } from './recover.ts'
 import type { StoredIndex } from './stored.ts'
 
 export interface Trim extends Service {
@@ -24,6 +25,7 @@ export function createTrim(
   let failed = false
 
   const trim = async () => {
+    sayLosses(spool, log)
     const through = index.trimmableThrough(spool.sentThrough)
     const before = spool.trimmedThrough
     if (through <= before) return
