@@ -58,7 +58,7 @@ function run(given: { for: number; keep: number }, at: readonly number[][], cuts
         if (second >= from && second < until) out.push(...engine.judge(state, change(device, second, i % 2 === 0)))
       })
     })
-    out.push(...engine.advance(state, { site: 's', agent: 'pi-1', completeThroughMs: until * 1_000, live: true }))
+    out.push(...engine.advance(state, { agent: 'pi-1', completeThroughMs: until * 1_000, live: true }))
     if (restart) state = JSON.parse(JSON.stringify(state))
     from = until
   }

@@ -50,7 +50,6 @@ function change(
   }
 }
 const until = (at: number, live = true, agent = 'pi-1') => ({
-  site: 'plant',
   agent,
   completeThroughMs: T0 + at * 1_000,
   live,
@@ -165,7 +164,6 @@ describe('episodes', () => {
     const state = engine.start()
     engine.judge(state, change(0, true))
     expect(engine.advance(state, until(500, true, 'pi-2'))).toEqual([])
-    expect(engine.advance(state, { ...until(500), site: 'elsewhere' })).toEqual([])
     expect(brief(engine.advance(state, until(500)))).toEqual([['firing', 30, true]])
   })
 })

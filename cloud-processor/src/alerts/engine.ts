@@ -10,6 +10,7 @@ import { type AlertRule, contractRule, matcher, type RuleMatch, SEVERITIES } fro
 
 /** A detector's verdict about one series, as `observe` or the silence detector's `judge` returned it. */
 export interface VerdictChange {
+  /** Who delivered it: whose event time the episode waits for. Any name, the same as in `Advance`. */
   readonly agent: string
   readonly site: string
   readonly device: string
@@ -27,7 +28,6 @@ export interface VerdictChange {
 
 /** An agent's event time moved on: its complete-through in effect. */
 export interface Advance {
-  readonly site: string
   readonly agent: string
   readonly completeThroughMs: number
   readonly live: boolean
@@ -199,12 +199,11 @@ export function createAlertEngine(
       }
       return [...out, ...close(state, key, episode, episode.clearedAtMs ?? change.atMs)]
     },
-    advance(state, { site, agent, completeThroughMs, live }) {
+    advance(state, { agent, completeThroughMs, live }) {
       if (!live) return []
       const out: AlertTransition[] = []
       for (const [key, episode] of Object.entries(state.episodes))
-        if (episode.agent === agent && episode.site === site)
-          out.push(...settle(state, key, episode, completeThroughMs))
+        if (episode.agent === agent) out.push(...settle(state, key, episode, completeThroughMs))
       return out
     },
     retire(state) {

@@ -70,7 +70,7 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
         )
       }
     }
-    transitions.push(...engine.advance(alerts, { ...source, completeThroughMs: START_MS + untilMs, live }))
+    transitions.push(...engine.advance(alerts, { agent: AGENT, completeThroughMs: START_MS + untilMs, live }))
     for (const one of series) one.state = restoreState(one.detector, JSON.parse(JSON.stringify(one.state)))
     silenceState = silenceState && JSON.parse(JSON.stringify(silenceState))
     alerts = JSON.parse(JSON.stringify(alerts))

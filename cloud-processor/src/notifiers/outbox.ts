@@ -53,6 +53,8 @@ interface Lane {
   readonly done: Set<string>
   /** Episodes that wait while others are tried: a notification that the receiver cannot digest must not keep back the rest. */
   readonly deferred: Set<string>
+  /** What this lane adds to the gauge, which the outboxes of several partitions share. */
+  waiting: number
   failures: number
   lastError: string
   wake: () => void
@@ -82,6 +84,7 @@ export function createOutbox(
       queue: [],
       done: new Set(),
       deferred: new Set(),
+      waiting: 0,
       failures: 0,
       lastError: '',
       wake: () => undefined,
@@ -170,7 +173,8 @@ export function createOutbox(
         lane.queue = [...(state.queues[lane.receiver] ?? [])]
         const keys = new Set(lane.queue.map(({ key }) => key))
         for (const key of lane.done) if (!keys.has(key)) lane.done.delete(key)
-        waiting.set({ receiver: lane.receiver }, keys.size - lane.done.size)
+        waiting.inc({ receiver: lane.receiver }, keys.size - lane.done.size - lane.waiting)
+        lane.waiting = keys.size - lane.done.size
         lane.wake()
       }
     },
