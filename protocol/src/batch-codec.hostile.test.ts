@@ -211,6 +211,11 @@ describe('bombs', () => {
     const bytes = seal({}, { blocks: [wide] })
     expect(grownBy(() => expect(refusal(bytes).reason).toBe('too_large'))).toBeLessThan(8 * 1024 * 1024)
   })
+  test('columns by the hundred thousand in blocks without a sample', () => {
+    const columns = Array.from({ length: 256 }, (_, i) => ({ field: `${i}`, booleans: {} }))
+    const empty = { device: 'd', kind: 'k', columns }
+    expect(refusal(seal({}, { blocks: new Array(800).fill(empty) })).reason).toBe('too_large')
+  })
   test('more columns, blocks or dead letters than are allowed', () => {
     const columns = Array.from({ length: 257 }, (_, i) => ({ field: `f${i}`, booleans: { bits: Uint8Array.of(1) } }))
     expect(refusal(seal({}, { blocks: [block({ columns })] })).reason).toBe('too_large')

@@ -46,7 +46,7 @@ function sizeFault({ blocks, deadLetters, tombstones }: Batch): BatchFault | und
   const beyond = (what: string, found: number, allowed: number): BatchFault | undefined =>
     found > allowed ? { tooLarge: true, detail: `${found} ${what}; ${allowed} are allowed` } : undefined
   let slots = 0
-  for (const { timesMs, columns } of blocks) slots += timesMs.length * columns.length
+  for (const { timesMs, columns } of blocks) slots += Math.max(1, timesMs.length) * columns.length
   return (
     beyond('blocks', blocks.length, BATCH_BLOCKS_MAX) ??
     beyond('devices', new Set(blocks.map((block) => block.device)).size, BATCH_DEVICES_MAX) ??
@@ -164,7 +164,7 @@ function blockFault({ device, kind, timesMs, columns }: DeviceBlock): string | u
   for (let i = 0; i < timesMs.length; i++)
     if (!(Math.abs(timesMs[i] as number) <= TIME_MS_MAX))
       return timeFault(`a sample of ${device} measured at`, timesMs[i] as number)
-  const byField = new Map<string, FieldColumn[]>()
+  const fields = new Set<string>()
   for (const column of columns) {
     const { field, present, values } = column
     const fault = nameFault('a field', field)
@@ -173,13 +173,12 @@ function blockFault({ device, kind, timesMs, columns }: DeviceBlock): string | u
       return `${device} ${field}: ${values.length} values for ${timesMs.length} samples`
     if (present && present.length !== timesMs.length)
       return `${device} ${field}: ${present.length} presence flags for ${timesMs.length} samples`
-    const siblings = byField.get(field)
-    if (!siblings) byField.set(field, [column])
-    else {
-      if (siblings.some((sibling) => overlap(sibling, column)))
-        return `${device} ${field}: two columns have a value for the same sample, or the same type`
-      siblings.push(column)
-    }
+    if (
+      fields.has(field) &&
+      columns.some((other) => other !== column && other.field === field && overlap(other, column))
+    )
+      return `${device} ${field}: two columns have a value for the same sample, or the same type`
+    fields.add(field)
   }
   return undefined
 }

@@ -121,7 +121,7 @@ export function decodeColumn(reader: Reader, end: number, sampleCount: number, b
         return false
     }
   })
-  budget.slots -= sampleCount
+  budget.slots -= Math.max(1, sampleCount)
   if (budget.slots < 0) throw tooLarge('the batch has more slots (samples × columns) than are allowed')
   const flags = bits && unpackBits(bits, sampleCount)
   const count = flags ? countSet(flags) : sampleCount
@@ -143,19 +143,13 @@ function decodeForm(
   count: number,
   room: NumberRoom,
 ): FieldColumn {
-  const numbers = (values: Float64Array | Float32Array): FieldColumn => ({
-    field,
-    present,
-    type: 'number',
-    values: spreadNumbers(values, present, room),
-  })
   switch (form) {
     case 3:
-      return numbers(decodeDecimals(readDecimals(reader, end), room.take(count)))
+      return numberColumn(field, present, decodeDecimals(readDecimals(reader, end), room.take(count)), room)
     case 4:
-      return numbers(readPacked(reader, end, Float32Array, count))
+      return numberColumn(field, present, readPacked(reader, end, Float32Array, count), room)
     case 5:
-      return numbers(readPacked(reader, end, Float64Array, count))
+      return numberColumn(field, present, readPacked(reader, end, Float64Array, count), room)
     case 6: {
       const values = unpackBits(readOnlyBytes(reader, end), count)
       return {
@@ -186,15 +180,14 @@ function spread<T extends { [slot: number]: unknown }>(values: ArrayLike<unknown
   return slots
 }
 
-function spreadNumbers(
-  values: Float64Array | Float32Array,
+function numberColumn(
+  field: string,
   present: Uint8Array | null,
+  values: Float64Array | Float32Array,
   room: NumberRoom,
-): Float64Array {
-  if (!present) return values instanceof Float64Array ? values : Float64Array.from(values)
-  const slots = room.take(present.length)
-  for (let i = 0, next = 0; i < present.length; i++) if (present[i] !== 0) slots[i] = values[next++] as number
-  return slots
+): FieldColumn {
+  if (present) return { field, present, type: 'number', values: spread(values, present, room.take(present.length)) }
+  return { field, present, type: 'number', values: values instanceof Float64Array ? values : Float64Array.from(values) }
 }
 
 function readDecimals(reader: Reader, end: number): DecimalDeltas {

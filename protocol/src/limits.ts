@@ -13,7 +13,7 @@ export const BATCH_SAMPLES_MAX = BATCH_READINGS_MAX
 export const BATCH_DEVICES_MAX = 4_096
 /** Blocks of a batch: a device may send samples of several kinds. */
 export const BATCH_BLOCKS_MAX = 2 * BATCH_DEVICES_MAX
-/** Samples times columns, over all blocks: room that decoding takes, also where a sample lacks the field. */
+/** Samples (at least one) times columns, over all blocks: what decoding costs, also where a sample lacks the field. */
 export const BATCH_SLOTS_MAX = 4 * BATCH_READINGS_MAX
 export const BLOCK_SAMPLES_MAX = BATCH_SAMPLES_MAX
 export const BLOCK_FIELDS_MAX = 256
