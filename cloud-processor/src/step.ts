@@ -515,7 +515,6 @@ function advance(s: Step): void {
       s,
       context.engine.advance(state.alerts, {
         agent: agent.agent,
-        site: agent.site,
         completeThroughMs: watermarkMs,
         live,
       }),
