@@ -36,6 +36,8 @@ export interface Admission {
 
 /** The largest sequence that a spool record can name. */
 const SEQUENCE_MAX = 2 ** 48 - 1
+/** A batch that is not on disk by then ends its connection; the spool goes on trying, and the repeat finds it there. */
+const PATIENCE_MS = 20_000
 const EPOCH = /^[0-9a-f]{16}$/
 
 export function createAdmission(options: {
@@ -45,8 +47,9 @@ export function createAdmission(options: {
   clock: Clock
   log: Logger
   metrics: Metrics
+  patienceMs?: number
 }): Admission {
-  const { spool, marks, index, clock, log, metrics } = options
+  const { spool, marks, index, clock, log, metrics, patienceMs = PATIENCE_MS } = options
   const batchesTotal = metrics.counter('gateway_batches_total', 'Batches acknowledged', ['result'])
   const readingsTotal = metrics.counter(
     'gateway_readings_total',
@@ -119,10 +122,24 @@ export function createAdmission(options: {
     return work
   }
 
+  /** A disk that fails holds appends up for as long as it fails; whoever waits for them is told. */
+  const patiently = (work: Promise<unknown>): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const cancel = clock.after(patienceMs, () =>
+        reject(
+          new Refusal('spool_failed', `not on disk after ${patienceMs} ms${spool.failing ? `: ${spool.failing}` : ''}`),
+        ),
+      )
+      work.then(() => resolve(), reject).finally(cancel)
+    })
+  const refuseWhileFailing = () => {
+    if (spool.failing !== undefined) throw new Refusal('spool_failed', `not acknowledged: ${spool.failing}`)
+  }
+
   return {
     accounts,
     get failing() {
-      return failing
+      return spool.failing ?? failing
     },
     idle: async () => void (await Promise.allSettled([...underway])),
     async admit(agent, batch) {
@@ -132,7 +149,8 @@ export function createAdmission(options: {
       bytesTotal.inc(batch.length)
       const header = readHeader(agent, batch, log)
       if (!header) {
-        await track(append(agent, undefined, batch))
+        refuseWhileFailing()
+        await patiently(track(append(agent, undefined, batch)))
         account.unreadable += 1
         batchesTotal.inc({ result: 'unreadable' })
         return 'unreadable'
@@ -146,7 +164,7 @@ export function createAdmission(options: {
       const key = `${agent}/${epoch}/${sequence}`
       const repeated = pending.get(key) ?? (marks.has(agent, epoch, sequence) ? Promise.resolve() : undefined)
       if (repeated) {
-        await repeated
+        await patiently(repeated)
         account.repeated += 1
         batchesTotal.inc({ result: 'repeated' })
         return 'repeated'
@@ -156,13 +174,10 @@ export function createAdmission(options: {
           'too_many_epochs',
           `${agent} began too many epochs while nothing was stored: its spool does not survive its restarts, or the processor does not run`,
         )
-      const work = track(append(agent, header, batch))
+      refuseWhileFailing()
+      const work = track(append(agent, header, batch).finally(() => pending.delete(key)))
       pending.set(key, work)
-      try {
-        await work
-      } finally {
-        pending.delete(key)
-      }
+      await patiently(work)
       account.epoch = epoch
       account.batches += 1
       account.readings += header.readingCount

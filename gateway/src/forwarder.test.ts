@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { storedSubject, TELEMETRY_STREAM } from '@tributary/protocol'
+import { freePort } from '@tributary/stack'
 import type { MqttClient } from 'mqtt'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { freePort } from '../../stack/src/free-port.ts'
 import {
   allForwarded,
   connectAgent,

@@ -77,7 +77,7 @@ export async function createGateway(
   )
   const admin = createAdminServer(config.admin.listen, {
     metrics,
-    ready: () => spool.failing === undefined || `the spool takes nothing: ${spool.failing}`,
+    ready: () => admission.failing === undefined || `the spool takes nothing: ${admission.failing}`,
     routes: { '/status': status },
   })
   link.subscribe(storedSubject(config.site), trim.onStored)
@@ -100,8 +100,8 @@ export async function createGateway(
       await recoverReceived(spool, { marks, index, log }, signal)
     },
     async stop() {
-      await admission.idle()
       await spool.close()
+      await admission.idle()
     },
   }
   const watching = new AbortController()

@@ -4,10 +4,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '@tributary/runtime'
+import { createManagedProcess, freePort, type ManagedProcess } from '@tributary/stack'
 import { connectAsync, type MqttClient } from 'mqtt'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { freePort } from '../../stack/src/free-port.ts'
-import { createManagedProcess, type ManagedProcess } from '../../stack/src/managed-process.ts'
 import type { GatewayStatus } from './status.ts'
 import {
   drainStream,

@@ -84,7 +84,7 @@ export function createStatus(parts: GatewayParts): () => GatewayStatus {
       trimmedThrough: spool.trimmedThrough,
       bytesUsed: spool.bytesUsed,
       bytesMax: config.spool.budget,
-      failing: admission.failing ?? spool.failing ?? null,
+      failing: admission.failing ?? null,
     },
     forwarded: forwarder.forwarded,
     retries: forwarder.retries,

@@ -14,11 +14,9 @@ import {
   TELEMETRY_STREAM,
 } from '@tributary/protocol'
 import { createLogger, createMetrics, type LogLevel, type Metrics, parseConfig, systemClock } from '@tributary/runtime'
+import { createNatsServer, findServer, freePort } from '@tributary/stack'
 import { connectAsync, type MqttClient } from 'mqtt'
 import { stringify } from 'yaml'
-import { freePort } from '../../stack/src/free-port.ts'
-import { createNatsServer } from '../../stack/src/nats-server.ts'
-import { findServer } from '../../stack/src/servers.ts'
 import { gatewayConfigSchema } from './config.ts'
 import { hashPassword } from './credentials.ts'
 import { createGateway, type Gateway } from './gateway.ts'
