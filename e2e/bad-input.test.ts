@@ -15,7 +15,7 @@ import {
   mqttTopic,
   telemetrySubject,
 } from '@tributary/protocol'
-import { freePort, SITE } from '@tributary/stack'
+import { freePort, repositoryFolder, SITE } from '@tributary/stack'
 import { connectAsync, type IClientOptions } from 'mqtt'
 import { describe, expect, test } from 'vitest'
 import { runTributary, startTributary, until } from './harness/run-tributary.ts'
@@ -25,7 +25,7 @@ const folder = () => mkdtemp(join(tmpdir(), 'tributary-bad-'))
 
 describe('a config with three mistakes', () => {
   const text =
-    'agent: Pi One\nspool: { folder: spool, budget: 6MB-ish }\ngateway: { url: mqtt://127.0.0.1:1883 }\ninputz: []\n'
+    'agent: Pi One\nspool: { folder: spool, budget: 6MB-ish }\ngateway: { url: mqtt://127.0.0.1:1883 }\ninputz: []\ninputs: [{ name: host, type: host }]\n'
 
   test('`tributary check` names all of them, with line and value', async () => {
     const file = join(await folder(), 'agent.yaml')
@@ -159,7 +159,7 @@ inputs:
     const admin = await freePort()
     await writeFile(
       file,
-      `processor: p1\nnats: { url: "nats://127.0.0.1:${await freePort()}" }\ninflux: { url: "http://127.0.0.1:${await freePort()}" }\ncontracts: contracts\ncheckpoint: { folder: ${place}/checkpoints }\nadmin: { listen: 127.0.0.1:${admin} }\n`,
+      `processor: p1\nnats: { url: "nats://127.0.0.1:${await freePort()}" }\ninflux: { url: "http://127.0.0.1:${await freePort()}" }\ncontracts: ${repositoryFolder}/contracts\ncheckpoint: { folder: ${place}/checkpoints }\nadmin: { listen: 127.0.0.1:${admin} }\n`,
     )
     const processor = startTributary(['processor', '--config', file])
     await processor.says(/NATS/)

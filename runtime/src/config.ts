@@ -76,7 +76,11 @@ export function parseConfig<T>(
   )
   const result = schema.safeParse(value)
   const mistakes: ConfigMistake[] = [...missing]
-  if (!result.success) for (const issue of result.error.issues) mistakes.push(...mistakesOf(issue, value, lineOf))
+  if (!result.success)
+    for (const issue of result.error.issues)
+      // One a place: what is no size at all need not be told that it is too small.
+      for (const mistake of mistakesOf(issue, value, lineOf))
+        if (!mistakes.some(({ path }) => path === mistake.path)) mistakes.push(mistake)
   if (!result.success || mistakes.length > 0) throw new ConfigError(file, mistakes)
   return result.data
 }
@@ -93,9 +97,20 @@ function mistakesOf(
       line: lineOf([...issue.path, key]),
     }))
   const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value)
-  const got = found === undefined ? ' (missing)' : ` (got ${abbreviate(found)})`
-  return [{ path: joinPath(issue.path), message: `${issue.message}${got}`, line: lineOf(issue.path) }]
+  const path = joinPath(issue.path)
+  const line = lineOf(issue.path)
+  if (issue.code === 'invalid_type' && found === undefined) return [{ path, message: 'is missing', line }]
+  const message =
+    issue.code === 'invalid_type'
+      ? `must be ${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`
+      : issue.message
+  return [
+    { path, message: `${message} (got ${SECRET.test(path) ? 'a secret that is not shown' : abbreviate(found)})`, line },
+  ]
 }
+
+/** Values at such paths are not printed. */
+const SECRET = /(password|secret|token|key)$/i
 
 function abbreviate(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
