@@ -4,7 +4,7 @@
  * Two files take turns, so that a damaged one leaves the generation before. Bytes of a file: "TRCF", CRC32 of all that
  * follows (u32), revision (u64), then the state.
  */
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import {
   type FileSystem,
@@ -54,25 +54,28 @@ export function createFileCheckpointStore(
     if (crc32(bytes.subarray(8)) !== view.getUint32(4, true)) return new Error('its checksum is wrong')
     return { revision: Number(view.getBigUint64(8, true)), bytes: bytes.subarray(HEADER_BYTES) }
   }
-  const revisionOnDisk = async (file: string): Promise<number> => {
-    if (!(await fileSystem.exists(file))) return 0
+  const headerOnDisk = async (file: string): Promise<{ revision: number; checksum: number } | undefined> => {
+    if (!(await fileSystem.exists(file))) return undefined
     const handle = await fileSystem.open(file, 'read')
     try {
       const header = await handle.read(0, HEADER_BYTES)
       const view = new DataView(header.buffer, header.byteOffset, header.byteLength)
       return header.length === HEADER_BYTES && view.getUint32(0, true) === MAGIC
-        ? Number(view.getBigUint64(8, true))
-        : 0
+        ? { revision: Number(view.getBigUint64(8, true)), checksum: view.getUint32(4, true) }
+        : undefined
     } finally {
       await handle.close()
     }
   }
   // A damaged file's revision is not to be trusted: while one is, the other decides.
   let damaged: string | undefined
+  /** Checksum of a save that failed and may lie on the disk all the same: it is ours, not a successor's. */
+  let attempted: number | undefined
 
   return {
     async load() {
       await fileSystem.makeFolder(folder)
+      await fileSystem.syncFolder(dirname(folder))
       let newest: Checkpoint | undefined
       for (const file of [path(0), path(1)]) {
         const found = await read(file)
@@ -89,11 +92,10 @@ export function createFileCheckpointStore(
     async save(bytes, expectedRevision) {
       const revision = expectedRevision + 1
       for (const file of [path(0), path(1)]) {
-        if (file === damaged) continue
-        const found = await revisionOnDisk(file)
-        if (found > expectedRevision)
+        const found = file === damaged ? undefined : await headerOnDisk(file)
+        if (found !== undefined && found.revision > expectedRevision && found.checksum !== attempted)
           throw new CheckpointConflictError(
-            `partition ${partition} was taken over: its checkpoint has revision ${found}, this processor knew ${expectedRevision}`,
+            `partition ${partition} was taken over: its checkpoint has revision ${found.revision}, this processor knew ${expectedRevision}`,
           )
       }
       const all = new Uint8Array(HEADER_BYTES + bytes.length)
@@ -101,8 +103,11 @@ export function createFileCheckpointStore(
       view.setUint32(0, MAGIC, true)
       view.setBigUint64(8, BigInt(revision), true)
       all.set(bytes, HEADER_BYTES)
-      view.setUint32(4, crc32(all.subarray(8)), true)
+      const checksum = crc32(all.subarray(8))
+      view.setUint32(4, checksum, true)
+      attempted = checksum
       await writeFileAtomic(path(revision), all, fileSystem)
+      attempted = undefined
       if (damaged === path(revision)) damaged = undefined
       return revision
     },

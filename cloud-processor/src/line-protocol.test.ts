@@ -34,7 +34,7 @@ test('numbers read back as exactly the same double, whatever the decimals that w
           5e-324,
           1.7976931348623157e308,
           0.1,
-          123456789.987654321,
+          123456789.98765433,
           999999999999999,
         ),
       ),

@@ -65,17 +65,17 @@ export function blockOf(device: string, kind: string, samples: readonly SampleVa
   const columns = [...names.values()].map(({ field, type }): FieldColumn => {
     const has = (sample: SampleValues) => typeof sample.values[field] === type
     const present = samples.every(has) ? null : Uint8Array.from(samples, (sample) => (has(sample) ? 1 : 0))
-    const valueOf = (sample: SampleValues) => (has(sample) ? sample.values[field] : undefined)
+    const valueIn = (sample: SampleValues) => (has(sample) ? sample.values[field] : undefined)
     if (type === 'number')
       return {
         field,
         present,
         type,
-        values: Float64Array.from(samples, (s) => (valueOf(s) as number | undefined) ?? 0),
+        values: Float64Array.from(samples, (s) => (valueIn(s) as number | undefined) ?? 0),
       }
     if (type === 'boolean')
-      return { field, present, type, values: Uint8Array.from(samples, (s) => (valueOf(s) === true ? 1 : 0)) }
-    return { field, present, type, values: samples.map((s) => (valueOf(s) as string | undefined) ?? '') }
+      return { field, present, type, values: Uint8Array.from(samples, (s) => (valueIn(s) === true ? 1 : 0)) }
+    return { field, present, type, values: samples.map((s) => (valueIn(s) as string | undefined) ?? '') }
   })
   return { device, kind, timesMs: Float64Array.from(samples, ({ timeMs }) => timeMs), columns }
 }

@@ -1,0 +1,419 @@
+import { type Contract, contractSchema, encodeBatch } from '@tributary/protocol'
+import { describe, expect, test } from 'vitest'
+import { accountOf } from './account.ts'
+import { takeIn } from './intake.ts'
+import { allSeries, type PartitionState } from './state.ts'
+import { clearEffects, createEffects, type Effects, type StepContext, step } from './step.ts'
+import {
+  type BatchPlan,
+  batchOf,
+  blockOf,
+  contextOf,
+  EPOCH,
+  intakeOf,
+  mixedContract,
+  readingsOf,
+  type SampleValues,
+  stateFor,
+} from './testing.ts'
+
+const T = 1_767_225_600_000
+
+/** A partition to which batches are given one after another, with running totals as an agent would keep them. */
+function partition(context: StepContext = contextOf()) {
+  const state = stateFor(context)
+  const effects = createEffects()
+  let readingsBefore = 0
+  return {
+    state,
+    effects,
+    give(plan: Omit<BatchPlan, 'readingsBefore'>, receivedAtMs = 0) {
+      clearEffects(effects)
+      const batch = batchOf({ ...plan, readingsBefore })
+      readingsBefore = batch.header.readingsTotal
+      step(state, intakeOf(batch, { receivedAtMs }), context, effects)
+      return texts(effects)
+    },
+    skip(readings: number) {
+      readingsBefore += readings
+    },
+  }
+}
+const texts = ({ lines, rollups }: Effects) => ({
+  lines: lines.bytes.toString('utf8', 0, lines.length).split('\n').slice(0, -1),
+  rollups: rollups.bytes.toString('utf8', 0, rollups.length).split('\n').slice(0, -1),
+})
+const levels = (device: string, ...samples: [offsetMs: number, level: number][]) =>
+  blockOf(
+    device,
+    'mixed',
+    samples.map(([offset, level]): SampleValues => ({ timeMs: T + offset, values: { level } })),
+  )
+const account = (state: PartitionState, nowMs = 0) => accountOf(state, nowMs, 60_000)[0]
+
+test('samples become lines: one a sample, types from the contract, absent fields absent', () => {
+  const p = partition()
+  const block = blockOf('pump-1', 'mixed', [
+    { timeMs: T, values: { level: 1.5, count: 3, running: true, mode: 'say "on"' } },
+    { timeMs: T + 1_000, values: { level: 2, running: false } },
+  ])
+  expect(p.give({ sequence: 1, blocks: [block] }).lines).toEqual([
+    `mixed,device=pump-1,site=workshop level=1.5,count=3i,running=t,mode="say \\"on\\"" ${T}`,
+    `mixed,device=pump-1,site=workshop level=2,running=f ${T + 1_000}`,
+  ])
+  expect([...p.effects.lines.readings.subarray(0, 2)]).toEqual([4, 2])
+})
+
+describe('refusals', () => {
+  test('what breaks the contract becomes a dead letter with its original; the rest of the sample goes on', () => {
+    const p = partition()
+    const block = blockOf('pump-1', 'mixed', [
+      { timeMs: T, values: { level: 5_000, count: 1, sequence: 41 } },
+      { timeMs: T + 1, values: { level: 6_000, count: 2, sequence: 42 } },
+      { timeMs: T + 2, values: { level: 7, count: 3, sequence: 43, colour: 'red' } },
+    ])
+    const { lines } = p.give({ sequence: 1, blocks: [block] }, 77)
+    expect(lines[0]).toContain('count=1i,sequence=41i')
+    expect(lines[0]).not.toContain('level')
+    expect(lines[2]).toContain('level=7')
+    const letters = p.effects.deadLetters
+    expect(letters.map(({ field, reason, readingCount }) => [field, reason, readingCount]).sort()).toEqual([
+      ['colour', 'unknown_field', 1],
+      ['level', 'out_of_range', 2],
+    ])
+    const range = letters.find(({ field }) => field === 'level')
+    expect(range).toMatchObject({
+      stage: 'contract',
+      site: 'workshop',
+      agent: 'agent-a',
+      epoch: EPOCH,
+      sequence: 1,
+      device: 'pump-1',
+      kind: 'mixed',
+      timeMs: T,
+      refusedAtMs: 77,
+    })
+    expect(JSON.parse(Buffer.from(range?.original ?? '', 'base64').toString())).toEqual({
+      times: [T, T + 1],
+      values: [5_000, 6_000],
+      sequences: [41, 42],
+    })
+    expect(account(p.state)).toMatchObject({ produced: 10, stored: 7, deadLettered: 3, inFlight: 0 })
+  })
+
+  test('an unknown kind: every reading a dead letter, and what to do about it', () => {
+    const p = partition()
+    const block = blockOf('pump-1', 'unheard_of', [{ timeMs: T, values: { a: 1, b: true } }])
+    expect(p.give({ sequence: 1, blocks: [block, levels('pump-1', [0, 1])] }).lines).toHaveLength(1)
+    expect(p.effects.deadLetters.map(({ reason, field, readingCount }) => [reason, field, readingCount])).toEqual([
+      ['unknown_kind', 'a', 1],
+      ['unknown_kind', 'b', 1],
+    ])
+    expect(p.effects.deadLetters[0]?.detail).toContain('contracts/unheard_of.yaml')
+    expect(account(p.state)).toMatchObject({ produced: 3, stored: 1, deadLettered: 2, inFlight: 0 })
+  })
+
+  test('a column of another type than the contract says', () => {
+    const p = partition()
+    const block = blockOf('pump-1', 'mixed', [
+      { timeMs: T, values: { level: 1 } },
+      { timeMs: T + 1, values: { level: 'full' } },
+    ])
+    expect(p.give({ sequence: 1, blocks: [block] }).lines).toEqual([`mixed,device=pump-1,site=workshop level=1 ${T}`])
+    expect(p.effects.deadLetters).toMatchObject([{ reason: 'wrong_type', readingCount: 1, timeMs: T + 1 }])
+  })
+
+  test('originals that are too large for one letter make several, each whole', () => {
+    const p = partition()
+    const samples = Array.from({ length: 300 }, (_, i) => ({ timeMs: T + i, values: { secret: 'x'.repeat(1_000) } }))
+    p.give({ sequence: 1, blocks: [blockOf('pump-1', 'mixed', samples)] })
+    const letters = p.effects.deadLetters
+    expect(letters.length).toBeGreaterThan(1)
+    expect(new Set(letters.map(({ id }) => id)).size).toBe(letters.length)
+    const times = letters.flatMap((letter) => JSON.parse(Buffer.from(letter.original, 'base64').toString()).times)
+    expect(times).toEqual(samples.map(({ timeMs }) => timeMs))
+  })
+
+  test('dead letters of the edge go on under the batch they came in', () => {
+    const p = partition()
+    const letter = {
+      input: 'serial',
+      device: 'pump-1',
+      reason: 'bad_checksum',
+      detail: 'the line says *1A2B',
+      receivedAtMs: T,
+      original: Buffer.from('{"le'),
+      originalBytes: 4,
+      readingCount: 2,
+    }
+    p.give({ sequence: 1, blocks: [levels('pump-1', [0, 1])], deadLetters: [letter] })
+    expect(p.effects.deadLetters).toMatchObject([
+      { id: `agent-a/${EPOCH}/1/e0`, stage: 'edge', reason: 'bad_checksum', readingCount: 2, device: 'pump-1' },
+    ])
+    expect(account(p.state)).toMatchObject({ produced: 3, stored: 1, deadLettered: 2, inFlight: 0 })
+    expect(account(p.state)?.letters).toEqual([{ stage: 'edge', reason: 'bad_checksum', letters: 1, readings: 2 }])
+  })
+
+  test('poison: bytes that are no batch are kept as they came, and do not stop what follows', () => {
+    const context = contextOf()
+    const state = stateFor(context)
+    const effects = createEffects()
+    const good = encodeBatch(batchOf({ sequence: 1, blocks: [levels('pump-1', [0, 1])] }))
+    const subject = 'telemetry.v1.12.workshop.agent-a'
+    const deliver = (bytes: Uint8Array, streamSequence: number) =>
+      step(state, takeIn({ subject, bytes, streamSequence, receivedAtMs: 5 }), context, effects)
+    deliver(Buffer.from('this is no batch'), 1)
+    deliver(good.subarray(0, good.length - 3), 2)
+    deliver(good, 3)
+    expect(effects.lines.count).toBe(1)
+    expect(effects.deadLetters.map(({ stage, agent }) => [stage, agent])).toEqual([
+      ['decode', 'agent-a'],
+      ['decode', 'agent-a'],
+    ])
+    expect(Buffer.from(effects.deadLetters[0]?.original ?? '', 'base64').toString()).toBe('this is no batch')
+    expect(new Set(effects.deadLetters.map(({ id }) => id)).size).toBe(2)
+  })
+
+  test('a batch of one agent under the name of another is refused', () => {
+    const bytes = encodeBatch(batchOf({ agent: 'agent-b', sequence: 1, blocks: [levels('pump-1', [0, 1])] }))
+    const intake = takeIn({ subject: 'telemetry.v1.12.workshop.agent-a', bytes, streamSequence: 1, receivedAtMs: 5 })
+    expect(intake).toMatchObject({ agent: 'agent-a', batch: undefined, reason: 'wrong_agent' })
+  })
+})
+
+describe('the account', () => {
+  test('a gap is in flight, then missing; when it closes after all, stored', () => {
+    const p = partition()
+    p.give({ sequence: 1, blocks: [levels('pump-1', [0, 1])] }, 1_000)
+    p.skip(7)
+    p.give({ sequence: 3, blocks: [levels('pump-1', [2, 1])] }, 2_000)
+    expect(account(p.state, 3_000)).toMatchObject({ produced: 9, stored: 2, inFlight: 7, missing: 0 })
+    expect(account(p.state, 62_000)).toMatchObject({
+      produced: 9,
+      stored: 2,
+      inFlight: 0,
+      missing: 7,
+      gaps: [{ epoch: EPOCH, fromSequence: 2, toSequence: 2, readings: 7, missing: true }],
+    })
+    const late = levels('pump-1', ...Array.from({ length: 7 }, (_, i): [number, number] => [10 + i, i]))
+    const batch = batchOf({ sequence: 2, readingsBefore: 1, blocks: [late] })
+    step(p.state, intakeOf(batch), contextOf(), p.effects)
+    expect(account(p.state, 62_000)).toMatchObject({ produced: 9, stored: 9, inFlight: 0, missing: 0, gaps: [] })
+  })
+
+  test('a tombstone closes a gap as shed', () => {
+    const p = partition()
+    p.give({ sequence: 1, blocks: [levels('pump-1', [0, 1])] })
+    p.skip(20)
+    const tombstones = [{ epoch: EPOCH, fromSequence: 2, toSequence: 5, readingCount: 20, reason: 'disk_budget' }]
+    p.give({ sequence: 6, blocks: [levels('pump-1', [1, 1])], tombstones })
+    expect(account(p.state)).toMatchObject({ produced: 22, stored: 2, shed: 20, inFlight: 0, missing: 0, gaps: [] })
+  })
+
+  test('epochs beyond the limit are folded, and the sums stay', () => {
+    const context = contextOf()
+    const state = stateFor(context)
+    const effects = createEffects()
+    for (let i = 0; i < 20; i++) {
+      const epoch = i.toString(16).padStart(16, '0')
+      step(
+        state,
+        intakeOf(batchOf({ epoch, sequence: 1, blocks: [levels('pump-1', [i, 1])] }), { receivedAtMs: i }),
+        context,
+        effects,
+      )
+    }
+    expect(account(state)).toMatchObject({ produced: 20, stored: 20, deadLettered: 0, missing: 0, inFlight: 0 })
+    expect(account(state)?.epochs).toHaveLength(8)
+  })
+})
+
+describe('windows', () => {
+  const end = (s: number) => T + s * 1_000
+
+  test('are written when the agent promises that they are complete, and not before', () => {
+    const p = partition()
+    const first = p.give({ sequence: 1, completeThroughMs: end(9.9), blocks: [levels('pump-1', [0, 1], [5_000, 4])] })
+    expect(first.rollups).toEqual([])
+    const second = p.give({
+      sequence: 2,
+      completeThroughMs: end(10),
+      blocks: [levels('pump-1', [9_950, 1], [10_500, 9])],
+    })
+    expect(second.rollups).toEqual([
+      `mixed_10s,device=pump-1,site=workshop level_mean=2,level_min=1,level_max=4,level_count=3i,level_stddev=${Math.sqrt(3)},level_last=1,revision=0i ${T}`,
+    ])
+  })
+
+  test('booleans have their share of true and the last; strings the last', () => {
+    const p = partition()
+    const samples = [true, true, false, true].map((running, i) => ({
+      timeMs: T + i,
+      values: { running, mode: `m${i}` },
+    }))
+    const { rollups } = p.give({
+      sequence: 1,
+      completeThroughMs: end(10),
+      blocks: [blockOf('pump-1', 'mixed', samples)],
+    })
+    expect(rollups).toEqual([
+      `mixed_10s,device=pump-1,site=workshop running_mean=0.75,running_last=t,mode_last="m3",revision=0i ${T}`,
+    ])
+  })
+
+  test('a late reading writes its windows again, revised, as if it had come in time', () => {
+    const p = partition()
+    p.give({ sequence: 1, completeThroughMs: end(120), blocks: [levels('pump-1', [1_000, 1], [9_000, 3])] })
+    const { rollups } = p.give({
+      sequence: 2,
+      lane: 'backlog',
+      completeThroughMs: end(121),
+      blocks: [levels('pump-1', [5_000, 11])],
+    })
+    expect(rollups.map((line) => line.replace(/,level_stddev=[^,]*/, ''))).toEqual([
+      `mixed_10s,device=pump-1,site=workshop level_mean=5,level_min=1,level_max=11,level_count=3i,level_last=3,revision=1i ${T}`,
+      `mixed_1m,device=pump-1,site=workshop level_mean=5,level_min=1,level_max=11,level_count=3i,level_last=3,revision=1i ${T}`,
+    ])
+    expect(p.state.counters).toMatchObject({ late: 1, windowsRevised: 2, lateBeyondMemory: 0 })
+  })
+
+  test('later than memory: stored raw, the window dirty, and not overwritten from part of its data', () => {
+    const p = partition(contextOf([mixedContract], { memoryMs: 60_000 }))
+    p.give({ sequence: 1, completeThroughMs: end(10), blocks: [levels('pump-1', [1_000, 1])] })
+    p.give({ sequence: 2, completeThroughMs: end(200), blocks: [levels('pump-1', [199_000, 1])] })
+    const { lines, rollups } = p.give({
+      sequence: 3,
+      completeThroughMs: end(201),
+      blocks: [levels('pump-1', [2_000, 5])],
+    })
+    expect(lines).toHaveLength(1)
+    expect(rollups).toEqual([])
+    expect(p.state.counters.lateBeyondMemory).toBe(1)
+    expect([...p.state.dirty.values()]).toEqual([
+      { site: 'workshop', device: 'pump-1', kind: 'mixed', widthMs: 10_000, startMs: T },
+      { site: 'workshop', device: 'pump-1', kind: 'mixed', widthMs: 60_000, startMs: T },
+    ])
+  })
+
+  test('a gap holds back the windows of its own agent, provisionally written, and nobody else', () => {
+    const context = contextOf()
+    const state = stateFor(context)
+    const effects = createEffects()
+    const give = (plan: BatchPlan) => {
+      clearEffects(effects)
+      step(state, intakeOf(batchOf(plan)), context, effects)
+      return texts(effects).rollups
+    }
+    give({
+      agent: 'agent-a',
+      sequence: 2,
+      readingsBefore: 1,
+      completeThroughMs: end(30),
+      blocks: [levels('pump-a', [1_000, 1])],
+    })
+    expect(
+      give({ agent: 'agent-b', sequence: 1, completeThroughMs: end(30), blocks: [levels('pump-b', [1_000, 1])] }),
+    ).toHaveLength(1)
+    // The device is past the window by more than ten seconds: it is written as it stands.
+    const provisional = give({
+      agent: 'agent-a',
+      sequence: 3,
+      readingsBefore: 2,
+      completeThroughMs: end(40),
+      blocks: [levels('pump-a', [25_000, 1])],
+    })
+    expect(provisional).toEqual([expect.stringContaining('level_count=1i')])
+    // What was missing arrives: the final value, revised.
+    const final = give({
+      agent: 'agent-a',
+      sequence: 1,
+      lane: 'backlog',
+      completeThroughMs: end(1),
+      blocks: [levels('pump-a', [500, 3])],
+    })
+    expect(final[0]).toMatch(/level_mean=2,.*level_count=2i.*revision=1i/)
+    expect(final).toHaveLength(2)
+  })
+
+  test('memory is bounded however far back an agent holds its windows open', () => {
+    const p = partition(contextOf([mixedContract], { memoryMs: 60_000 }))
+    p.skip(1)
+    for (let i = 0; i < 500; i++)
+      p.give({ sequence: i + 2, completeThroughMs: end(0), blocks: [levels('pump-1', [i * 10_000, i])] })
+    const [series] = allSeries(p.state)
+    expect(series?.windows?.[0]?.rows.size).toBeLessThanOrEqual(6 + 64)
+    expect(series?.windows?.[0]?.open.length).toBeLessThanOrEqual(6 + 64)
+    expect(p.state.dirty.size).toBeGreaterThan(400)
+  })
+})
+
+describe('detectors and alerts', () => {
+  const watched: Contract = contractSchema.parse({
+    kind: 'watched',
+    version: 1,
+    description: 'A level that somebody cares about.',
+    interval: '1s',
+    fields: { level: { type: 'float', label: 'Level', unit: 'mm' } },
+    thresholds: [{ field: 'level', above: 10, severity: 'critical' }],
+    detectors: { silence: '30s' },
+  })
+  const block = (...samples: [number, number][]) => ({ ...levels('pump-1', ...samples), kind: 'watched' })
+
+  test('a threshold that is crossed: an anomaly, an alert, a notification, with the place from the registry', () => {
+    const entry = { device: 'pump-1', site: 'hall', line: '2', name: 'Coolant pump', location: 'north' }
+    const context = contextOf([watched], {
+      receivers: ['log'],
+      findDevice: (device) => (device === 'pump-1' ? entry : undefined),
+    })
+    const p = partition(context)
+    p.give({ sequence: 1, completeThroughMs: T + 1_000, blocks: [block([0, 5])] })
+    const { lines } = p.give({ sequence: 2, completeThroughMs: T + 3_000, blocks: [block([1_000, 12], [2_000, 13])] })
+    expect(lines.filter((line) => line.startsWith('anomaly'))).toEqual([
+      expect.stringMatching(
+        /^anomaly,detector=threshold_above_10,device=pump-1,field=level,site=hall kind="watched",value=12,score=1,upper=10,message="12.* above the limit 10" \d+$/,
+      ),
+    ])
+    expect(p.effects.transitions).toMatchObject([
+      { state: 'firing', severity: 'critical', site: 'hall', device: 'pump-1', value: 12 },
+    ])
+    expect(p.effects.transitions[0]?.message).toMatch(/^Coolant pump \(line 2, north\): 12/)
+    expect(lines.find((line) => line.startsWith('alert'))).toMatch(/state="firing",severity="critical"/)
+    expect(Object.values(p.state.outbox.queues).flat()).toHaveLength(1)
+    const over = p.give({ sequence: 3, completeThroughMs: T + 5_000, blocks: [block([4_000, 3])] })
+    expect(over.lines.some((line) => line.startsWith('anomaly'))).toBe(false)
+    // The contract's own rule keeps firing for a while.
+    p.give({ sequence: 4, completeThroughMs: T + 20_000, blocks: [block([19_000, 3])] })
+    p.give({ sequence: 5, completeThroughMs: T + 600_000, blocks: [block([599_000, 3])] })
+    expect(p.effects.transitions).toMatchObject([{ state: 'resolved', device: 'pump-1' }])
+  })
+
+  test('readings older than those seen are history: no detector judges them', () => {
+    const p = partition(contextOf([watched]))
+    p.give({ sequence: 1, completeThroughMs: T + 9_000, blocks: [block([8_000, 5])] })
+    p.give({ sequence: 2, completeThroughMs: T + 9_500, lane: 'backlog', blocks: [block([1_000, 50])] })
+    expect(p.effects.anomalies).toEqual([])
+    expect(p.state.counters.historical).toBe(1)
+  })
+
+  test('a device that falls silent while its agent goes on', () => {
+    const p = partition(contextOf([watched]))
+    for (let s = 0; s < 10; s++)
+      p.give({ sequence: s + 1, completeThroughMs: T + s * 1_000, blocks: [block([s * 1_000 - 1, 5])] })
+    for (let s = 10; s < 45; s++) {
+      p.give({ sequence: s + 1, completeThroughMs: T + s * 1_000 })
+      if (p.effects.anomalies.length > 0) break
+    }
+    expect(p.effects.anomalies).toMatchObject([{ detector: 'silence', device: 'pump-1', field: '' }])
+    const lines = texts(p.effects).lines
+    expect(lines.some((line) => line.startsWith('anomaly,detector=silence,device=pump-1,site=workshop '))).toBe(true)
+  })
+})
+
+test('a device of the registry is stored under its own site', () => {
+  const entry = { device: 'pump-1', site: 'hall', line: '', name: '', location: '' }
+  const p = partition(contextOf([mixedContract], { findDevice: () => entry }))
+  expect(p.give({ sequence: 1, blocks: [levels('pump-1', [0, 1])] }).lines).toEqual([
+    `mixed,device=pump-1,site=hall level=1 ${T}`,
+  ])
+  expect(readingsOf([levels('pump-1', [0, 1])])).toBe(1)
+})
