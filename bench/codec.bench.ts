@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert'
 import {
   BATCH_FORMAT_VERSION,
   type Batch,
+  checkBlock,
   countReadings,
   countSamples,
   type DeviceBlock,
@@ -10,6 +11,7 @@ import {
   decodeHeader,
   encodeBatch,
   type FieldColumn,
+  readContracts,
 } from '@tributary/protocol'
 
 const SHAPES = [
@@ -22,6 +24,8 @@ const READINGS_PER_ROUND = 400_000
 const ROUNDS = 5
 
 export async function run(print: (line: string) => void): Promise<void> {
+  const climate = (await readContracts(new URL('../contracts', import.meta.url).pathname)).get('climate')
+  assert(climate, 'contracts/climate.yaml is shipped')
   for (const { devices, samples, what } of SHAPES) {
     const batch = climateBatch(devices, samples)
     const { readingCount } = batch.header
@@ -33,10 +37,13 @@ export async function run(print: (line: string) => void): Promise<void> {
     const decode = nanoseconds(() => decodeBatch(bytes))
     const header = nanoseconds(() => decodeHeader(bytes)) * readingCount
     const jsonBoth = nanoseconds(() => JSON.parse(JSON.stringify(batch.blocks, plain)))
+    const check = nanoseconds(() => {
+      for (const block of batch.blocks) assert.equal(checkBlock(climate, block, () => undefined).length, 0)
+    })
     print(
       `${what}: ${(bytes.length / readingCount).toFixed(2)} bytes a reading (JSON ${(json.length / readingCount).toFixed(1)}), ` +
         `encode ${encode.toFixed(0)} + decode ${decode.toFixed(0)} = ${(encode + decode).toFixed(0)} ns a reading (JSON ${jsonBoth.toFixed(0)}), ` +
-        `header alone ${(header / 1000).toFixed(1)} µs a batch`,
+        `header alone ${(header / 1000).toFixed(1)} µs a batch, contract check ${check.toFixed(1)} ns a reading`,
     )
   }
 }

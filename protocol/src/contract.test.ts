@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { contractSchema } from './contract.ts'
 
 const boiler = {
@@ -76,4 +78,12 @@ test('a contract has one sequence at most, and at least one field', () => {
 test('unknown keys and unknown types are refused', () => {
   expect(mistakes({ intervall: '1s' })).toEqual([': Unrecognized key: "intervall"'])
   expect(mistakes({ fields: { x: { type: 'decimal', label: 'X' } } })[0]).toMatch(/^fields\.x\.type/)
+})
+
+test('the example in docs/contracts.md is a contract', async () => {
+  const page = await readFile(new URL('../../docs/contracts.md', import.meta.url), 'utf8')
+  const example = /```yaml\n([\s\S]*?)```/.exec(page)?.[1] ?? ''
+  const contract = contractSchema.parse(parse(example))
+  expect(Object.keys(contract.fields)).toEqual(['temperature_c', 'starts', 'burning', 'state', 'sequence'])
+  expect(contract.detectors.flatline).toEqual({ temperature_c: 300_000 })
 })
