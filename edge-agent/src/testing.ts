@@ -1,14 +1,16 @@
 /** The world around an agent, for tests: a serial cable, a gateway, the agent as a process. Real ones, as far as this machine goes. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, constants, mkdtempSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs'
+import { closeSync, constants, mkdtempSync, openSync, readSync, writeSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { dirname, join } from 'node:path'
 import { type Batch, decodeBatch, parseMqttTopic } from '@tributary/protocol'
-import { systemClock } from '@tributary/runtime'
+import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { Aedes, type AuthenticateError, type Client } from 'aedes'
 import koffi from 'koffi'
+import { createAgent } from './agent.ts'
+import { agentConfigSchema } from './config.ts'
+import type { AgentStatus } from './status.ts'
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'tributary-agent-'))
 
@@ -91,15 +93,14 @@ export async function startGateway(options: { port?: number; password?: string }
   const broker = await Aedes.createBroker()
   const batches: Batch[] = []
   const seen = new Set<string>()
-  let connections = 0
-  const gateway = { mute: false }
+  const gateway = { mute: false, connections: 0 }
   if (options.password !== undefined)
     broker.authenticate = (_client, _username, password, done) => {
       if (password?.toString() === options.password) return done(null, true)
       done(Object.assign(new Error('wrong password'), { returnCode: 4 }) as AuthenticateError, false)
     }
   broker.on('client', () => {
-    connections++
+    gateway.connections++
   })
   broker.authorizePublish = (_client: Client | null, packet, done) => {
     if (gateway.mute) return
@@ -115,11 +116,8 @@ export async function startGateway(options: { port?: number; password?: string }
   return Object.assign(gateway, {
     port: (server.address() as AddressInfo).port,
     batches,
-    get connections() {
-      return connections
-    },
     stop,
-  }) as TestGateway
+  })
 }
 
 /** Any broker, for sensors. */
@@ -150,38 +148,87 @@ async function listen(broker: Aedes, port: number): Promise<{ server: Server; st
   }
 }
 
+export interface TestAgent {
+  /** As `/status` answers it. */
+  status(): Promise<AgentStatus>
+  metrics(): Promise<string>
+  readonly log: readonly Record<string, unknown>[]
+  stop(): Promise<void>
+}
+
+/** The whole agent, in this process. `inputs` and more as in the config file, already parsed from YAML. */
+export async function startAgent(settings: {
+  folder: string
+  gatewayPort: number
+  inputs: unknown[]
+  batch?: Record<string, unknown>
+}): Promise<TestAgent> {
+  const adminPort = await freePort()
+  const config = agentConfigSchema.parse({
+    agent: 'pi-1',
+    spool: { folder: join(settings.folder, 'spool'), budget: '64MiB', durability: '20ms', free_disk: '1MiB' },
+    batch: { age: '50ms', ...settings.batch },
+    gateway: { url: `mqtt://127.0.0.1:${settings.gatewayPort}` },
+    admin: { listen: `127.0.0.1:${adminPort}` },
+    inputs: settings.inputs,
+  })
+  const log: Record<string, unknown>[] = []
+  const write = (line: string) => {
+    log.push(JSON.parse(line) as Record<string, unknown>)
+  }
+  const agent = createAgent(config, {
+    clock: systemClock,
+    log: createLogger('pi-1', 'debug', { write }),
+    metrics: createMetrics('pi-1'),
+  })
+  await agent.start(AbortSignal.timeout(10_000))
+  const ask = (path: string) => fetch(`http://127.0.0.1:${adminPort}${path}`)
+  return {
+    log,
+    status: async () => (await (await ask('/status')).json()) as AgentStatus,
+    metrics: async () => (await ask('/metrics')).text(),
+    stop: () => agent.stop(AbortSignal.timeout(10_000)),
+  }
+}
+
+export const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+
 export interface AgentProcess {
   readonly child: ChildProcess
   /** What it said on standard error so far. */
   log(): string
+  output(): string
   /** Resolves with the exit code; null after a signal. */
   readonly exited: Promise<number | null>
 }
 
-/** Starts the agent from its sources, as a process of its own. */
+/** Starts the bundled agent as a process of its own, in a folder where there is nothing else. */
 export function startAgentProcess(
-  configText: string,
-  folder: string,
+  bundle: string,
+  options: readonly string[],
   environment: Record<string, string> = {},
 ): AgentProcess {
-  const config = join(folder, 'agent.yaml')
-  writeFileSync(config, configText)
-  const main = fileURLToPath(new URL('main.ts', import.meta.url))
-  return watchProcess(
-    spawn(process.execPath, ['--import', 'tsx', main, '--config', config], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...environment },
-    }),
-  )
-}
-
-export function watchProcess(child: ChildProcess): AgentProcess {
+  const child = spawn(process.execPath, ['--max-semi-space-size=1', bundle, ...options], {
+    cwd: dirname(bundle),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'] ?? '', ...environment },
+  })
   let log = ''
+  let output = ''
   child.stderr?.on('data', (chunk: Buffer) => {
     log += chunk.toString()
   })
-  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
-  return { child, log: () => log, exited }
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)))
+  return { child, log: () => log, output: () => output, exited }
 }
 
 /** Values of one field by the sequence they belong to, over all batches; and how often each sequence was there. */
@@ -197,6 +244,7 @@ export function bySequence(
       const values = block.columns.find((column) => column.field === field)
       if (sequences?.type !== 'number' || values?.type !== 'number') continue
       for (let i = 0; i < block.timesMs.length; i++) {
+        if (sequences.present?.[i] === 0 || values.present?.[i] === 0) continue
         const sequence = sequences.values[i] as number
         found.set(sequence, { value: values.values[i] as number, count: (found.get(sequence)?.count ?? 0) + 1 })
       }

@@ -66,7 +66,6 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
           whenRoom: writer.whenRoom,
           onStall: writer.hurry,
         })
-        client.handleMessage = own.handle
       })
       connection = opened
       gate = own

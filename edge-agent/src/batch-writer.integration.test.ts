@@ -189,12 +189,16 @@ describe('a disk that is full', () => {
     offer('before')
     await until('the first stored', () => stored === 1)
     disk.freeBytes = 0
+    await until('the spool says that it is full', async () => {
+      offer('a little')
+      await clock.sleep(20)
+      return writer.fullSinceMs !== undefined
+    })
     // Each is as large as a value may be, so that a few batches are soon full.
     for (let i = 0; i < 10_000; i++) {
       offer(`${i}`.padEnd(1_000, 'x'))
       if (i % 500 === 0) await clock.sleep(5)
     }
-    await until('the spool says that it is full', () => writer.fullSinceMs !== undefined)
     expect(stored).toBeLessThan(taken)
     expect(refused).toBeGreaterThan(5_000)
     expect(writer.totals.shedReadings).toBe(refused * 2)
@@ -211,7 +215,7 @@ describe('a disk that is full', () => {
     const letters = (await batchesIn(spool)).flatMap(({ deadLetters }) => deadLetters)
     expect(letters.every(({ reason }) => reason === 'spool_full')).toBe(true)
     expect(letters.reduce((sum, letter) => sum + letter.readingCount, 0)).toBe(refused * 2)
-    expect(writer.totals.readingsTotal).toBe(accepted + refused * 2 + 0)
+    expect(writer.totals.readingsTotal).toBe(accepted + refused * 2)
     expect((await batchesIn(spool)).map(({ header }) => header.sequence)).toEqual(
       Array.from({ length: spool.nextSequence - 1 }, (_, i) => i + 1),
     )
