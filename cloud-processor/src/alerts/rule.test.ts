@@ -66,7 +66,7 @@ rules:
         expect.stringMatching(/^rules\[2\]\.for: must be a duration.*\(got "soon"\)$/),
         'rules[2].every: unknown key',
         'rules[3].match.sites: unknown key',
-        expect.stringMatching(/^rules\[3\]\.name: .*\(missing\)$/),
+        expect.stringMatching(/^rules\[3\]\.name: .*missing/),
       ]),
     )
   })

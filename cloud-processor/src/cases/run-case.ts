@@ -41,10 +41,14 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
   const transitions: AlertTransition[] = []
   let next = 0
   const source = { agent: AGENT, site: SITE, device: given.device, kind: contract.kind }
-  const note = (atMs: number, field: string, name: string, verdict: Verdict) =>
+  const spoken = new Set<string>()
+  const note = (atMs: number, field: string, name: string, verdict: Verdict) => {
+    if (!verdict.anomalous && !spoken.has(`${field} ${name}`)) return
+    spoken.add(`${field} ${name}`)
     verdicts.push(
       `${sayAt(atMs)} ${[field, name].filter((part) => part !== '').join(' ')}: ${verdict.anomalous ? verdict.message : 'ordinary'}`,
     )
+  }
 
   const take = (untilMs: number, live: boolean) => {
     for (let sample = samples[next]; sample !== undefined && sample.atMs < untilMs; sample = samples[++next]) {

@@ -1,7 +1,7 @@
 /** What every detector of a series promises; each passes this suite. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Detector, restoreState, type Verdict } from './detector.ts'
+import { type Detector, ORDINARY, restoreState, type Verdict } from './detector.ts'
 import { HEALTHY, normal, seededRandom } from './simulated-series.ts'
 
 const STATE_BYTES_MAX = 1_024
@@ -36,7 +36,7 @@ export function describeDetector<State extends object>(name: string, create: () 
     test('it speaks on a troubled series', () => {
       const said = [1, 2, 3, 4].flatMap((seed) => judge(create(), troubled(seed, 2_000)).filter((v) => v !== undefined))
       expect(said.some((v) => v.anomalous)).toBe(true)
-      expect(said.some((v) => !v.anomalous)).toBe(true)
+      expect(said.filter((v) => !v.anomalous).length).toBeGreaterThan(4)
     })
 
     test('cutting the series changes no verdict before the cut', () => {
@@ -98,7 +98,9 @@ export function describeDetector<State extends object>(name: string, create: () 
         fc.property(fc.integer(), (seed) => {
           let anomalous = false
           let score = 0
-          for (const verdict of judge(create(), troubled(seed, 1_000))) {
+          const [first, ...rest] = judge(create(), troubled(seed, 1_000))
+          expect(first?.message).toBe('')
+          for (const verdict of rest) {
             if (verdict === undefined) continue
             expect(verdict.score).toBeGreaterThanOrEqual(0)
             expect(verdict.score).toBeLessThanOrEqual(1)
@@ -140,7 +142,7 @@ export function describeDetector<State extends object>(name: string, create: () 
         // Scaled into the middle of every limit.
         return [timeMs, 3.5 + ((value?.(timeMs) ?? 0) - 20) / 25]
       })
-      expect(judge(create(), points).filter((v) => v !== undefined)).toEqual([])
+      expect(judge(create(), points).filter((v) => v !== undefined)).toEqual([ORDINARY])
     })
   })
 }

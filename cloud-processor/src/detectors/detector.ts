@@ -28,6 +28,19 @@ export interface Verdict {
   readonly message: string
 }
 
+/** What a detector says that has nothing to complain of. */
+export const ORDINARY: Verdict = {
+  anomalous: false,
+  score: 0,
+  expected: undefined,
+  lower: undefined,
+  upper: undefined,
+  message: '',
+}
+
+/** The `lastTimeMs` of a state that has seen nothing; JSON has no -Infinity. */
+export const NEVER_MS = -1e15
+
 /**
  * One detector's judgement of one series. `State` is plain JSON data of bounded size, changed in place by `observe`:
  * what the checkpoint keeps, and all that the detector remembers. Restored state gives the same verdicts.
@@ -40,7 +53,8 @@ export interface Detector<State extends object> {
   /**
    * Judges the next reading in event-time order; a reading that is not newer than the last one, or not finite, is passed over.
    * Returns a verdict when it changed (became anomalous, or stopped being so) or when an anomaly goes on with a higher
-   * score; undefined when there is nothing new to say.
+   * score; undefined when there is nothing new to say. A fresh state gives a verdict on its first reading, so that an alert
+   * which an earlier, lost state had begun can end.
    */
   observe(state: State, timeMs: number, value: number): Verdict | undefined
 }

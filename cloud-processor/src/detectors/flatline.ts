@@ -1,5 +1,5 @@
 /** A value that has not moved for the contract's duration while samples kept coming: a frozen or unplugged probe. */
-import type { Detector, SeriesContext } from './detector.ts'
+import { type Detector, NEVER_MS, ORDINARY, type SeriesContext } from './detector.ts'
 import { sayDuration, sayTime, sayValue } from './sentence.ts'
 
 export interface FlatlineState {
@@ -20,20 +20,18 @@ export function flatlineDetector(durationMs: number, series: SeriesContext): Det
   return {
     name: 'flatline',
     family: 'flatline',
-    start: () => ({ lastTimeMs: -1e15, value: 0, sinceMs: 0, samples: 0, flat: false }),
+    start: () => ({ lastTimeMs: NEVER_MS, value: 0, sinceMs: 0, samples: 0, flat: false }),
     observe(state, timeMs, value) {
       if (!(timeMs > state.lastTimeMs) || !Number.isFinite(value)) return undefined
       const gap = timeMs - state.lastTimeMs > gapMsMax
       state.lastTimeMs = timeMs
       if (state.samples === 0 || value !== state.value || (gap && !state.flat)) {
-        const wasFlat = state.flat
+        const changed = state.samples === 0 || state.flat
         state.value = value
         state.sinceMs = timeMs
         state.samples = 1
         state.flat = false
-        return wasFlat
-          ? { anomalous: false, score: 0, expected: undefined, lower: undefined, upper: undefined, message: '' }
-          : undefined
+        return changed ? ORDINARY : undefined
       }
       state.samples += 1
       if (state.flat || state.samples < SAMPLES_MIN || timeMs - state.sinceMs < durationMs) return undefined

@@ -14,7 +14,7 @@
  * - Habit: an excursion that recurs some ten times within hours is taken for the machine's way of working.
  * - Quantised values: a change by less than FLOOR_STEPS of the smallest step ever seen is never an anomaly.
  */
-import type { Detector, SeriesContext, Verdict } from './detector.ts'
+import { type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
 import { sayNumber, sayValue } from './sentence.ts'
 
 export const WARM_UP_SAMPLES = 32
@@ -125,7 +125,7 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     state.samples += 1
     if (state.samples === 1) {
       begin(state, timeMs, value)
-      return undefined
+      return ORDINARY
     }
     if (state.intervalMs === 0) state.intervalMs = elapsedMs
     if (elapsedMs > GAP_MS_MIN && elapsedMs > GAP_INTERVALS * state.intervalMs) return resume(state, elapsedMs, value)
@@ -204,18 +204,9 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
   return { name: 'outlier', family: 'outlier', start: startState, observe }
 }
 
-const ORDINARY: Verdict = {
-  anomalous: false,
-  score: 0,
-  expected: undefined,
-  lower: undefined,
-  upper: undefined,
-  message: '',
-}
-
 function startState(): OutlierState {
   return {
-    lastTimeMs: -1e15,
+    lastTimeMs: NEVER_MS,
     lastValue: 0,
     samples: 0,
     sinceMs: 0,

@@ -11,7 +11,9 @@ function run(state: SilenceState, seconds: readonly number[], lastAt: (second: n
       lastSampleMs: T0 + lastAt(second) * 1_000,
       completeThroughMs: T0 + second * 1_000,
     })
-    return verdict ? [{ second, anomalous: verdict.anomalous, atSeconds: (verdict.timeMs - T0) / 1_000, verdict }] : []
+    return verdict && (verdict.anomalous || verdict.value > 0)
+      ? [{ second, anomalous: verdict.anomalous, atSeconds: (verdict.timeMs - T0) / 1_000, verdict }]
+      : []
   })
 }
 const seconds = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i)
@@ -58,6 +60,17 @@ describe('silence', () => {
     const everyMinute = seconds(1, 10).map((minute) => minute * 60)
     const said = run(state, everyMinute, (second) => Math.min(second, 300))
     expect(said.map(({ second, atSeconds }) => [second, atSeconds])).toEqual([[360, 310]])
+  })
+
+  test('a fresh state says ordinary, once: what a lost state had begun can end', () => {
+    const state = detector.start()
+    const judge = (lastSampleMs: number, completeThroughMs: number) =>
+      detector.judge(state, { lastSampleMs, completeThroughMs })
+    expect(judge(Number.NEGATIVE_INFINITY, T0)).toBeUndefined()
+    expect(judge(T0, Number.NEGATIVE_INFINITY)).toBeUndefined()
+    expect(judge(T0 - 60_000, T0)).toMatchObject({ anomalous: false, timeMs: T0 - 60_000, value: 0 })
+    expect(judge(T0 - 60_000, T0 + 1_000)).toBeUndefined()
+    expect(judge(T0 - 60_000, T0 + 10_001)).toMatchObject({ anomalous: true, timeMs: T0 + 10_000, value: 70 })
   })
 
   test('state survives JSON', () => {

@@ -3,7 +3,7 @@
  * has been delivered") can make a device silent. While no promise arrives, nobody is silent. Nor is anyone when the agent
  * itself was off: a promise that leaps far ahead of the one before starts the waiting anew.
  */
-import type { SeriesContext, Verdict } from './detector.ts'
+import { NEVER_MS, type SeriesContext, type Verdict } from './detector.ts'
 import { sayDuration, sayTime } from './sentence.ts'
 
 export interface SilenceState {
@@ -36,7 +36,8 @@ export interface SilenceDetector {
   readonly family: 'silence'
   start(): SilenceState
   /**
-   * To be called for every known device of an agent after each batch of that agent. A gap whose end has arrived too is not announced.
+   * To be called for every known device of an agent after each batch of that agent. A gap whose end has arrived too is not
+   * announced. A fresh state gives a verdict, as every detector's does.
    */
   judge(state: SilenceState, input: SilenceInput): SilenceVerdict | undefined
 }
@@ -61,18 +62,30 @@ export function silenceDetector(durationMs: number, series: Pick<SeriesContext, 
   return {
     name: 'silence',
     family: 'silence',
-    start: () => ({ lastSampleMs: -1e15, promisedMs: -1e15, promiseStepMs: 0, listeningSinceMs: -1e15, silent: false }),
+    start: () => ({
+      lastSampleMs: NEVER_MS,
+      promisedMs: NEVER_MS,
+      promiseStepMs: 0,
+      listeningSinceMs: NEVER_MS,
+      silent: false,
+    }),
     judge(state, { lastSampleMs, completeThroughMs }) {
+      if (!Number.isFinite(lastSampleMs) || !Number.isFinite(completeThroughMs)) return undefined
+      const first = state.promisedMs === NEVER_MS
       if (completeThroughMs > state.promisedMs) {
         const stepMs = completeThroughMs - state.promisedMs
         if (stepMs > Math.max(durationMs, LEAP_MS_MIN, LEAP_STEPS * state.promiseStepMs))
           state.listeningSinceMs = completeThroughMs
-        if (state.promisedMs > -1e15)
+        if (state.promisedMs > NEVER_MS)
           state.promiseStepMs =
             state.promiseStepMs === 0
               ? stepMs
               : state.promiseStepMs + (Math.min(stepMs, 4 * state.promiseStepMs) - state.promiseStepMs) / 10
         state.promisedMs = completeThroughMs
+      }
+      if (first) {
+        state.lastSampleMs = lastSampleMs
+        return verdict(lastSampleMs, 0, false, '')
       }
       const newer = lastSampleMs > state.lastSampleMs
       const gapMs = lastSampleMs - state.lastSampleMs

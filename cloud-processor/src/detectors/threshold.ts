@@ -1,6 +1,6 @@
 /** An explicit limit from the contract. Anomalous beyond it; ordinary again once the value came back by the hysteresis. */
 import type { Threshold } from '@tributary/protocol'
-import type { Detector, SeriesContext } from './detector.ts'
+import { type Detector, NEVER_MS, ORDINARY, type SeriesContext } from './detector.ts'
 import { sayNumber, sayValue } from './sentence.ts'
 
 export interface ThresholdState {
@@ -26,12 +26,13 @@ export function thresholdDetector(threshold: Threshold, series: SeriesContext): 
   return {
     name: thresholdName(threshold),
     family: 'threshold',
-    start: () => ({ lastTimeMs: -1e15, beyond: false }),
+    start: () => ({ lastTimeMs: NEVER_MS, beyond: false }),
     observe(state, timeMs, value) {
       if (!(timeMs > state.lastTimeMs) || !Number.isFinite(value)) return undefined
+      const first = state.lastTimeMs === NEVER_MS
       state.lastTimeMs = timeMs
       if (!state.beyond) {
-        if (upward ? value <= limit : value >= limit) return undefined
+        if (upward ? value <= limit : value >= limit) return first ? ORDINARY : undefined
         state.beyond = true
         const excess = sayNumber(Math.abs(value - limit), series.decimals)
         const message = `${sayValue(value, series)}, ${excess} ${upward ? 'above' : 'below'} the limit ${limit}`
@@ -39,7 +40,7 @@ export function thresholdDetector(threshold: Threshold, series: SeriesContext): 
       }
       if (upward ? value > clearsAt : value < clearsAt) return undefined
       state.beyond = false
-      return { anomalous: false, score: 0, expected: undefined, lower, upper, message: '' }
+      return ORDINARY
     },
   }
 }
