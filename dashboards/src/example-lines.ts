@@ -90,7 +90,7 @@ export function exampleLines(contracts: Contracts, nowMs: number): { raw: string
 function windowFields(contract: Contract, device: string, startMs: number, windowMs: number): string {
   const parts: string[] = ['revision=0i']
   for (const [name, field] of Object.entries(contract.fields)) {
-    if (field.type !== 'float') continue
+    if (field.type === 'string') continue
     const mean = exampleValue(contract.kind, device, name, startMs)
     const count = Math.max(1, Math.round(windowMs / contract.interval))
     parts.push(`${name}_mean=${mean},${name}_min=${mean - 1},${name}_max=${mean + 1},${name}_count=${count}i`)

@@ -85,7 +85,7 @@ const isBroken = (t: Threshold, value: number): boolean =>
 export const thresholds = (steps: ThresholdStep[]): Builder<ReturnType<ThresholdsConfigBuilder['build']>> =>
   new ThresholdsConfigBuilder().mode(ThresholdsMode.Absolute).steps(steps)
 
-const STATE_COLOURS = ['blue', 'green', 'yellow', 'purple', 'orange', 'super-light-blue'] as const
+const STATE_COLOURS = ['blue', 'purple', 'gray', 'green', 'yellow', 'super-light-blue'] as const
 
 /** Names and colours of booleans and listed strings. A boolean with a limit on `true` is a fault when it is true. */
 export function stateMappings(contract: Contract, name: string): ValueMapping[] {

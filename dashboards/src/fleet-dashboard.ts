@@ -82,7 +82,6 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
           unit: 'short',
           decimals: 0,
           softMin: 0,
-          fillOpacity: 12,
           interval: ACCOUNT_INTERVAL,
           holeMsMin: 60_000,
         },

@@ -29,6 +29,8 @@ import { type Column, coloured, link, type PanelPlace, stateTimeline, table, tim
 /** Kinds that our own processes speak of themselves in: the device is the process. */
 export const isHealth = (kind: string): boolean => kind.endsWith('_health') || kind === 'host'
 
+const HEALTH_COLUMNS_MAX = 8
+
 const intervalText = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`)
 
 export function kindDashboard(contract: Contract): Dashboard {
@@ -47,10 +49,12 @@ export function kindDashboard(contract: Contract): Dashboard {
     .annotation(alertAnnotation(kind, 'resolved', GOOD))
   const fields = shownFields(contract)
   // The table would not fit otherwise, and the panels below show the rest.
-  const tabled = fields.filter(([, field]) => !health || isTelling(field))
+  const tabled = health
+    ? fields.filter(([name, field]) => isTelling(contract, name, field)).slice(0, HEALTH_COLUMNS_MAX)
+    : fields
   dashboard.withPanel(
     newestTable(
-      { id: 1, title: 'Now', description: contract.description, span: 24, height: health ? 5 : 4 },
+      { id: 1, title: 'Now', description: contract.description, span: 24, height: 4 },
       contract,
       tabled.map(([name]) => name),
       {},
@@ -79,9 +83,11 @@ export function kindDashboard(contract: Contract): Dashboard {
   return finished(dashboard)
 }
 
-/** Worth a column in a wide table: gauges and states, not counters. */
-const isTelling = (field: ContractField): boolean =>
-  field.type === 'boolean' || field.type === 'float' || (field.type === 'integer' && field.role !== 'counter')
+/** Worth a column in a wide table: states, shares, and what has a limit. */
+const isTelling = (contract: Contract, name: string, field: ContractField): boolean =>
+  field.type === 'boolean' ||
+  ('unit' in field && field.unit === '%') ||
+  contract.thresholds.some((t) => t.field === name)
 
 function fieldPanel(at: PanelPlace, contract: Contract, name: string, field: ContractField) {
   const { kind } = contract

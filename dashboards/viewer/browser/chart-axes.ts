@@ -7,8 +7,6 @@ import { formatValue } from '../../src/rendering/units.ts'
 const FONT = '11px "Inter Variable", system-ui, sans-serif'
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 const two = (value: number) => String(value).padStart(2, '0')
-/** Units whose numbers change their scale, so that the axis cannot say in advance how many decimals it needs. */
-const SCALED = /^(short|bytes|Bps|volt|amp|watt|watth|s|ms)$/
 
 export const gridColour = (theme: Theme): string => (theme === 'dark' ? 'rgba(255,255,255,.06)' : 'rgba(16,24,40,.07)')
 export const mutedColour = (theme: Theme): string => (theme === 'dark' ? '#8b94a3' : '#667085')
@@ -32,17 +30,15 @@ export function timeAxis(theme: Theme): uPlot.Axis {
 export function valueAxis(settings: FieldSettings, theme: Theme): uPlot.Axis {
   return {
     ...look(theme),
-    space: 34,
+    space: 24,
     size: (_, values) => Math.max(36, Math.max(0, ...(values ?? []).map((v) => v?.length ?? 0)) * 6.3 + 16),
     values: (_, splits, __, ___, increment) => {
       const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(increment) + 1e-9)))
+      const plainSuffix = formatValue(0, settings.unit, decimals, 0).suffix
       return splits.map((value) => {
-        const { text, suffix } = formatValue(
-          value,
-          settings.unit,
-          SCALED.test(settings.unit ?? '') && Math.abs(value) >= 1000 ? undefined : decimals,
-          0,
-        )
+        const plain = formatValue(value, settings.unit, decimals, 0)
+        // 90 s become 1.5 min: in another scale the increment's decimals mean nothing.
+        const { text, suffix } = plain.suffix === plainSuffix ? plain : formatValue(value, settings.unit, undefined, 0)
         return text + suffix
       })
     },

@@ -118,6 +118,7 @@ function drawRows(chart: uPlot, rows: readonly { spans: readonly Span[] }[], inp
   ctx.clip()
   ctx.font = `600 ${FONT_SIZE * ratio}px "Inter Variable", system-ui, sans-serif`
   ctx.textBaseline = 'middle'
+  ctx.textAlign = 'left'
   rows.forEach(({ spans }, i) => {
     const middle = bbox.top + rowHeight * (i + 0.5)
     for (const span of spans) {

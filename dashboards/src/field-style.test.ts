@@ -1,0 +1,60 @@
+import { contractSchema } from '@tributary/protocol'
+import { describe, expect, it } from 'vitest'
+import { stateMappings, thresholdSteps, titleOf, unitId } from './field-style.ts'
+
+const contract = contractSchema.parse({
+  kind: 'test_kind',
+  version: 1,
+  description: 'For this test.',
+  interval: '1s',
+  fields: {
+    temperature: { type: 'float', label: 'Temperature', unit: '°C', range: [-40, 125] },
+    free: { type: 'float', label: 'Free', unit: 'furlong' },
+    backlog_bytes: { type: 'integer', label: 'Backlog', unit: 'B' },
+    backlog_count: { type: 'integer', label: 'Backlog' },
+    fault: { type: 'boolean', label: 'Fault' },
+    running: { type: 'boolean', label: 'Running' },
+    state: { type: 'string', label: 'State', values: ['open', 'shut'] },
+  },
+  thresholds: [
+    { field: 'temperature', above: 35, severity: 'warning' },
+    { field: 'temperature', above: 45, severity: 'critical' },
+    { field: 'temperature', below: 2, severity: 'info' },
+    { field: 'fault', above: 0.5, severity: 'critical' },
+  ],
+})
+
+describe('thresholdSteps', () => {
+  it('colours each band by the worst limit broken in it, and what is out of range apart', () => {
+    expect(thresholdSteps(contract, 'temperature', 'transparent')).toEqual([
+      { value: null, color: 'purple' },
+      { value: -40, color: 'blue' },
+      { value: 2, color: 'transparent' },
+      { value: 35, color: 'orange' },
+      { value: 45, color: 'red' },
+      { value: 125, color: 'purple' },
+    ])
+  })
+  it('is one band where there is no limit', () => {
+    expect(thresholdSteps(contract, 'free', 'text')).toEqual([{ value: null, color: 'text' }])
+  })
+})
+
+describe('titles, units, states', () => {
+  it('tells fields with the same label apart', () => {
+    expect(titleOf(contract, 'temperature')).toBe('Temperature')
+    expect(titleOf(contract, 'backlog_bytes')).toBe('Backlog (B)')
+    expect(titleOf(contract, 'backlog_count')).toBe('Backlog (backlog_count)')
+  })
+  it('writes a unit that Grafana does not know behind the number', () => {
+    expect([unitId('°C'), unitId(''), unitId('furlong')]).toEqual(['celsius', 'none', 'suffix: furlong'])
+  })
+  it('shows a boolean with a limit as a fault when it is true', () => {
+    expect(stateMappings(contract, 'fault')).toMatchObject([
+      { options: { true: { color: 'red' }, false: { color: 'green' } } },
+    ])
+    expect(stateMappings(contract, 'running')).toMatchObject([{ options: { true: { color: 'green' } } }])
+    expect(Object.keys(stateMappings(contract, 'state')[0]?.options ?? {})).toEqual(['open', 'shut'])
+    expect(stateMappings(contract, 'free')).toEqual([])
+  })
+})

@@ -1,0 +1,137 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { exampleContracts } from './example-influx.ts'
+import { dashboards, provisioningFiles, provisioningFolder, REBUILD_COMMAND } from './provisioning.ts'
+import type { DashboardJson } from './rendering/dashboard-json.ts'
+import { unknownFeatures } from './rendering/features.ts'
+
+let files: ReadonlyMap<string, string>
+let built: readonly DashboardJson[]
+beforeAll(async () => {
+  const contracts = await exampleContracts()
+  files = provisioningFiles(contracts)
+  built = dashboards(contracts) as unknown as DashboardJson[]
+})
+
+describe('provisioning', () => {
+  it('is committed as the code makes it', async () => {
+    const found = (await readdir(provisioningFolder, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(provisioningFolder.length))
+    const stale = new Set<string>()
+    for (const path of new Set([...files.keys(), ...found])) {
+      const committed = await readFile(join(provisioningFolder, path), 'utf8').catch(() => undefined)
+      if (committed !== files.get(path)) stale.add(path)
+    }
+    expect([...stale], `dashboards/provisioning is stale: run \`${REBUILD_COMMAND}\` and commit the result`).toEqual([])
+  })
+
+  it('keeps the uids that links and bookmarks have', () => {
+    expect(built.map((d) => d.uid)).toEqual([
+      'tributary-fleet',
+      'tributary-account',
+      'tributary-agent-health',
+      'tributary-climate',
+      'tributary-gateway-health',
+      'tributary-host',
+      'tributary-power',
+      'tributary-processor-health',
+      'tributary-tank',
+      'tributary-vibration',
+    ])
+    for (const { uid } of built) expect(uid).toMatch(/^[a-zA-Z0-9_-]{1,40}$/)
+  })
+
+  it('loads in Grafana 9.3: its schema version, data source references, panels in the grid', () => {
+    for (const dashboard of built as (DashboardJson & { schemaVersion: number; id: null })[]) {
+      expect(dashboard.schemaVersion).toBe(37)
+      expect(dashboard.id).toBeNull()
+      const panels = dashboard.panels ?? []
+      expect(new Set(panels.map((p) => p.id)).size, `${dashboard.title}: panel ids`).toBe(panels.length)
+      for (const panel of panels as ((typeof panels)[number] & { datasource: unknown })[]) {
+        expect(panel.datasource).toEqual({ type: 'influxdb', uid: 'tributary' })
+        expect(panel.gridPos.x + panel.gridPos.w).toBeLessThanOrEqual(24)
+        for (const target of panel.targets ?? [])
+          expect(target).toMatchObject({ rawQuery: true, datasource: panel.datasource })
+      }
+      const overlapping = panels.filter((a, i) =>
+        panels
+          .slice(i + 1)
+          .some(
+            ({ gridPos: b }) =>
+              a.gridPos.x < b.x + b.w &&
+              b.x < a.gridPos.x + a.gridPos.w &&
+              a.gridPos.y < b.y + b.h &&
+              b.y < a.gridPos.y + a.gridPos.h,
+          ),
+      )
+      expect(
+        overlapping.map((p) => p.title),
+        `${dashboard.title}: overlapping panels`,
+      ).toEqual([])
+      const area = panels.reduce((sum, { gridPos }) => sum + gridPos.w * gridPos.h, 0)
+      const height = Math.max(...panels.map(({ gridPos }) => gridPos.y + gridPos.h))
+      expect(area, `${dashboard.title}: holes in the grid`).toBe(24 * height)
+    }
+  })
+
+  it('uses nothing that the viewer cannot draw', () => {
+    for (const dashboard of built) expect(unknownFeatures(dashboard), dashboard.title).toEqual([])
+  })
+
+  it('links to dashboards that exist', () => {
+    const uids = built.map((d) => d.uid)
+    const links = [...JSON.stringify(built).matchAll(/"\/d\/([^/"?]+)/g)].map((m) => m[1])
+    expect(links.length).toBeGreaterThan(0)
+    for (const uid of links) expect(uids).toContain(uid)
+  })
+
+  it('has one data source for either InfluxDB, secrets from the environment', () => {
+    const [one, two] = ['datasources/tributary.yaml', 'datasources-influxdb2/tributary.yaml'].map(
+      (path) => parse(files.get(path) as string).datasources[0],
+    )
+    for (const source of [one, two])
+      expect(source).toMatchObject({ uid: 'tributary', type: 'influxdb', url: '$TRIBUTARY_INFLUX_URL' })
+    expect(one.secureJsonData).toEqual({ password: '$TRIBUTARY_INFLUX_PASSWORD' })
+    expect(two.jsonData).toMatchObject({ version: 'InfluxQL', httpHeaderName1: 'Authorization' })
+    expect(two.secureJsonData).toEqual({ httpHeaderValue1: 'Token $TRIBUTARY_INFLUX_TOKEN' })
+    expect(parse(files.get('dashboards/tributary.yaml') as string).providers[0].options.path).toBe(
+      '$TRIBUTARY_DASHBOARDS_FOLDER',
+    )
+  })
+})
+
+describe('unknownFeatures', () => {
+  it('names everything that the viewer lacks', () => {
+    const dashboard: DashboardJson = {
+      uid: 'x',
+      title: 'X',
+      panels: [
+        {
+          id: 1,
+          type: 'gauge',
+          title: 'G',
+          gridPos: { x: 0, y: 0, w: 1, h: 1 },
+          targets: [{ refId: 'A', query: 'SELECT $nothing WHERE $timeFilter', resultFormat: 'logs' }],
+          transformations: [{ id: 'merge', options: {} }],
+          fieldConfig: {
+            defaults: { unit: 'furlongs', color: { mode: 'continuous-blues' } },
+            overrides: [{ matcher: { id: 'byRegexp' }, properties: [{ id: 'custom.fillBelowTo' }] }],
+          },
+        },
+      ],
+    }
+    expect(unknownFeatures(dashboard)).toEqual([
+      'panel G: type gauge',
+      'panel G: macro $nothing',
+      'panel G: result format logs',
+      'panel G: transformation merge',
+      'panel G: override matcher byRegexp',
+      'panel G: override property custom.fillBelowTo',
+      'panel G: unit furlongs',
+      'panel G: colour mode continuous-blues',
+    ])
+  })
+})

@@ -1,0 +1,167 @@
+/** Every query of every dashboard against a real influxd that holds what the processor writes. */
+import { systemClock } from '@tributary/runtime'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type ExampleInflux, exampleContracts, startExampleInflux } from './example-influx.ts'
+import { exampleValue } from './example-lines.ts'
+import { meanQueries } from './influxql.ts'
+import { dashboards } from './provisioning.ts'
+import { createQueryProxy, type QueryProxy } from './query-proxy.ts'
+import type { DashboardJson, PanelJson } from './rendering/dashboard-json.ts'
+import { type InfluxAnswer, lastNotNull, tableOf, tagValuesOf, timeSeriesOf } from './rendering/frames.ts'
+import { fillQuery, type SelectedVariable } from './rendering/macros.ts'
+import { durationMs, intervalMs, type TimeRange } from './rendering/time-range.ts'
+import { inOrder, queryOf, select } from './rendering/variables.ts'
+
+let influx: ExampleInflux
+let proxy: QueryProxy
+let built: readonly DashboardJson[]
+const never = new AbortController().signal
+
+beforeAll(async () => {
+  influx = await startExampleInflux(systemClock.wallMs())
+  const access = { url: influx.url, database: 'tributary', version: 1, auth: { kind: 'none' } } as const
+  proxy = createQueryProxy(access, systemClock)
+  built = dashboards(await exampleContracts()) as unknown as DashboardJson[]
+})
+afterAll(() => influx?.stop())
+
+async function ask(query: string): Promise<InfluxAnswer> {
+  const { status, body } = await proxy(query, never)
+  expect(status, `${query}\n${body.slice(0, 300)}`).toBe(200)
+  return JSON.parse(body)
+}
+
+const rangeOf = (spanMs: number): TimeRange => ({ fromMs: influx.nowMs - spanMs, toMs: influx.nowMs })
+const WIDTH_PX = 600
+
+async function variablesOf(dashboard: DashboardJson): Promise<SelectedVariable[]> {
+  const selected: SelectedVariable[] = []
+  for (const variable of inOrder(dashboard.templating?.list ?? [])) {
+    const context = { range: rangeOf(900_000), intervalMs: 1_000, variables: selected }
+    const options = tagValuesOf(await ask(fillQuery(queryOf(variable), context)))
+    expect(options.length, `${dashboard.title}: no values of $${variable.name}`).toBeGreaterThan(0)
+    selected.push(select(variable, [], options))
+  }
+  return selected
+}
+
+async function answersOf(panel: PanelJson, range: TimeRange, variables: readonly SelectedVariable[]) {
+  const own = panel.timeFrom ? rangeOf(durationMs(panel.timeFrom) as number) : range
+  const interval = intervalMs(own, WIDTH_PX, durationMs(panel.interval ?? '') ?? 1_000)
+  return Promise.all(
+    (panel.targets ?? []).map((target) =>
+      ask(fillQuery(target.query, { range: own, intervalMs: interval, variables })),
+    ),
+  )
+}
+
+const isFilled = (panel: PanelJson, answers: readonly InfluxAnswer[]): boolean =>
+  panel.type === 'table'
+    ? answers.some((a) => tableOf(a).rowCount > 0)
+    : answers.some((a) => timeSeriesOf(a, undefined).some((s) => lastNotNull(s) !== null))
+
+describe('queries', () => {
+  it.each([
+    ['15 minutes: raw readings', 900_000],
+    ['6 hours: 10 s windows', 21_600_000],
+    ['24 hours: 1 min windows', 86_400_000],
+  ])('each panel has data over %s', async (_, spanMs) => {
+    const empty: string[] = []
+    for (const dashboard of built) {
+      const variables = await variablesOf(dashboard)
+      for (const panel of dashboard.panels ?? []) {
+        const answers = await answersOf(panel, rangeOf(spanMs), variables)
+        if (!isFilled(panel, answers)) empty.push(`${dashboard.title} / ${panel.title}`)
+        if (answers.length === 3) {
+          const answering = answers.map((a) => timeSeriesOf(a, undefined).length > 0)
+          expect(answering.filter(Boolean), `${panel.title}: one source answers`).toHaveLength(1)
+          expect(answering[[900_000, 21_600_000, 86_400_000].indexOf(spanMs)]).toBe(true)
+        }
+      }
+    }
+    expect(empty).toEqual([])
+  })
+
+  it('annotations name an event and what it concerns', async () => {
+    for (const dashboard of built) {
+      const variables = await variablesOf(dashboard)
+      let events = 0
+      for (const { target } of dashboard.annotations?.list ?? []) {
+        const answer = await ask(
+          fillQuery(target?.query ?? '', { range: rangeOf(900_000), intervalMs: 1_000, variables }),
+        )
+        const table = tableOf(answer)
+        events += table.rowCount
+        if (table.rowCount > 0)
+          for (const column of [target?.textColumn, ...(target?.tagsColumn ?? '').split(',')])
+            expect(table.fields.map((f) => f.name)).toContain(column)
+      }
+      if (dashboard.annotations?.list?.length) expect(events, dashboard.title).toBeGreaterThan(0)
+    }
+  })
+
+  it('a device that is picked is the only one shown', async () => {
+    const dashboard = built.find((d) => d.uid === 'tributary-climate') as DashboardJson
+    const variables = (await variablesOf(dashboard)).map((v) =>
+      v.name === 'device' ? { ...v, values: ['thermometer-1'] } : v,
+    )
+    const panel = dashboard.panels?.find((p) => p.title === 'Temperature') as PanelJson
+    const series = (await answersOf(panel, rangeOf(300_000), variables)).flatMap((a) => timeSeriesOf(a, '$tag_device'))
+    expect(series.map((s) => s.name)).toEqual(['thermometer-1'])
+  })
+
+  it('the device variable follows the site', async () => {
+    const [site, device] = (built.find((d) => d.uid === 'tributary-climate') as DashboardJson).templating?.list ?? []
+    if (!site || !device) throw new Error('the climate dashboard has two variables')
+    const values = async (chosen: string) => {
+      const variables = [select(site, [chosen], ['workshop', 'elsewhere'])]
+      return tagValuesOf(
+        await ask(fillQuery(queryOf(device), { range: rangeOf(900_000), intervalMs: 1_000, variables })),
+      )
+    }
+    expect(await values('workshop')).toEqual(['thermometer-1', 'thermometer-2'])
+    expect(await values('elsewhere')).toEqual([])
+  })
+
+  it('the mean from windows is the mean of their readings, each window weighted by its count', async () => {
+    const hourMs = 3_600_000
+    const toMs = Math.floor(influx.nowMs / hourMs) * hourMs
+    const context = {
+      range: { fromMs: toMs - hourMs, toMs: toMs - 1 },
+      intervalMs: hourMs,
+      variables: ['site', 'device'].map((name) => ({
+        name,
+        values: ['$__all'],
+        allValue: '.*',
+        options: [],
+        isPattern: true,
+      })),
+    }
+    const [raw, tenSeconds, oneMinute] = meanQueries('climate', 'temperature_c').map((q) => fillQuery(q, context)) as [
+      string,
+      string,
+      string,
+    ]
+    const starts = Array.from({ length: 60 }, (_, i) => toMs - hourMs + i * 60_000)
+    const expected =
+      starts.reduce((sum, t) => sum + exampleValue('climate', 'thermometer-1', 'temperature_c', t), 0) / 60
+    const [first] = timeSeriesOf(await ask(oneMinute), '$tag_device')
+    expect(first?.name).toBe('thermometer-1')
+    expect(first && lastNotNull(first)).toBeCloseTo(expected, 9)
+    for (const query of [raw, tenSeconds]) expect(timeSeriesOf(await ask(query), undefined)).toEqual([])
+  })
+
+  it('nothing that a browser sends changes the database', async () => {
+    const measurements = async () => tableOf(await ask('SHOW MEASUREMENTS')).rowCount
+    const before = await measurements()
+    for (const attempt of [
+      'DROP MEASUREMENT climate',
+      'SELECT "temperature_c" INTO "copy" FROM "climate"',
+      "SELECT /'/ FROM climate; DROP MEASUREMENT climate --'",
+      'SELECT "temperature_c" FROM "climate" WHERE "device" =~ /x\\\\/; DROP MEASUREMENT climate',
+      'SELECT "temperature_c" FROM "climate" /*;*/; DELETE FROM climate',
+    ])
+      expect((await proxy(attempt, never)).status, attempt).toBe(400)
+    expect(await measurements()).toBe(before)
+  })
+})

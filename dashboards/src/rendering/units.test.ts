@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest'
+import { settingsOf, shown, thresholdColour } from './field-config.ts'
+import { formatValue } from './units.ts'
+
+describe('units', () => {
+  it.each([
+    [21.456, 'celsius', 1, '21.5 °C'],
+    [48.2, 'percent', 1, '48.2%'],
+    [1013.25, 'pressurehpa', 2, '1013.25 hPa'],
+    [1850, 'watt', 1, '1.9 kW'],
+    [640, 'watt', 1, '640.0 W'],
+    [-2_500_000, 'watt', 1, '-2.5 MW'],
+    [680_400, 'short', undefined, '680 K'],
+    [12, 'short', undefined, '12'],
+    [680_400, 'locale', undefined, '680\u202f400'],
+    [-1_234_567, 'locale', undefined, '-1\u202f234\u202f567'],
+    [999, 'locale', undefined, '999'],
+    [1536, 'bytes', undefined, '1.50 KiB'],
+    [512, 'bytes', undefined, '512 B'],
+    [5, 's', 1, '5.0 s'],
+    [90, 's', undefined, '1.5 min'],
+    [1_500, 'ms', undefined, '1.5 s'],
+    [2.5, 'suffix: mm/s', 3, '2.500 mm/s'],
+    [-0.001, 'none', 1, '0.0'],
+    [0.000123, 'none', undefined, '0.000123'],
+    [7, 'unknown', undefined, '7'],
+  ])('%d as %s with %s decimals is %s', (value, unit, decimals, expected) => {
+    const { text, suffix } = formatValue(value, unit, decimals, 0)
+    expect(text + suffix).toBe(expected)
+  })
+  it.each([
+    [200, 'now'],
+    [12_400, '12 s ago'],
+    [125_000, '2 min ago'],
+    [7_300_000, '2 h ago'],
+    [200_000_000, '2 d ago'],
+    [-5_000, 'in 5 s'],
+  ])('%i ms ago is "%s"', (ageMs, expected) => {
+    expect(formatValue(1_000_000_000 - ageMs, 'dateTimeFromNow', undefined, 1_000_000_000).text).toBe(expected)
+  })
+})
+
+describe('field configuration', () => {
+  const steps = [
+    { value: null, color: 'green' },
+    { value: 1, color: 'red' },
+  ]
+  it('colours by the highest step that is reached', () => {
+    expect([0, 0.9, 1, 5].map((v) => thresholdColour(steps, v))).toEqual(['green', 'green', 'red', 'red'])
+  })
+  it('lets overrides win, by name or title', () => {
+    const config = {
+      defaults: { unit: 'short', custom: { lineWidth: 2 } },
+      overrides: [
+        {
+          matcher: { id: 'byName', options: 'Title' },
+          properties: [
+            { id: 'unit', value: 'celsius' },
+            { id: 'custom.width', value: 9 },
+          ],
+        },
+      ],
+    }
+    expect(settingsOf(config, ['name', 'Title'])).toEqual({ unit: 'celsius', custom: { lineWidth: 2, width: 9 } })
+    expect(settingsOf(config, ['name'])).toEqual(config.defaults)
+    expect(settingsOf(undefined, [])).toEqual({})
+  })
+  it('maps values to words and colours; says what stands for nothing', () => {
+    const settings = {
+      mappings: [{ type: 'value', options: { true: { text: 'on', color: 'green' } } }],
+      noValue: 'none',
+    }
+    expect(shown(true, settings, 0)).toEqual({ text: 'on', suffix: '', colour: 'green' })
+    expect(shown(false, settings, 0)).toEqual({ text: 'false', suffix: '', colour: undefined })
+    expect(shown(null, settings, 0)).toEqual({ text: 'none', suffix: '', colour: undefined })
+    expect(shown(2, { color: { mode: 'thresholds' }, thresholds: { steps } }, 0)).toMatchObject({
+      text: '2',
+      colour: 'red',
+    })
+  })
+})
