@@ -1,6 +1,5 @@
-import { systemClock } from '@tributary/runtime'
+import { createLogger, systemClock } from '@tributary/runtime'
 import { connectAsync, type MqttClient } from 'mqtt'
-import { pino } from 'pino'
 import { afterEach, expect, it } from 'vitest'
 import { createSiteBroker, type SiteBroker } from './site-broker.ts'
 import { until } from './test-site.ts'
@@ -12,7 +11,7 @@ afterEach(async () => {
   await broker?.stop(new AbortController().signal)
 })
 async function start(limits: { sessionMessagesMax?: number; sessionBytesMax?: number }) {
-  broker = createSiteBroker({ host: '127.0.0.1', port: 0 }, { log: pino({ level: 'silent' }), ...limits })
+  broker = createSiteBroker({ host: '127.0.0.1', port: 0 }, { log: createLogger('simulator', 'silent'), ...limits })
   await broker.start(new AbortController().signal)
   return broker
 }

@@ -2,9 +2,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createMetrics, systemClock } from '@tributary/runtime'
+import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { connectAsync, type MqttClient } from 'mqtt'
-import { pino } from 'pino'
 import { afterEach, beforeEach, expect } from 'vitest'
 import { type LedgerSample, openOracle, readLedger } from './ledger-reader.ts'
 import type { Decoded } from './reference-decoder.ts'
@@ -39,7 +38,7 @@ export async function simulate(parts: Record<string, unknown> | Scenario, option
   const loopback = { host: '127.0.0.1', port: 0 }
   const simulator = createSimulator(
     { scenario, dataDir: folder, mqtt: loopback, admin: loopback, ...options },
-    { clock: systemClock, log: pino({ level: 'silent' }), metrics: createMetrics('simulator') },
+    { clock: systemClock, log: createLogger('simulator', 'silent'), metrics: createMetrics('simulator') },
   )
   await simulator.start(none())
   let stopped = false
