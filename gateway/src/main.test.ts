@@ -3,17 +3,21 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { storedSubject } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
 import { createManagedProcess, freePort, type ManagedProcess } from '@tributary/stack'
 import { connectAsync, type MqttClient } from 'mqtt'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { GatewayStatus } from './status.ts'
 import {
+  connectAgent,
   drainStream,
+  EPOCH,
   gatewayConfigText,
   makeBatch,
   PASSWORD,
   publishBatch,
+  sayToGateway,
   sequencesOf,
   startNats,
   temporaryFolder,
@@ -125,6 +129,41 @@ test('P1: whatever was acknowledged arrives, although the gateway is killed agai
   }
   expect(total()).toBeGreaterThan(400)
 }, 60_000)
+
+test('what was trimmed is still known after a kill: its repeat is acknowledged and not stored again', async () => {
+  const nats = await startNats(folder.path)
+  ending.push(() => nats.stop())
+  await writeConfig(nats.url)
+  const gateway = gatewayProcess()
+  await gateway.start()
+  const publishAll = async () => {
+    const client = await connectAgent(mqttPort, 'agent-1')
+    await Promise.all(
+      Array.from({ length: 100 }, (_, i) => publishBatch(client, 'agent-1', makeBatch('agent-1', i + 1))),
+    )
+    await client.endAsync()
+  }
+  await publishAll()
+  const health = (await status()).agents.find(({ agent }) => agent === 'gw-1')
+  await until('all are trimmed', async () => {
+    const watermarks = [
+      { agent: 'agent-1', epoch: EPOCH, sequence: 100 },
+      { agent: 'gw-1', epoch: health?.epoch, sequence: 1 },
+    ]
+    await sayToGateway(nats.url, storedSubject('workshop'), { site: 'workshop', watermarks })
+    return (await status()).spool.trimmedThrough >= 101
+  })
+  // The spool writes its cursor a second later; from then on the records are gone for good.
+  await systemClock.sleep(1_500)
+  await gateway.kill()
+  await gateway.start()
+  const readAtStart = (await readFile(gateway.logFile, 'utf8'))
+    .split('\n')
+    .filter((line) => line.includes('the spool was read'))
+  expect(JSON.parse(readAtStart.at(-1) as string).batches, 'records at the second start').toBeLessThanOrEqual(1)
+  await publishAll()
+  expect((await status()).agents.find(({ agent }) => agent === 'agent-1')).toMatchObject({ batches: 0, repeated: 100 })
+})
 
 describe('the program', () => {
   test('starts without NATS, answers, reads its credentials again at SIGHUP, stops in order', async () => {
