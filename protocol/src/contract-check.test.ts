@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { DeviceBlock, FieldColumn } from './batch.ts'
 import { contractSchema } from './contract.ts'
-import { checkBlock, lastNumber } from './contract-check.ts'
+import { checkBlock } from './contract-check.ts'
 
 const contract = contractSchema.parse({
   kind: 'boiler',
@@ -134,13 +134,6 @@ test('a step is measured from the block before, across missing samples, and not 
   expect(check(numbers('pressure_bar', [5]))).toEqual([])
   expect(check(numbers('pressure_bar', [1, 0, 5], [1, 0, 1]))).toEqual([['step_too_large', [2]]])
   expect(check(numbers('pressure_bar', [1, Number.NaN, 1.5]))).toEqual([['not_finite', [1]]])
-})
-
-test('the next block is compared with the last number that can be compared with', () => {
-  expect(lastNumber(numbers('pressure_bar', [1, 2, 3], [1, 1, 0]))).toBe(2)
-  expect(lastNumber(numbers('pressure_bar', [1, Number.NaN]))).toBe(1)
-  expect(lastNumber(numbers('pressure_bar', [1], [0]))).toBeUndefined()
-  expect(lastNumber(booleans('burning', [1]))).toBeUndefined()
 })
 
 test('a required field that samples lack is reported once a block', () => {

@@ -22,8 +22,9 @@ export interface Violation {
 }
 
 /**
- * A numeric field's value in the device's sample before this block (`lastNumber` of the block before), also when that was
- * refused for its step; undefined when there is none.
+ * A numeric field's value in the device's sample before this block, for `largest_step`; undefined when there is none.
+ * Hand in the last value in range also when it was refused for its step: else one step to a new level would shut a series
+ * out for good.
  */
 export type PreviousValue = (field: string) => number | undefined
 
@@ -51,14 +52,6 @@ export function checkBlock(contract: Contract, block: DeviceBlock, previous: Pre
   for (const [name, field] of Object.entries(contract.fields))
     if (field.required) reportMissing(violations, name, block)
   return violations
-}
-
-/** The last value of a numeric column that can be compared with; undefined when there is none. */
-export function lastNumber(column: FieldColumn): number | undefined {
-  if (column.type !== 'number') return undefined
-  for (let i = column.values.length - 1; i >= 0; i--)
-    if (column.present?.[i] !== 0 && Number.isFinite(column.values[i])) return column.values[i]
-  return undefined
 }
 
 type NumericField = Extract<ContractField, { type: 'float' | 'integer' }>
