@@ -37,7 +37,10 @@ test('produced = received + shed + readings in gaps, after every single event, i
     fc.property(history, ({ batches, order }) => {
       const totals: number[] = []
       let total = 0
-      for (const { readings } of batches) totals.push((total += readings))
+      for (const { readings } of batches) {
+        total += readings
+        totals.push(total)
+      }
       const sequences = createSequences()
       let received = 0
       const seen = new Set<number>()

@@ -1,11 +1,14 @@
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createLogger, systemClock } from '@tributary/runtime'
+import { createInfluxServer, findServer, freePort, type ManagedProcess } from '@tributary/stack'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createInfluxQuery, type InfluxQuery } from './influx-query.ts'
 import { createInfluxSink, type InfluxSink, PartialWriteError } from './influx-sink.ts'
 import { fieldKey, LineBuffer, linePrefix } from './line-protocol.ts'
-import { type RealInflux, startRealInflux } from './real-influx.ts'
 
 const VALUE = fieldKey('value')
 const NOW_MS = systemClock.wallMs()
@@ -32,7 +35,8 @@ function linesOf(measurement: string, values: readonly (number | string | undefi
 }
 
 describe('with a real influxd', () => {
-  let influx: RealInflux
+  let folder: string
+  let influx: ManagedProcess & { url: string }
   let query: InfluxQuery
   let sink: InfluxSink
   let database = 0
@@ -49,9 +53,17 @@ describe('with a real influxd', () => {
       { clock: systemClock, log },
     )
   beforeAll(async () => {
-    influx = await startRealInflux()
+    folder = await mkdtemp(join(tmpdir(), 'tributary-influx-'))
+    influx = await createInfluxServer(await findServer('influxd'), folder, {
+      http: await freePort(),
+      rpc: await freePort(),
+    })
+    await influx.start()
   })
-  afterAll(() => influx.remove())
+  afterAll(async () => {
+    await influx.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
   beforeEach(async () => {
     database += 1
     sink = create()
@@ -136,12 +148,12 @@ describe('with a real influxd', () => {
   })
 
   test('a database that is down is waited for', async () => {
-    await influx.server.stop()
+    await influx.stop()
     const written = sink.write(linesOf('patient', [1, 2, 3]), 'raw', signal())
     while (sink.retries < 3) await systemClock.sleep(10)
     expect(sink.status().ok).toBe(false)
     expect(sink.status().error).toContain('cannot be reached')
-    await influx.server.start()
+    await influx.start()
     await written
     expect(await count('patient')).toBe(3)
     expect(sink.status().ok).toBe(true)

@@ -1,10 +1,13 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createLogger, systemClock } from '@tributary/runtime'
+import { createInfluxServer, findServer, freePort, type ManagedProcess } from '@tributary/stack'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createInfluxQuery, type InfluxQuery } from './influx-query.ts'
 import { createInfluxSink, type InfluxSink } from './influx-sink.ts'
 import { fieldKey, LineBuffer, linePrefix } from './line-protocol.ts'
-import { type RealInflux, startRealInflux } from './real-influx.ts'
 
 const textOf = (lines: LineBuffer) => lines.bytes.toString('utf8', 0, lines.length)
 const KEY = fieldKey('f')
@@ -76,11 +79,17 @@ test('a line without a field is taken back', () => {
   expect([lines.count, lines.length]).toEqual([0, 0])
 })
 
-let influx: RealInflux
+let folder: string
+let influx: ManagedProcess & { url: string }
 let sink: InfluxSink
 let query: InfluxQuery
 beforeAll(async () => {
-  influx = await startRealInflux()
+  folder = await mkdtemp(join(tmpdir(), 'tributary-influx-'))
+  influx = await createInfluxServer(await findServer('influxd'), folder, {
+    http: await freePort(),
+    rpc: await freePort(),
+  })
+  await influx.start()
   sink = createInfluxSink(
     { url: influx.url, database: 'round', linesPerRequest: 5_000 },
     { clock: systemClock, log: createLogger('test', 'silent') },
@@ -91,7 +100,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await sink.close()
   await query.close()
-  await influx.remove()
+  await influx.stop()
+  await rm(folder, { recursive: true, force: true })
 })
 
 test('what a real influxd gives back is what was written: text with quotes, backslashes, line breaks, any script; numbers', async () => {

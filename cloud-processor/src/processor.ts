@@ -19,6 +19,7 @@ import {
 } from '@tributary/runtime'
 import { createAccountLines } from './account-lines.ts'
 import { createAlertEngine, rulesSchemaFor } from './alerts/index.ts'
+import type { StepContext } from './batch-scope.ts'
 import { createFileCheckpointStore } from './checkpoint.ts'
 import type { ProcessorConfig } from './config.ts'
 import { createPartitionConsumer } from './consumer.ts'
@@ -29,7 +30,6 @@ import { createInfluxSink, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
-import type { StepContext } from './step.ts'
 
 export interface Processor extends Service {
   readonly adminPort: number

@@ -1,9 +1,11 @@
 import { type Contract, contractSchema, encodeBatch } from '@tributary/protocol'
 import { describe, expect, test } from 'vitest'
 import { accountOf } from './account.ts'
+import type { StepContext } from './batch-scope.ts'
+import { clearEffects, createEffects, type Effects } from './effects.ts'
 import { takeIn } from './intake.ts'
 import { allSeries, type PartitionState } from './state.ts'
-import { clearEffects, createEffects, type Effects, type StepContext, step } from './step.ts'
+import { step } from './step.ts'
 import {
   type BatchPlan,
   batchOf,

@@ -10,9 +10,15 @@ import {
   type Tombstone,
 } from '@tributary/protocol'
 import { createAlertEngine } from './alerts/index.ts'
+import type { StepContext } from './batch-scope.ts'
 import type { Intake } from './intake.ts'
 import { createState, type PartitionState } from './state.ts'
-import type { StepContext } from './step.ts'
+
+export { accountOf } from './account.ts'
+export { clearEffects, createEffects } from './effects.ts'
+export { allSeries } from './state.ts'
+export { encodeState } from './state-codec.ts'
+export { step } from './step.ts'
 
 export const EPOCH = '0123456789abcdef'
 

@@ -8,6 +8,7 @@
 import type { LineBuffer } from './line-protocol.ts'
 
 export const WIDTHS_MS = [10_000, 60_000] as const
+export const SMALLEST_WIDTH_MS = WIDTHS_MS[0]
 export const WIDTH_NAMES = ['10s', '1m'] as const
 /** A row that is this much older than its device's newest sample, and still held open, is written provisionally. */
 export const PROVISIONAL_MS = 10_000

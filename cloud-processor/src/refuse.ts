@@ -1,0 +1,94 @@
+/** What a contract refuses, and where every dead letter is accounted for. */
+import type { DeadLetter, DeviceBlock, FieldColumn, Violation } from '@tributary/protocol'
+import type { BatchScope } from './batch-scope.ts'
+import { contractLetters } from './dead-letter.ts'
+import type { Effects } from './effects.ts'
+import type { DeviceSeries } from './series.ts'
+import type { AgentState, EpochState, PartitionState } from './state.ts'
+
+/** Counts the letter where its readings are accounted for, and has it published. */
+export function addLetter(
+  state: PartitionState,
+  agent: AgentState,
+  epoch: EpochState | undefined,
+  letter: DeadLetter,
+  effects: Pick<Effects, 'deadLetters'>,
+): void {
+  const key = `${letter.stage}/${letter.reason}`
+  const count = agent.letters.get(key) ?? { letters: 0, readings: 0 }
+  count.letters += 1
+  count.readings += letter.readingCount
+  agent.letters.set(key, count)
+  state.counters.deadLetters += 1
+  state.counters.deadLetterReadings += letter.readingCount
+  if (epoch) epoch.deadLettered += letter.readingCount
+  effects.deadLetters.push(letter)
+}
+
+/** Every reading of the block: there is no contract for its kind. */
+export function refuseUnknownKind(s: BatchScope, block: DeviceBlock): void {
+  const detail = `there is no contract for the kind "${block.kind}"; add contracts/${block.kind}.yaml, or correct the kind in the agent's config`
+  for (const column of block.columns) {
+    const samples = presentSamples(column, block.timesMs.length)
+    refuse(s, block, { field: column.field, reason: 'unknown_kind', detail, samples }, [column], undefined)
+  }
+}
+
+function presentSamples({ present }: FieldColumn, count: number): number[] {
+  const samples: number[] = []
+  for (let i = 0; i < count; i++) if (present === null || present[i] === 1) samples.push(i)
+  return samples
+}
+
+function refuse(
+  s: BatchScope,
+  block: DeviceBlock,
+  refusal: { field: string; reason: string; detail: string; samples: readonly number[] },
+  columns: readonly FieldColumn[],
+  sequenceColumn: FieldColumn | undefined,
+): void {
+  for (const letter of contractLetters(
+    s.origin,
+    block,
+    refusal,
+    columns,
+    sequenceColumn,
+    () => s.contractLetterCount++,
+  ))
+    addLetter(s.state, s.agent, s.epoch, letter, s.effects)
+}
+
+/** @returns for each column which samples are refused; null: none */
+export function refuseViolations(
+  s: BatchScope,
+  series: DeviceSeries,
+  block: DeviceBlock,
+  violations: readonly Violation[],
+): (Uint8Array | null)[] {
+  const refusals: (Uint8Array | null)[] = block.columns.map(() => null)
+  const sequenceField = Object.entries(series.contract.fields).find(
+    ([, f]) => 'role' in f && f.role === 'sequence',
+  )?.[0]
+  const sequenceColumn = block.columns.find(
+    (column) => column.field === sequenceField && column.type === 'number' && column.present === null,
+  )
+  for (const violation of violations) {
+    if (violation.reason === 'missing_field') continue
+    const columns = block.columns.filter(({ field }) => field === violation.field)
+    const fresh: number[] = []
+    for (const sample of violation.samples) {
+      const c = block.columns.findIndex(
+        ({ field, present }) => field === violation.field && (present === null || present[sample] === 1),
+      )
+      if (c < 0) continue
+      const mask = refusals[c] ?? new Uint8Array(block.timesMs.length)
+      refusals[c] = mask
+      // A reading is refused once, for the first reason: else it would be counted twice.
+      if (mask[sample] === 1) continue
+      mask[sample] = 1
+      fresh.push(sample)
+    }
+    if (fresh.length > 0) refuse(s, block, { ...violation, samples: fresh }, columns, sequenceColumn)
+  }
+  return refusals
+}

@@ -1,0 +1,239 @@
+/**
+ * The state of a partition as bytes: "TRCP", version (u32), length of the JSON (u32), the JSON, zero to seven bytes of filling,
+ * then the cells of all rows as doubles in the order in which the JSON names them. Little-endian.
+ */
+import type { Contracts } from '@tributary/protocol'
+import type { AlertState } from './alerts/index.ts'
+import type { Run, Sequences } from './deduplicate.ts'
+import type { DetectorState, SilenceState } from './detectors/index.ts'
+import type { OutboxState } from './notifiers/index.ts'
+import { createSeries, type SavedWatches } from './series.ts'
+import {
+  type AgentState,
+  addSeries,
+  allSeries,
+  type Counters,
+  createState,
+  type DirtyWindow,
+  type EpochState,
+  type LetterCount,
+  type PartitionState,
+  type RecordedAnomaly,
+} from './state.ts'
+import { CELLS, type WindowRow } from './window.ts'
+
+export const STATE_VERSION = 1
+const MAGIC = 0x50435254
+
+type SavedRow = [startMs: number, revision: number, closed: 0 | 1, changed: 0 | 1, strings?: (string | null)[]]
+interface SavedSeries {
+  site: string
+  device: string
+  kind: string
+  agent: string
+  newestMs: number | null
+  /** Names of the fields as the cells have them: a contract may have changed since. */
+  fields: string[]
+  watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
+  silence: SilenceState | null
+  windows: { forgottenBeforeMs: number | null; rows: SavedRow[] }[] | null
+}
+interface SavedState {
+  streamSequence: number
+  agents: SavedAgent[]
+  series: SavedSeries[]
+  counters: Counters
+  alerts: AlertState
+  outbox: OutboxState
+  dirty: DirtyWindow[]
+  dirtyOverflow: number
+  anomalies: RecordedAnomaly[]
+}
+type SavedRun = { [K in keyof Run]: Run[K] extends number ? number | null : Run[K] }
+interface SavedAgent extends Omit<AgentState, 'epochs' | 'letters' | 'series' | 'watermarkMs'> {
+  epochs: (Omit<EpochState, 'sequences' | 'lastReceivedAtMs'> & {
+    lastReceivedAtMs: number | null
+    sequences: Omit<Sequences, 'runs'> & { runs: SavedRun[] }
+  })[]
+  letters: [string, LetterCount][]
+  watermarkMs: number | null
+}
+
+/** JSON has no -Infinity: null stands for it (and for NaN, where only that can be). */
+const orLowest = (value: number | null): number => value ?? Number.NEGATIVE_INFINITY
+const orNaN = (value: number | null): number => value ?? Number.NaN
+
+export function encodeState(state: PartitionState): Uint8Array {
+  const rows: Float64Array[] = []
+  let cellCount = 0
+  const saved: SavedState = {
+    streamSequence: state.streamSequence,
+    agents: [...state.agents.values()].map(({ series: _, ...agent }) => ({
+      ...agent,
+      epochs: [...agent.epochs.values()],
+      letters: [...agent.letters],
+    })),
+    series: [...allSeries(state)].map((series) => ({
+      site: series.site,
+      device: series.device,
+      kind: series.contract.kind,
+      agent: series.agent,
+      newestMs: series.newestMs,
+      fields: series.fields.map(({ name }) => name),
+      watches: Object.fromEntries(
+        series.fields.map((field) => [
+          field.name,
+          [
+            field.lastValue,
+            field.watchedThroughMs,
+            Object.fromEntries(
+              field.watches.map(({ detector, state: detectorState }) => [detector.name, detectorState]),
+            ),
+          ],
+        ]),
+      ),
+      silence: series.silenceState ?? null,
+      windows:
+        series.windows?.map((windows) => ({
+          forgottenBeforeMs: windows.forgottenBeforeMs,
+          rows: [...windows.rows.values()].map((row): SavedRow => {
+            rows.push(row.cells)
+            cellCount += row.cells.length
+            const start: SavedRow = [row.startMs, row.revision, row.closed ? 1 : 0, row.changed ? 1 : 0]
+            if (row.strings) start.push(row.strings.map((text) => text ?? null))
+            return start
+          }),
+        })) ?? null,
+    })),
+    counters: state.counters,
+    alerts: state.alerts,
+    outbox: state.outbox,
+    dirty: [...state.dirty.values()],
+    dirtyOverflow: state.dirtyOverflow,
+    anomalies: state.anomalies,
+  }
+  const json = Buffer.from(JSON.stringify(saved), 'utf8')
+  const cellsAt = Math.ceil((12 + json.length) / 8) * 8
+  const bytes = new Uint8Array(cellsAt + cellCount * 8)
+  const header = new DataView(bytes.buffer)
+  header.setUint32(0, MAGIC, true)
+  header.setUint32(4, STATE_VERSION, true)
+  header.setUint32(8, json.length, true)
+  bytes.set(json, 12)
+  const cells = new Float64Array(bytes.buffer, cellsAt, cellCount)
+  let at = 0
+  for (const row of rows) {
+    cells.set(row, at)
+    at += row.length
+  }
+  return bytes
+}
+
+/** @throws Error when the bytes are none, or of a later version. Series whose contract is gone are dropped. */
+export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionState {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (bytes.length < 12 || view.getUint32(0, true) !== MAGIC) throw new Error('these bytes are not a state')
+  const version = view.getUint32(4, true)
+  if (version !== STATE_VERSION)
+    throw new Error(
+      `the state has version ${version}; this program reads ${STATE_VERSION}: start the version that wrote it`,
+    )
+  const jsonLength = view.getUint32(8, true)
+  const saved = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + 12, jsonLength).toString('utf8')) as SavedState
+  const state = createState(saved.alerts)
+  Object.assign(state, {
+    streamSequence: saved.streamSequence,
+    counters: { ...state.counters, ...saved.counters },
+    outbox: saved.outbox,
+    dirtyOverflow: saved.dirtyOverflow,
+    anomalies: saved.anomalies,
+  })
+  for (const one of saved.dirty)
+    state.dirty.set(`${one.site}/${one.device}/${one.kind}/${one.widthMs}/${one.startMs}`, one)
+  for (const agent of saved.agents)
+    state.agents.set(`${agent.site}/${agent.agent}`, {
+      ...agent,
+      epochs: new Map(agent.epochs.map((epoch) => [epoch.epoch, restoreEpoch(epoch)])),
+      letters: new Map(agent.letters),
+      watermarkMs: orLowest(agent.watermarkMs),
+      series: [],
+    })
+  let at = Math.ceil((12 + jsonLength) / 8) * 8
+  for (const one of saved.series) at = restoreSeries(state, one, contracts, view, at)
+  return state
+}
+
+function restoreEpoch(epoch: SavedAgent['epochs'][number]): EpochState {
+  return {
+    ...epoch,
+    lastReceivedAtMs: orLowest(epoch.lastReceivedAtMs),
+    sequences: {
+      ...epoch.sequences,
+      runs: epoch.sequences.runs.map((run) => ({
+        ...(run as Run),
+        before: orNaN(run.before),
+        through: orNaN(run.through),
+        completeThroughMs: orLowest(run.completeThroughMs),
+      })),
+    },
+  }
+}
+
+function restoreSeries(
+  state: PartitionState,
+  saved: SavedSeries,
+  contracts: Contracts,
+  view: DataView,
+  firstCellAt: number,
+): number {
+  let at = firstCellAt
+  const contract = contracts.get(saved.kind)
+  const watches: SavedWatches = {
+    silence: saved.silence ?? undefined,
+    fields: Object.fromEntries(
+      Object.entries(saved.watches).map(([field, [lastValue, watchedThroughMs, states]]) => [
+        field,
+        {
+          lastValue: orNaN(lastValue),
+          watchedThroughMs: orLowest(watchedThroughMs),
+          states: states as Record<string, DetectorState>,
+        },
+      ]),
+    ),
+  }
+  const series =
+    contract &&
+    createSeries(saved.site, saved.device, contract, saved.agent, {
+      saved: watches,
+      withWindows: saved.windows !== null,
+    })
+  if (series) series.newestMs = orLowest(saved.newestMs)
+  for (const [w, { forgottenBeforeMs, rows }] of (saved.windows ?? []).entries()) {
+    const windows = series?.windows?.[w]
+    if (windows) windows.forgottenBeforeMs = orLowest(forgottenBeforeMs)
+    for (const [startMs, revision, closed, changed, strings] of rows) {
+      const cells = new Float64Array((series?.fields.length ?? 0) * CELLS)
+      const texts = strings && new Array<string | undefined>(series?.fields.length ?? 0).fill(undefined)
+      for (const [i, name] of saved.fields.entries()) {
+        const slot = series?.fieldNamed.get(name)?.slot
+        if (slot !== undefined)
+          for (let cell = 0; cell < CELLS; cell++) cells[slot * CELLS + cell] = view.getFloat64(at + cell * 8, true)
+        if (slot !== undefined && texts) texts[slot] = strings?.[i] ?? undefined
+        at += CELLS * 8
+      }
+      const row: WindowRow = {
+        startMs,
+        cells,
+        strings: texts,
+        revision,
+        closed: closed === 1,
+        changed: changed === 1,
+        listed: false,
+      }
+      windows?.rows.set(startMs, row)
+      if (closed === 0) windows?.open.push(row)
+    }
+  }
+  if (series) addSeries(state, series)
+  return at
+}

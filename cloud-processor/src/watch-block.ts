@@ -1,0 +1,170 @@
+/** Detectors and alerts: which readings they see, and what becomes of their verdicts. */
+import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
+import type { AlertTransition, VerdictChange } from './alerts/index.ts'
+import type { BatchScope } from './batch-scope.ts'
+import { enrichTransition } from './enrich.ts'
+import { fieldKey, linePrefix } from './line-protocol.ts'
+import { enqueue } from './notifiers/index.ts'
+import type { DeviceSeries, FieldSeries } from './series.ts'
+
+const ANOMALIES_KEPT = 100
+
+/** Hands new readings to the detectors, in event-time order; what is older than the newest one seen is history. */
+export function watchBlock(
+  s: BatchScope,
+  series: DeviceSeries,
+  block: DeviceBlock,
+  refusals: readonly (Uint8Array | null)[],
+): void {
+  const { timesMs } = block
+  for (let c = 0; c < block.columns.length; c++) {
+    const column = block.columns[c] as FieldColumn
+    const field = series.fieldNamed.get(column.field)
+    if (field === undefined || column.type === 'string') continue
+    const refused = refusals[c] ?? null
+    if (field.watches.length === 0) {
+      rememberLast(field, column, refused, timesMs.length)
+      continue
+    }
+    for (let i = 0; i < timesMs.length; i++) {
+      if ((column.present !== null && column.present[i] === 0) || refused?.[i] === 1) continue
+      const timeMs = timesMs[i] as number
+      if (timeMs <= field.watchedThroughMs) {
+        s.state.counters.historical += 1
+        continue
+      }
+      const value = column.values[i] as number
+      field.watchedThroughMs = timeMs
+      field.lastValue = value
+      for (const { detector, state } of field.watches) {
+        const verdict = detector.observe(state, timeMs, value)
+        if (verdict)
+          judge(s, {
+            agent: s.agent.agent,
+            site: series.site,
+            device: series.device,
+            kind: series.contract.kind,
+            field: field.name,
+            detector,
+            verdict,
+            value,
+            atMs: timeMs,
+            live: s.live,
+          })
+      }
+    }
+    rememberLast(field, column, refused, timesMs.length)
+  }
+}
+
+/**
+ * The last value of the column is what the next one is compared with by `largest_step`, also when it was refused for its step:
+ * else one step to a new level would refuse all that follows.
+ */
+function rememberLast(field: FieldSeries, column: FieldColumn, refused: Uint8Array | null, count: number): void {
+  if (column.type !== 'number') return
+  for (let i = count - 1; i >= 0; i--) {
+    if (column.present !== null && column.present[i] === 0) continue
+    const value = column.values[i] as number
+    if (!Number.isFinite(value)) continue
+    if (refused?.[i] === 1 && !inRange(field, value)) continue
+    field.lastValue = value
+    return
+  }
+}
+
+const inRange = (field: FieldSeries, value: number): boolean => value >= field.low && value <= field.high
+
+export function judgeSilence(s: BatchScope, series: DeviceSeries, completeThroughMs: number): void {
+  if (series.silence === undefined || series.silenceState === undefined) return
+  const verdict = series.silence.judge(series.silenceState, { lastSampleMs: series.newestMs, completeThroughMs })
+  if (verdict)
+    judge(s, {
+      agent: s.agent.agent,
+      site: series.site,
+      device: series.device,
+      kind: series.contract.kind,
+      field: '',
+      detector: series.silence,
+      verdict,
+      value: verdict.value,
+      atMs: verdict.timeMs,
+      live: s.live,
+    })
+}
+
+const ANOMALY_KEYS = {
+  kind: fieldKey('kind'),
+  value: fieldKey('value'),
+  score: fieldKey('score'),
+  expected: fieldKey('expected'),
+  lower: fieldKey('lower'),
+  upper: fieldKey('upper'),
+  message: fieldKey('message'),
+}
+
+function judge(s: BatchScope, change: VerdictChange): void {
+  const { verdict, site, device, kind, field, detector, atMs, value } = change
+  if (verdict.anomalous) {
+    const { lines, anomalies } = s.effects
+    const prefix = linePrefix('anomaly', { site, device, field, detector: detector.name })
+    lines.begin(prefix)
+    lines.string(ANOMALY_KEYS.kind, kind)
+    for (const [key, number] of [
+      [ANOMALY_KEYS.value, value],
+      [ANOMALY_KEYS.score, verdict.score],
+      [ANOMALY_KEYS.expected, verdict.expected],
+      [ANOMALY_KEYS.lower, verdict.lower],
+      [ANOMALY_KEYS.upper, verdict.upper],
+    ] as const)
+      if (number !== undefined && Number.isFinite(number)) lines.float(key, number, 1000)
+    lines.string(ANOMALY_KEYS.message, verdict.message)
+    lines.end(prefix, atMs, 0, -1)
+    const recorded = {
+      site,
+      device,
+      kind,
+      field,
+      detector: detector.name,
+      timeMs: atMs,
+      value,
+      score: verdict.score,
+      message: verdict.message,
+    }
+    anomalies.push(recorded)
+    s.state.anomalies.push(recorded)
+    if (s.state.anomalies.length > ANOMALIES_KEPT) s.state.anomalies.shift()
+    s.state.counters.anomalies += 1
+  }
+  tell(s, s.context.engine.judge(s.state.alerts, change))
+}
+
+const ALERT_KEYS = {
+  episode: fieldKey('episode'),
+  state: fieldKey('state'),
+  severity: fieldKey('severity'),
+  kind: fieldKey('kind'),
+  value: fieldKey('value'),
+  message: fieldKey('message'),
+}
+
+/** Transitions: into the store, to whoever listens on NATS, and into the outbox. */
+export function tell(s: BatchScope, transitions: readonly AlertTransition[]): void {
+  if (transitions.length === 0) return
+  const enriched = transitions.map((transition) => enrichTransition(s.context.findDevice, transition))
+  const { lines } = s.effects
+  for (const transition of enriched) {
+    const { site, device, rule } = transition
+    const prefix = linePrefix('alert', { site, device, rule })
+    lines.begin(prefix)
+    lines.string(ALERT_KEYS.episode, transition.episode)
+    lines.string(ALERT_KEYS.state, transition.state)
+    lines.string(ALERT_KEYS.severity, transition.severity)
+    lines.string(ALERT_KEYS.kind, transition.kind)
+    if (Number.isFinite(transition.value)) lines.float(ALERT_KEYS.value, transition.value, 1000)
+    lines.string(ALERT_KEYS.message, transition.message)
+    lines.end(prefix, transition.atMs, 0, -1)
+  }
+  s.effects.transitions.push(...enriched)
+  enqueue(s.state.outbox, enriched, s.context.receivers, s.context.outboxLimits)
+}
