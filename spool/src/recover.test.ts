@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib'
 import { UserError } from '@tributary/runtime'
 import { describe, expect, it } from 'vitest'
 import { segmentName } from './segment.ts'
-import { createSpoolHarness, FOLDER, smallOptions } from './spool-harness.ts'
+import { createSpoolHarness, FOLDER, smallOptions } from './testing.ts'
 
 const newestSegment = (harness: ReturnType<typeof createSpoolHarness>) =>
   harness.disk

@@ -1,7 +1,7 @@
 import { createRandom } from '@tributary/runtime/testing'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { createSpoolHarness, FOLDER } from './spool-harness.ts'
+import { createSpoolHarness, FOLDER } from './testing.ts'
 
 const DAMAGES = ['flip', 'truncate', 'zero', 'garble', 'remove', 'lengthen', 'foreign', 'foreign_segment'] as const
 type Damage = (typeof DAMAGES)[number]

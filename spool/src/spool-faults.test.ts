@@ -4,7 +4,7 @@
  */
 import type { DiskFault } from '@tributary/runtime/testing'
 import { describe, expect, it } from 'vitest'
-import { createSpoolHarness, smallOptions } from './spool-harness.ts'
+import { createSpoolHarness, smallOptions } from './testing.ts'
 
 type Harness = ReturnType<typeof createSpoolHarness>
 

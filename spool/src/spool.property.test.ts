@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { createSpoolHarness, smallOptions } from './spool-harness.ts'
+import { createSpoolHarness, smallOptions } from './testing.ts'
 
 type Step =
   | { do: 'append'; count: number; bytes: number }
