@@ -241,11 +241,11 @@ describe('rules', () => {
     before.advance(state, until(50))
     const changed = { ...vibration, thresholds: vibration.thresholds.filter((t) => t.above !== 7.1) }
     const after = createAlertEngine([], new Map([['vibration', changed]]))
-    expect(after.retire(state).map(({ detector, state: s, atMs }) => [detector, s, atMs - T0])).toEqual([
+    expect(after.advance(state, until(60)).map(({ detector, state: s, atMs }) => [detector, s, atMs - T0])).toEqual([
       ['threshold_above_7.1', 'resolved', 50_000],
     ])
     expect(after.open(state).map(({ detector }) => detector)).toEqual(['threshold_above_4.5'])
-    expect(after.retire(state)).toEqual([])
+    expect(after.advance(state, until(61))).toEqual([])
   })
 })
 

@@ -46,9 +46,8 @@ export interface AlertState {
 export interface AlertEngine {
   start(): AlertState
   judge(state: AlertState, change: VerdictChange): AlertTransition[]
+  /** Also ends episodes whose detector is in no contract any more. */
   advance(state: AlertState, advance: Advance): AlertTransition[]
-  /** Ends episodes whose detector is in no contract any more: to be called once on a restored state. */
-  retire(state: AlertState): AlertTransition[]
   /** Pending and firing episodes, most severe first, then oldest first: what `/alerts` answers. */
   open(state: AlertState): Episode[]
 }
@@ -203,13 +202,12 @@ export function createAlertEngine(
       if (!live) return []
       const out: AlertTransition[] = []
       for (const [key, episode] of Object.entries(state.episodes))
-        if (episode.agent === agent) out.push(...settle(state, key, episode, completeThroughMs))
-      return out
-    },
-    retire(state) {
-      const out: AlertTransition[] = []
-      for (const [key, episode] of Object.entries(state.episodes))
-        if (!detectorExists(contracts, episode)) out.push(...close(state, key, episode, episode.seenAtMs))
+        if (episode.agent === agent)
+          out.push(
+            ...(detectorExists(contracts, episode)
+              ? settle(state, key, episode, completeThroughMs)
+              : close(state, key, episode, episode.seenAtMs)),
+          )
       return out
     },
     open: (state) =>
