@@ -21,7 +21,8 @@ export function createAdminServer(
   },
 ): AdminServer {
   let server: Server | undefined
-  const answer = async (url: URL): Promise<{ status: number; type: string; body: string }> => {
+  const answer = async (target: string): Promise<{ status: number; type: string; body: string }> => {
+    const url = new URL(`http://admin${target}`)
     const json = (value: unknown, status = 200) => ({
       status,
       type: 'application/json',
@@ -50,7 +51,7 @@ export function createAdminServer(
             response.writeHead(405).end()
             return
           }
-          answer(new URL(request.url ?? '/', 'http://admin'))
+          answer(request.url ?? '/')
             .catch((error) => ({
               status: 500,
               type: 'application/json',

@@ -11,28 +11,36 @@ export interface Clock {
   after(delayMs: number, callback: () => void): () => void
 }
 
+const TIMER_MS_MAX = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  sleep(delayMs, signal) {
-    return new Promise((resolve, reject) => {
+  sleep: (delayMs, signal) =>
+    new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(signal.reason)
         return
       }
       const onAbort = () => {
-        clearTimeout(timer)
+        cancel()
         reject(signal?.reason)
       }
-      const timer = setTimeout(() => {
+      const cancel = systemClock.after(delayMs, () => {
         signal?.removeEventListener('abort', onAbort)
         resolve()
-      }, delayMs)
+      })
       signal?.addEventListener('abort', onAbort, { once: true })
-    })
-  },
+    }),
   after(delayMs, callback) {
-    const timer = setTimeout(callback, delayMs)
+    const wait = () => {
+      // Beyond this a timer of Node's fires at once.
+      const waitMs = Math.min(delayMs, TIMER_MS_MAX)
+      delayMs -= waitMs
+      timer = setTimeout(delayMs > 0 ? wait : callback, waitMs)
+    }
+    let timer: NodeJS.Timeout
+    wait()
     return () => clearTimeout(timer)
   },
 }

@@ -17,7 +17,7 @@ const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000
 /** "64MiB" → bytes. */
 export const byteSize = () =>
   z
-    .string()
+    .string('must be a size such as "64MiB"')
     .regex(/^\d+(\.\d+)?\s*(B|[KMGT]iB|[KMGT]B)$/, 'must be a size such as "64MiB"')
     .transform((text) =>
       Math.round(Number.parseFloat(text) * BYTE_UNITS[/[A-Za-z]+$/.exec(text)?.[0] as keyof typeof BYTE_UNITS]),
@@ -26,7 +26,7 @@ export const byteSize = () =>
 /** "250ms", "10s", "5m" → milliseconds. */
 export const durationMs = () =>
   z
-    .string()
+    .string('must be a duration such as "250ms", "10s" or "5m"')
     .regex(/^\d+(\.\d+)?\s*(ms|s|m|h|d)$/, 'must be a duration such as "250ms", "10s" or "5m"')
     .transform(
       (text) => Number.parseFloat(text) * DURATION_UNITS[/[a-z]+$/.exec(text)?.[0] as keyof typeof DURATION_UNITS],
@@ -35,7 +35,7 @@ export const durationMs = () =>
 /** `127.0.0.1:9601` or `[::1]:9601`. */
 export const hostPort = () =>
   z
-    .string()
+    .string('must be host:port, such as "127.0.0.1:9601"')
     .regex(/^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$/, 'must be host:port, such as "127.0.0.1:9601"')
     .transform((text) => {
       const at = text.lastIndexOf(':')

@@ -3,9 +3,9 @@
  * path and the value found. `${NAME}` and `${NAME:-default}` in string values are taken from the environment.
  */
 import { readFile } from 'node:fs/promises'
-import { LineCounter, parseDocument } from 'yaml'
+import { isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
 import type { z } from 'zod'
-import { errorCode, UserError } from './errors.ts'
+import { errorCode, messageOf, UserError } from './errors.ts'
 
 export interface ConfigMistake {
   /** `spool.budget`; '' for the file itself. */
@@ -64,23 +64,36 @@ export function parseConfig<T>(
     throw new ConfigError(file, mistakes)
   }
   const missing: ConfigMistake[] = []
+  /** Where the key stands, or the nearest one above it that is there. */
   const lineOf = (path: readonly PropertyKey[]): number | undefined => {
     for (let length = path.length; length > 0; length--) {
-      const node = document.getIn(path.slice(0, length), true) as { range?: [number, number, number] } | undefined
-      if (node?.range) return lineCounter.linePos(node.range[0]).line
+      const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true)
+      const last = path[length - 1]
+      const pair = isMap(parent)
+        ? parent.items.find(({ key }) => isScalar(key) && String(key.value) === String(last))
+        : undefined
+      const node = pair ? pair.key : document.getIn(path.slice(0, length), true)
+      if (isNode(node) && node.range) return lineCounter.linePos(node.range[0]).line
     }
     return undefined
   }
-  const value = substitute(document.toJS({ maxAliasCount: 100 }) ?? {}, [], environment, (path, name) =>
+  let read: unknown
+  try {
+    read = document.toJS({ maxAliasCount: 100 }) ?? {}
+  } catch (error) {
+    throw new ConfigError(file, [{ path: '', message: `not valid YAML: ${messageOf(error)}`, line: undefined }])
+  }
+  const value = substitute(read, [], environment, (path, name) =>
     missing.push({ path: joinPath(path), message: `the environment variable ${name} is not set`, line: lineOf(path) }),
   )
   const result = schema.safeParse(value)
   const mistakes: ConfigMistake[] = [...missing]
   if (!result.success)
+    // One a place: what is no size at all need not be told that it is too small.
     for (const issue of result.error.issues)
-      // One a place: what is no size at all need not be told that it is too small.
       for (const mistake of mistakesOf(issue, value, lineOf))
         if (!mistakes.some(({ path }) => path === mistake.path)) mistakes.push(mistake)
+  mistakes.sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
   if (!result.success || mistakes.length > 0) throw new ConfigError(file, mistakes)
   return result.data
 }
@@ -100,8 +113,9 @@ function mistakesOf(
   const path = joinPath(issue.path)
   const line = lineOf(issue.path)
   if (issue.code === 'invalid_type' && found === undefined) return [{ path, message: 'is missing', line }]
+  // Zod's own words are for programmers.
   const message =
-    issue.code === 'invalid_type'
+    issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
       ? `must be ${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`
       : issue.message
   return [

@@ -1,5 +1,6 @@
 /** What every process does around its service: signals, a draining deadline, readiness for systemd, exit codes. */
 import type { Logger } from 'pino'
+import { systemClock } from './clock.ts'
 import { messageOf, UserError } from './errors.ts'
 import { notifySystemd } from './sd-notify.ts'
 import type { Service } from './service.ts'
@@ -41,11 +42,10 @@ export async function runUntilSignal(
       await stopRequested
     }
     await notifySystemd('STOPPING=1', log)
-    const deadline = setTimeout(
-      () => draining.abort(new DOMException(`draining took over ${drainMsMax} ms`, 'AbortError')),
-      drainMsMax,
+    const cancelDeadline = systemClock.after(drainMsMax, () =>
+      draining.abort(new DOMException(`draining took over ${drainMsMax} ms`, 'AbortError')),
     )
-    await service.stop(draining.signal).finally(() => clearTimeout(deadline))
+    await service.stop(draining.signal).finally(cancelDeadline)
     return 0
   } catch (error) {
     if (signals > 0 && starting.signal.aborted) return 0

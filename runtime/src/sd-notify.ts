@@ -8,7 +8,7 @@ import type { Logger } from 'pino'
 export async function notifySystemd(state: 'READY=1' | 'STOPPING=1', log: Logger): Promise<void> {
   if (!process.env['NOTIFY_SOCKET']) return
   await new Promise<void>((resolve) => {
-    execFile('systemd-notify', [`--pid=${process.pid}`, state], (error) => {
+    execFile('systemd-notify', [`--pid=${process.pid}`, state], { timeout: 5_000 }, (error) => {
       if (error) log.warn({ err: error, state }, 'systemd-notify failed; systemd will not know our state')
       resolve()
     })
