@@ -17,6 +17,8 @@ export interface StepContext {
   readonly outboxLimits: OutboxLimits
   /** How long closed windows stay in memory. */
   readonly memoryMs: number
+  /** A gap that is open for so long counts as missing. */
+  readonly missingAfterMs: number
 }
 
 /** What the parts of `step` share while one batch is worked on. */

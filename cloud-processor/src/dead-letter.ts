@@ -1,4 +1,5 @@
 /** Makes dead letters: the same batch, processed again, makes the same ones under the same ids. */
+import { crc32 } from 'node:zlib'
 import {
   type BatchHeader,
   DEAD_LETTER_ORIGINAL_BYTES_MAX,
@@ -58,7 +59,12 @@ export const decodeLetter = (
   bytes: Uint8Array,
   readingCount: number,
 ): DeadLetter =>
-  letter(origin, 'batch', { stage: 'decode', reason, detail, readingCount, timeMs: origin.receivedAtMs }, bytes)
+  letter(
+    origin,
+    `batch-${crc32(bytes).toString(16).padStart(8, '0')}`,
+    { stage: 'decode', reason, detail, readingCount, timeMs: origin.receivedAtMs },
+    bytes,
+  )
 
 export const edgeLetter = (origin: LetterOrigin, index: number, edge: EdgeDeadLetter): DeadLetter =>
   letter(

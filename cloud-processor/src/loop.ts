@@ -55,7 +55,6 @@ export interface LoopOptions {
   readonly partition: number
   readonly lingerMs: number
   readonly checkpointIntervalMs: number
-  readonly missingAfterMs: number
 }
 
 export interface PartitionLoop {
@@ -102,7 +101,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     for (const settled of settledUnsaved) settle(state.outbox, settled)
     unsaved = settledUnsaved.length > 0
     outbox.offer(state.outbox)
-    account = accountOf(state, clock.wallMs(), options.missingAfterMs)
+    account = accountOf(state, clock.wallMs(), context.missingAfterMs)
     watermarks.publish(state, true)
   }
 
@@ -166,15 +165,20 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || unacknowledgedBytes >= UNACKNOWLEDGED_BYTES_MAX
     if (unsaved && (full || last || clock.monotonicMs() >= checkpointDueMs())) {
       await saveCheckpoint(signal) // 3. the state agrees with the store
-      for (const message of unacknowledged) message.ack() // 4. the stream may forget, the gateways trim, people be told
+      for (const message of unacknowledged) acknowledge(message) // 4. the stream may forget, the gateways trim, people be told
       unacknowledged = []
       unacknowledgedBytes = 0
       unsaved = false
       settledUnsaved = []
       watermarks.publish(state, false)
       outbox.offer(state.outbox)
-      account = accountOf(state, clock.wallMs(), options.missingAfterMs)
+      account = accountOf(state, clock.wallMs(), context.missingAfterMs)
     }
+  }
+
+  function acknowledge(message: JsMsg): void {
+    message.ack()
+    poison.delete(message.seq)
   }
 
   async function writeLines(lines: LineBuffer, target: 'raw' | 'rollup', signal: AbortSignal): Promise<void> {
@@ -324,7 +328,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       return checkpointBytes
     },
     account() {
-      if (!busy) account = accountOf(state, clock.wallMs(), options.missingAfterMs)
+      if (!busy) account = accountOf(state, clock.wallMs(), context.missingAfterMs)
       return account
     },
     async run(stopping, giveUp) {

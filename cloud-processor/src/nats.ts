@@ -48,7 +48,7 @@ const STREAMS: readonly (Partial<StreamConfig> & { name: string })[] = [
     storage: StorageType.File,
     retention: RetentionPolicy.Limits,
     discard: DiscardPolicy.Old,
-    max_bytes: GIB,
+    max_bytes: GIB / 2,
   },
 ]
 

@@ -97,6 +97,7 @@ export function createProcessor(
         receivers,
         outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
         memoryMs: config.windows.memory,
+        missingAfterMs: config.gaps.missing_after,
       }
     },
     stop: async () => undefined,
@@ -176,7 +177,6 @@ export function createProcessor(
           partition,
           lingerMs: config.linger,
           checkpointIntervalMs: config.checkpoint.interval,
-          missingAfterMs: config.gaps.missing_after,
         },
         {
           consumer,

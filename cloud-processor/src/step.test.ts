@@ -337,6 +337,25 @@ describe('windows', () => {
     expect(final).toHaveLength(2)
   })
 
+  test('a gap that has become missing holds back nothing any more; what comes of it after all revises', () => {
+    const p = partition(contextOf([mixedContract], { missingAfterMs: 60_000 }))
+    p.give({ sequence: 1, completeThroughMs: end(1), blocks: [levels('pump-1', [500, 1])] }, 1_000)
+    p.skip(1)
+    const held = p.give({ sequence: 3, completeThroughMs: end(15), blocks: [levels('pump-1', [12_000, 1])] }, 2_000)
+    expect(held.rollups).toEqual([])
+    const passed = p.give({ sequence: 4, completeThroughMs: end(16), blocks: [levels('pump-1', [15_500, 1])] }, 62_000)
+    expect(passed.rollups).toEqual([expect.stringContaining('level_count=1i')])
+    const late = batchOf({
+      sequence: 2,
+      readingsBefore: 1,
+      completeThroughMs: end(2),
+      blocks: [levels('pump-1', [1_500, 1])],
+    })
+    clearEffects(p.effects)
+    step(p.state, intakeOf(late, { receivedAtMs: 63_000 }), contextOf(), p.effects)
+    expect(texts(p.effects).rollups[0]).toMatch(/level_count=2i.*revision=1i/)
+  })
+
   test('memory is bounded however far back an agent holds its windows open', () => {
     const p = partition(contextOf([mixedContract], { memoryMs: 60_000 }))
     p.skip(1)

@@ -23,15 +23,22 @@ const NO_REFUSALS: (Uint8Array | null)[] = []
 
 /** One message: changes the state and adds to the effects. */
 export function step(state: PartitionState, intake: Intake, context: StepContext, effects: Effects): void {
+  const repeated = intake.streamSequence <= state.streamSequence
   state.streamSequence = Math.max(state.streamSequence, intake.streamSequence)
   const agent = agentOf(state, intake.site, intake.agent)
   agent.batches += 1
   state.counters.batches += 1
-  if (intake.batch === undefined) refuseBatch(state, agent, intake, effects)
+  if (intake.batch === undefined) refuseBatch(state, agent, intake, repeated, effects)
   else stepBatch(new BatchScope(state, agent, intake.batch, intake.site, intake.receivedAtMs, context, effects))
 }
 
-function refuseBatch(state: PartitionState, agent: AgentState, refused: TakenRefusal, effects: Effects): void {
+function refuseBatch(
+  state: PartitionState,
+  agent: AgentState,
+  refused: TakenRefusal,
+  repeated: boolean,
+  effects: Effects,
+): void {
   const { header, site, receivedAtMs, streamSequence } = refused
   const epoch = header && epochOf(agent, header.epoch)
   if (header && epoch) {
@@ -50,7 +57,9 @@ function refuseBatch(state: PartitionState, agent: AgentState, refused: TakenRef
     refused.bytes,
     header?.readingCount ?? 0,
   )
-  addLetter(state, agent, epoch, letter, effects)
+  // Without a header the message's place in the stream is all that tells whether it was counted before.
+  if (header === undefined && repeated) effects.deadLetters.push(letter)
+  else addLetter(state, agent, epoch, letter, effects)
 }
 
 function stepBatch(s: BatchScope): void {
@@ -111,7 +120,7 @@ function stepBlock(s: BatchScope, block: DeviceBlock): void {
 function advance(s: BatchScope): void {
   const { agent, state, context, live } = s
   const before = agent.watermarkMs
-  const watermarkMs = watermarkOf(agent)
+  const watermarkMs = watermarkOf(agent, s.receivedAtMs, context.missingAfterMs)
   agent.watermarkMs = watermarkMs
   const moved = watermarkMs > before
   if (moved) {

@@ -49,6 +49,7 @@ export function contextOf(
     receivers: [],
     outboxLimits: { notificationsPerReceiverMax: 100 },
     memoryMs: 600_000,
+    missingAfterMs: 600_000,
     ...changes,
   }
 }
