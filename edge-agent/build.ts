@@ -25,6 +25,18 @@ const nativeBesideBundle: Plugin = {
   },
 }
 
+/** What is loaded and never used here: MQTT over WebSockets, tracing, zod's messages in fifty languages. Memory counts on a Pi. */
+const leftOut: Plugin = {
+  name: 'left out',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(ws|@opentelemetry\/api)$|\/locales\/index\.js$/ }, ({ path }) => ({
+      path,
+      namespace: 'left-out',
+    }))
+    onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({ contents: 'export {}', loader: 'js' }))
+  },
+}
+
 /** @returns the path of the bundle */
 export async function buildAgent(outputFolder: string): Promise<string> {
   const outfile = join(outputFolder, 'agent.cjs')
@@ -40,9 +52,7 @@ export async function buildAgent(outputFolder: string): Promise<string> {
     minifyWhitespace: true,
     legalComments: 'eof',
     logLevel: 'warning',
-    plugins: [nativeBesideBundle],
-    // Optional accelerators of `ws`, which is for MQTT over WebSockets.
-    external: ['bufferutil', 'utf-8-validate'],
+    plugins: [nativeBesideBundle, leftOut],
   })
   const native = join(dirname(require.resolve('@serialport/bindings-cpp/package.json')), 'prebuilds')
   const beside = join(outputFolder, 'prebuilds')
