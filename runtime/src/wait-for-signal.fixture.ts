@@ -1,11 +1,12 @@
 /** A process around `runUntilSignal`, for its test. Argument: how its service behaves. */
+import { systemClock } from './clock.ts'
 import { UserError } from './errors.ts'
 import { createLogger } from './logger.ts'
 import { runUntilSignal } from './main.ts'
 
 const say = (text: string) => process.stdout.write(`${text}\n`)
 const [behaviour] = process.argv.slice(2)
-const keepAlive = setInterval(() => undefined, 1_000)
+const letGo = systemClock.after(3_600_000, () => undefined)
 
 process.exitCode = await runUntilSignal(
   {
@@ -28,4 +29,4 @@ process.exitCode = await runUntilSignal(
   },
   { log: createLogger('fixture', 'info'), drainMsMax: behaviour === 'endless-stop' ? 200 : 10_000 },
 )
-clearInterval(keepAlive)
+letGo()
