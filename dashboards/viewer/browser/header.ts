@@ -37,6 +37,8 @@ const GROUPS: readonly (readonly [tag: string, label: string])[] = [
 export interface TopBar {
   readonly root: HTMLElement
   show(dashboards: readonly DashboardSummary[], uid: string): void
+  /** After the theme changed. */
+  redraw(): void
 }
 
 export function topBar(theme: ThemeSwitch, addressOf: (uid: string) => string): TopBar {
@@ -48,12 +50,10 @@ export function topBar(theme: ThemeSwitch, addressOf: (uid: string) => string): 
     button.title = `Switch to the ${other} theme`
     button.setAttribute('aria-label', button.title)
   }
-  button.addEventListener('click', () => {
-    theme.toggle()
-    drawButton()
-  })
+  button.addEventListener('click', () => theme.toggle())
   drawButton()
   return {
+    redraw: drawButton,
     root: element(
       'header',
       { className: 'top' },

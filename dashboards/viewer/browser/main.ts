@@ -9,7 +9,10 @@ import { createThemeSwitch } from './theme.ts'
 
 const FONT_WAIT_MS_MAX = 1_000
 const app = document.getElementById('app') as HTMLElement
-const theme = createThemeSwitch(parseAddress(new URL(location.href)).theme, () => view?.redraw())
+const theme = createThemeSwitch(parseAddress(new URL(location.href)).theme, () => {
+  bar.redraw()
+  view?.redraw()
+})
 const bar = topBar(theme, (uid) =>
   formatAddress({ uid, range: view?.range, refresh: undefined, variables: {}, theme: undefined }),
 )

@@ -1,0 +1,302 @@
+/** Every dashboard in a real Chromium, on data of a real influxd: drawn, without a complaint on the console, and usable. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createLogger, systemClock } from '@tributary/runtime'
+import { findServer } from '@tributary/stack'
+import { type BrowserContext, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type ExampleInflux, startExampleInflux } from './example-influx.ts'
+import { createViewer, type Viewer } from './viewer-server.ts'
+
+const CHROMIUM_ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+const WAIT = { timeout: 20_000 }
+const DESKTOP = { width: 1440, height: 900 }
+const PHONE = { width: 390, height: 844 }
+const signal = new AbortController().signal
+
+/** @throws with what to do when there is no Chromium and none can be unpacked */
+async function findChromium() {
+  return findServer('chromium').catch((error) => {
+    throw new Error(`${error.message}\nThe browser tests need Chromium: apt-get install chromium`, { cause: error })
+  })
+}
+
+let influx: ExampleInflux
+let viewer: Viewer
+let context: BrowserContext
+let page: Page
+let profile: string
+let complaints: string[] = []
+
+beforeAll(async () => {
+  const browser = await findChromium()
+  influx = await startExampleInflux(systemClock.wallMs())
+  viewer = createViewer(
+    {
+      listen: { host: '127.0.0.1', port: 0 },
+      influx: { url: influx.url, database: 'tributary', version: 1, auth: { kind: 'none' } },
+    },
+    { clock: systemClock, log: createLogger('viewer', 'silent') },
+  )
+  await viewer.start(signal)
+  profile = await mkdtemp(join(tmpdir(), 'tributary-chromium-'))
+  context = await chromium.launchPersistentContext(profile, {
+    executablePath: browser.path,
+    env: { ...process.env, ...browser.environment } as Record<string, string>,
+    headless: true,
+    viewport: DESKTOP,
+    args: CHROMIUM_ARGUMENTS,
+  })
+  page = context.pages()[0] ?? (await context.newPage())
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => complaints.push(String(error)))
+}, 180_000)
+afterAll(async () => {
+  await context?.close()
+  await viewer?.stop(signal)
+  await influx?.stop()
+  if (profile) await rm(profile, { recursive: true, force: true })
+})
+
+/** Opens a dashboard that does not refresh by itself, and waits until all that is on the screen is drawn. */
+async function open(uid: string, { query = '', size = DESKTOP } = {}): Promise<void> {
+  complaints = []
+  await page.setViewportSize(size)
+  await page.goto(`${viewer.url}d/${uid}?refresh=&${query}`)
+  await page.locator('.panel').first().waitFor(WAIT)
+  await drawn()
+}
+const drawn = () => expect.poll(() => page.locator('.refresh.busy').count(), WAIT).toBe(0)
+const panel = (title: string) =>
+  page.locator('.panel', { has: page.getByRole('heading', { name: title, exact: true }) })
+const attributes = (selector: string, name: string): Promise<(string | null)[]> =>
+  page.locator(selector).evaluateAll((all, attribute) => all.map((e) => e.getAttribute(attribute)), name)
+
+/** Scrolls through the page, so that panels below the screen are drawn too. */
+async function drawAll(): Promise<void> {
+  for (const found of await page.locator('.panel').all()) await found.scrollIntoViewIfNeeded()
+  await expect.poll(() => page.locator('.panel[data-state=loading]').count(), WAIT).toBe(0)
+}
+
+describe('every dashboard', () => {
+  it.each([
+    ['on a desktop, dark', 'theme=dark', DESKTOP],
+    ['on a desktop, light', 'theme=light', DESKTOP],
+    ['on a phone', 'theme=dark', PHONE],
+  ])(
+    '%s: each panel shows data, nothing overflows, the console is quiet',
+    async (_, query, size) => {
+      const list = (await (await fetch(new URL('/api/dashboards', viewer.url))).json()) as {
+        uid: string
+        title: string
+      }[]
+      expect(list.length).toBeGreaterThanOrEqual(10)
+      for (const { uid, title } of list) {
+        await open(uid, { query, size })
+        await drawAll()
+        expect(await page.locator('.controls h1').textContent()).toBe(title)
+        const others = page.locator('.panel:not([data-state=ready])')
+        expect(await others.allTextContents(), `${title}: panels without data`).toEqual([])
+        expect(await page.evaluate('document.documentElement.scrollWidth'), title).toBeLessThanOrEqual(size.width)
+        for (const chart of await page.locator('.timeseries .chart').all())
+          expect(await chart.getAttribute('aria-label')).not.toMatch(/no data$/)
+        expect(complaints, title).toEqual([])
+      }
+    },
+    180_000,
+  )
+
+  it('stands in one column on a phone', async () => {
+    await open('tributary-climate', { size: PHONE })
+    const left = await page.locator('.panel').evaluateAll((all) => all.map((e) => e.getBoundingClientRect().left))
+    expect(new Set(left).size).toBe(1)
+  })
+
+  it('follows the theme of the system, and the switch', async () => {
+    await page.emulateMedia({ colorScheme: 'light' })
+    await open('tributary-fleet')
+    const theme = () => page.evaluate('document.documentElement.dataset.theme')
+    expect(await theme()).toBe('light')
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await expect.poll(theme, WAIT).toBe('dark')
+    await page.getByRole('button', { name: 'Switch to the light theme' }).click()
+    expect(await theme()).toBe('light')
+    await open('tributary-account')
+    expect(await theme()).toBe('light')
+    expect(complaints).toEqual([])
+  })
+})
+
+describe('what a reader does', () => {
+  it('goes from a device in the fleet to its dashboard, and back', async () => {
+    await open('tributary-fleet', { query: 'from=now-5m&to=now' })
+    await page.getByRole('link', { name: 'thermometer-1' }).click()
+    await expect.poll(() => page.locator('.controls h1').textContent(), WAIT).toBe('Climate')
+    const address = new URL(page.url())
+    expect(Object.fromEntries(address.searchParams)).toEqual({
+      'var-site': 'workshop',
+      'var-device': 'thermometer-1',
+      from: 'now-5m',
+      to: 'now',
+    })
+    await expect
+      .poll(() => panel('Temperature').locator('.legend button span').allTextContents(), WAIT)
+      .toEqual(['thermometer-1'])
+    await page.goBack()
+    await expect.poll(() => page.locator('.controls h1').textContent(), WAIT).toBe('Fleet')
+  })
+
+  it('picks a device by keyboard; the address keeps it', async () => {
+    await open('tributary-vibration')
+    const picker = page.getByRole('button', { name: 'Device: All' })
+    await picker.focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('checkbox', { name: 'pump-2' }).focus()
+    await page.keyboard.press('Space')
+    await expect.poll(() => new URL(page.url()).searchParams.getAll('var-device'), WAIT).toEqual(['pump-2'])
+    await expect.poll(() => panel('Speed').locator('.legend button span').allTextContents(), WAIT).toEqual(['pump-2'])
+    await page.keyboard.press('Escape')
+    expect(await page.getByRole('dialog').count()).toBe(0)
+    expect(await page.getByRole('button', { name: 'Device: pump-2' }).evaluate((e) => e.matches(':focus'))).toBe(true)
+  })
+
+  it('shows one series, hides one, shows all', async () => {
+    await open('tributary-climate')
+    const pressed = () => attributes('.panel:has(h2:text-is("Temperature")) .legend button', 'aria-pressed')
+    const [first, second] = await panel('Temperature').locator('.legend button').all()
+    await first?.click()
+    expect(await pressed()).toEqual(['true', 'false'])
+    await first?.click()
+    expect(await pressed()).toEqual(['true', 'true'])
+    await second?.click({ modifiers: ['Shift'] })
+    expect(await pressed()).toEqual(['true', 'false'])
+  })
+
+  it('points at a chart: the values of that time, and a crosshair in the others', async () => {
+    await open('tributary-climate')
+    await panel('Temperature')
+      .locator('.u-over')
+      .hover({ position: { x: 300, y: 60 } })
+    const tooltip = panel('Temperature').locator('.tooltip')
+    await tooltip.waitFor(WAIT)
+    expect(await tooltip.textContent()).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dthermometer-1\d+\.\d\d °C/)
+    const crosshair = panel('Relative humidity').locator('.u-cursor-x')
+    expect(await crosshair.evaluate((e) => e.style.transform)).toMatch(/translate\(\d{2,}/)
+  })
+
+  it('zooms by dragging, widens, and returns to a range by its name', async () => {
+    await open('tributary-climate')
+    const box = await panel('Temperature').locator('.u-over').boundingBox()
+    if (!box) throw new Error('the chart has no box')
+    await page.mouse.move(box.x + 100, box.y + 40)
+    await page.mouse.down()
+    await page.mouse.move(box.x + 250, box.y + 40, { steps: 5 })
+    await page.mouse.up()
+    const span = () => {
+      const { searchParams } = new URL(page.url())
+      return Number(searchParams.get('to')) - Number(searchParams.get('from'))
+    }
+    await expect.poll(span, WAIT).toBeGreaterThan(60_000)
+    const zoomed = span()
+    expect(zoomed / ((150 / box.width) * 900_000)).toBeCloseTo(1, 1)
+    await page.getByRole('button', { name: 'Zoom out' }).click()
+    await expect.poll(span, WAIT).toBeGreaterThan(zoomed * 1.9)
+    await page.getByRole('button', { name: /^Time range/ }).click()
+    await page.getByRole('button', { name: 'Last 1 hour' }).click()
+    await expect.poll(() => new URL(page.url()).searchParams.get('from'), WAIT).toBe('now-1h')
+  })
+
+  it('writes a time range; a mistake is named', async () => {
+    await open('tributary-account')
+    await page.getByRole('button', { name: /^Time range/ }).click()
+    await page.getByRole('textbox', { name: 'From' }).fill('noon')
+    await page.getByRole('button', { name: 'Apply' }).click()
+    expect(await page.getByRole('alert').textContent()).toBe('Write a time as 2026-01-31 14:05, or as now-2h')
+    await page.getByRole('textbox', { name: 'From' }).fill('now-10m')
+    await page.getByRole('button', { name: 'Apply' }).click()
+    await expect.poll(() => new URL(page.url()).searchParams.get('from'), WAIT).toBe('now-10m')
+  })
+
+  it('switches events off', async () => {
+    await open('tributary-climate')
+    await page.getByRole('button', { name: /^Events/ }).click()
+    const box = page.getByRole('checkbox', { name: 'Anomalies: Temperature' })
+    expect(await box.isChecked()).toBe(true)
+    const asked: string[] = []
+    page.on('request', (request) => asked.push(decodeURIComponent(request.url())))
+    await box.uncheck()
+    await expect.poll(() => asked.some((url) => url.includes('FROM "alert"')), WAIT).toBe(true)
+    await drawn()
+    expect(asked.some((url) => url.includes('FROM "anomaly"') && url.includes(`"field" = 'temperature_c'`))).toBe(false)
+  })
+
+  it('sorts a table by a column', async () => {
+    await open('tributary-fleet')
+    const devices = () => panel('Climate').locator('tbody tr td:first-child').allTextContents()
+    const header = panel('Climate').getByRole('button', { name: 'Device' })
+    await header.click()
+    expect(await devices()).toEqual(['thermometer-1', 'thermometer-2'])
+    await header.click()
+    expect(await devices()).toEqual(['thermometer-2', 'thermometer-1'])
+    expect(await attributes('.panel:has(h2:text-is("Climate")) th:first-child', 'aria-sort')).toEqual(['descending'])
+  })
+
+  it('is refreshed by itself, every so often', async () => {
+    await open('tributary-account')
+    let asked = 0
+    page.on('request', (request) => {
+      if (request.url().includes('/api/query')) asked++
+    })
+    await page.getByLabel('Refresh every').selectOption('5s')
+    await expect.poll(() => asked, WAIT).toBeGreaterThan(10)
+    const after = asked
+    await expect.poll(() => asked, WAIT).toBeGreaterThan(after + 10)
+  })
+})
+
+describe('when there is nothing to see', () => {
+  it('says for what and when there is no data', async () => {
+    await open('tributary-climate', { query: 'var-device=thermometer-9&from=1700000000000&to=1700000600000' })
+    await expect
+      .poll(() => panel('Temperature').locator('.message').textContent(), WAIT)
+      .toMatch(/^No data from .+ for thermometer-9$/)
+    expect(await panel('Alerts').locator('.message').textContent()).toBe('No alerts in this time range')
+    expect(complaints).toEqual([])
+  })
+
+  it('names a dashboard that does not exist', async () => {
+    complaints = []
+    await page.goto(`${viewer.url}d/nothing`)
+    await expect.poll(() => page.getByRole('alert').textContent(), WAIT).toContain('there is no dashboard nothing')
+  })
+
+  it('says that InfluxDB is away, keeps what it showed, and comes back by itself', async () => {
+    await open('tributary-climate')
+    const before = await panel('Now').locator('tbody').textContent()
+    await page.route('**/api/query**', (route) =>
+      route.fulfill({
+        status: 502,
+        json: { error: 'InfluxDB at http://127.0.0.1:8086 does not answer (connect ECONNREFUSED)' },
+      }),
+    )
+    await page.getByRole('button', { name: 'Refresh now' }).click()
+    await expect
+      .poll(() => panel('Temperature').locator('.message').textContent(), WAIT)
+      .toContain('InfluxDB at http://127.0.0.1:8086 does not answer')
+    expect(await panel('Now').locator('tbody').textContent()).toBe(before)
+    await page.unroute('**/api/query**')
+    await page.getByRole('button', { name: 'Refresh now' }).click()
+    await expect.poll(() => panel('Temperature').getAttribute('data-state'), WAIT).toBe('ready')
+  })
+})
