@@ -145,6 +145,20 @@ describe('blocks and columns', () => {
     expect(refusal(oneColumn({ field: 'x'.repeat(65), booleans: { bits: Uint8Array.of(1) } })).reason).toBe('too_large')
   })
 
+  test('more time steps or indices than samples', () => {
+    const steps = block({ time_steps: [1] })
+    expect(refusal(seal({ sample_count: 1 }, { blocks: [steps] })).message).toBe('bytes are left after 0 numbers')
+    expect(refusal(oneColumn({ strings: { entries: ['a'], indices: [0, 0] } })).message).toBe(
+      'bytes are left after 1 numbers',
+    )
+  })
+
+  test('a field that runs over the end of its message', () => {
+    // Block of 3 bytes, in which a device of 5 begins.
+    const body = Uint8Array.of(0x0a, 3, 0x0a, 5, ...Buffer.from('abcde'))
+    expect(refusal(seal({}, body)).message).toMatch(/a message ends at byte 5, its last field at 9/)
+  })
+
   test('a name that is not UTF-8', () => {
     const body = Buffer.from(bytesOf('Body', { blocks: [block({ device: 'zz' })] }))
     body.fill(0xff, body.indexOf('zz'), body.indexOf('zz') + 2)

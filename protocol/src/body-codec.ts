@@ -4,7 +4,6 @@ import { decodeBlock, encodeBlock } from './block-codec.ts'
 import { malformed, tooLarge } from './decode-error.ts'
 import {
   BATCH_BLOCKS_MAX,
-  BATCH_READINGS_MAX,
   BATCH_SAMPLES_MAX,
   BATCH_SLOTS_MAX,
   DEAD_LETTER_ORIGINAL_BYTES_MAX,
@@ -60,7 +59,6 @@ export function decodeBody(bytes: Uint8Array): Body {
   const budget = {
     samples: BATCH_SAMPLES_MAX,
     slots: BATCH_SLOTS_MAX,
-    readings: BATCH_READINGS_MAX,
     numbers: createNumberRoom(),
   }
   const blocks: DeviceBlock[] = []

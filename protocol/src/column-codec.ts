@@ -35,7 +35,6 @@ assert(endianness() === 'LE', 'columns of doubles are copied as they lie in memo
 export interface Budget {
   samples: number
   slots: number
-  readings: number
   readonly numbers: NumberRoom
 }
 
@@ -125,8 +124,6 @@ export function decodeColumn(reader: Reader, end: number, sampleCount: number, b
   if (budget.slots < 0) throw tooLarge('the batch has more slots (samples × columns) than are allowed')
   const flags = bits && unpackBits(bits, sampleCount)
   const count = flags ? countSet(flags) : sampleCount
-  budget.readings -= count
-  if (budget.readings < 0) throw tooLarge('the batch has more readings than are allowed')
   const present = flags && count < sampleCount ? flags : null
   reader.pos = formStart
   const column = decodeForm(reader, form, formEnd, field, present, count, budget.numbers)

@@ -29,6 +29,7 @@ test.each<[string, number[]]>([
   ['half milliseconds', [0.5]],
   ['half milliseconds later', [0, 1, 1.5]],
   ['minus zero', [-0]],
+  ['minus zero later', [5, -0]],
   ['a gap beyond 32 bits', [0, 3e9]],
   ['times beyond 2^53', [2 ** 53, 2 ** 53 + 2]],
 ])('%s go as doubles', (_, times) => {
