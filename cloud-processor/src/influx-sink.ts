@@ -148,7 +148,11 @@ export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: 
       const bucket = (parseJson(found.body) as { buckets?: { id: string }[] } | undefined)?.buckets?.[0]
       if (bucket !== undefined) continue
       const made = await connection.request('POST', '/api/v2/buckets', {
-        body: JSON.stringify({ orgID, name, retentionRules: [] }),
+        body: JSON.stringify({
+          orgID,
+          name,
+          retentionRules: policy === 'rollup' ? retentionRules(options.rollupRetention) : [],
+        }),
         contentType: 'application/json',
         signal,
       })
@@ -315,5 +319,17 @@ function parseJson(text: string): unknown {
     return undefined
   }
 }
+
+const SECONDS = { m: 60, h: 3_600, d: 86_400, w: 604_800 } as const
+/** As 2.x wants them. */
+const retentionRules = (duration: string | undefined) =>
+  duration === undefined
+    ? []
+    : [
+        {
+          type: 'expire',
+          everySeconds: Number.parseInt(duration, 10) * SECONDS[duration.at(-1) as keyof typeof SECONDS],
+        },
+      ]
 
 const quote = (name: string): string => `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
