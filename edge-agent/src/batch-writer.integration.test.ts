@@ -203,12 +203,20 @@ describe('a disk that is full', () => {
     expect(refused).toBeGreaterThan(5_000)
     expect(writer.totals.shedReadings).toBe(refused * 2)
 
+    // Many who wait, each with more than there is room for: they must not starve or spin.
+    let waited = 0
+    const offerAgain = (left: number): void => {
+      waited++
+      offer(`again ${waited}`.padEnd(1_000, 'y'))
+      if (left > 0) writer.whenRoom(() => offerAgain(left - 1))
+    }
+    for (let i = 0; i < 5; i++) writer.whenRoom(() => offerAgain(20))
     disk.freeBytes = 2 ** 40
     let roomAt = 0
     writer.whenRoom(() => {
       roomAt = stored
     })
-    await until('what was taken is stored', () => stored === taken)
+    await until('what was taken is stored', () => stored === taken && waited === 105)
     expect(roomAt).toBeGreaterThan(0)
     offer('after')
     await writer.flush(AbortSignal.timeout(10_000))

@@ -152,7 +152,8 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       })
       .finally(() => {
         writing = false
-        if (hasRoom()) for (const callback of roomCallbacks) callback()
+        // A copy: who finds no room after all waits again, in the set that is being gone through.
+        for (const callback of [...roomCallbacks]) if (hasRoom()) callback()
         advance()
       })
   }

@@ -67,7 +67,15 @@ const row: fc.Arbitrary<Row> = fc.record({
   state: fc.string({ unit: 'binary', maxLength: 40 }).map((text) => text.replace(/[\u0000-\u001f\ufeff]/g, '')),
   on: fc.boolean(),
 })
-const values = (frames: readonly Frame[]) => frames.flatMap((frame) => ('value' in frame ? [frame.value] : []))
+/** MessagePack gives integers of 64 bits as bigint; those here all fit. */
+const plain = (value: unknown): unknown =>
+  Object.fromEntries(
+    Object.entries(value as Row).map(([key, item]) => [
+      key,
+      typeof item === 'bigint' && key !== 'a' ? Number(item) : item,
+    ]),
+  )
+const values = (frames: readonly Frame[]) => frames.flatMap((frame) => ('value' in frame ? [plain(frame.value)] : []))
 const reasons = (frames: readonly Frame[]) => frames.flatMap((frame) => ('reason' in frame ? [frame.reason] : []))
 const pushInPieces = (framing: Framing, bytes: Uint8Array, pieces: readonly number[]): Frame[] => {
   const frames: Frame[] = []
@@ -84,7 +92,7 @@ describe.each(FRAMINGS)('$name', ({ create, write, checked, end }) => {
     fc.assert(
       fc.property(fc.array(row, { maxLength: 10 }), fc.array(fc.nat(50)), (rows, pieces) => {
         const frames = pushInPieces(create(), Buffer.concat(rows.map(write)), pieces)
-        expect(frames.map((frame) => ('value' in frame ? frame.value : frame))).toEqual(rows)
+        expect(frames.map((frame) => ('value' in frame ? plain(frame.value) : frame))).toEqual(rows)
       }),
     )
   })
