@@ -34,7 +34,9 @@ export const processorConfigSchema = z.strictObject({
   site: name().default('cloud'),
   nats: z.strictObject({
     /** One server, or several of a cluster. */
-    url: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+    url: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)], {
+      error: 'must be an address such as "nats://127.0.0.1:4222", or a list of them',
+    }),
     user: z.string().optional(),
     password: z.string().optional(),
     token: z.string().optional(),

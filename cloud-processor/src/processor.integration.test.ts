@@ -306,9 +306,9 @@ test.each([
   [
     'a config with mistakes',
     'processor: P 1\nnats: {}\ninflux: { url: "ftp://x" }\npartitions: 3-99\n',
-    /processor: .*nats\.url: .*influx\.url: .*partitions: .*checkpoint/s,
+    ['processor: ', 'nats.url: must be an address', 'influx.url: ', 'partitions: ', 'checkpoint: '],
   ],
-  ['a folder of contracts that is not there', undefined, /contracts|folder/i],
+  ['a folder of contracts that is not there', undefined, ['nowhere']],
 ])('%s: says so and ends with 2', async (_, text, expected) => {
   const config = resolve(folder, 'wrong.yaml')
   await writeFile(
@@ -325,5 +325,6 @@ test.each([
     isReady: async () => false,
   })
   await expect(wrong.start()).rejects.toThrow(/2/)
-  expect(await readFile(logFile, 'utf8')).toMatch(expected)
+  const said = await readFile(logFile, 'utf8')
+  for (const part of expected) expect(said).toContain(part)
 })
