@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs'
 import { mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises'
+import { errorCode } from './errors.ts'
 
 export interface OpenFile {
   /** Reads up to `length` bytes at `position`; fewer at the end of the file. */
@@ -70,6 +71,9 @@ export const nodeFileSystem: FileSystem = {
     const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
       await handle.sync()
+    } catch (error) {
+      // Some network and FUSE file systems cannot, and keep names in order by themselves.
+      if (!['EINVAL', 'ENOTSUP'].includes(errorCode(error) ?? '')) throw error
     } finally {
       await handle.close()
     }

@@ -60,6 +60,26 @@ describe('a spool that is opened again', () => {
     expect(harness.spool.losses).toEqual([])
   })
 
+  it('lets a reader wait behind what was lost, not look for it again and again', async () => {
+    const harness = await started(15)
+    await harness.append(30)
+    await harness.close()
+    const path = newestSegment(harness)
+    harness.disk.put(path, (harness.disk.contents(path) as Uint8Array).subarray(0, 100))
+    await harness.open()
+    const next = (harness.spool.losses[0]?.fromSequence ?? 0) + 1
+    let woken = false
+    const waiting = harness.spool.waitFor(next, new AbortController().signal).then(() => {
+      woken = true
+    })
+    await harness.pump(harness.clock.sleep(2_000))
+    expect(woken).toBe(false)
+    expect(await harness.pump(harness.spool.read(next, 1_000))).toEqual([])
+    await harness.append(1)
+    await waiting
+    expect(await harness.pump(harness.spool.read(next, 1_000))).toMatchObject([{ sequence: 31 }])
+  })
+
   it('passes over a flipped bit in the middle of an older segment, and names the record as it is read', async () => {
     const harness = await started(3)
     await harness.append(30)

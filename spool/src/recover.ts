@@ -34,6 +34,8 @@ export interface Recovered {
   readonly sentThrough: number
   readonly trimmedThrough: number
   readonly durableThrough: number
+  /** The last record that can be read; numbers above it, up to `durableThrough`, are lost. */
+  readonly lastReadable: number
   readonly reservedThrough: number
   readonly active: { segment: Segment; file: OpenFile } | undefined
   /** Sequences that opening already knows to be lost. */
@@ -184,6 +186,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
     sentThrough: Math.max(trimmedThrough, Math.min(cursor?.sentThrough ?? 0, durableThrough)),
     trimmedThrough: Math.min(trimmedThrough, durableThrough),
     durableThrough,
+    lastReadable: lastRead,
     reservedThrough: boundSound && cursor && !cursor.closed && !identityChanged ? cursor.reservedThrough : 0,
     active: goesOn ? active : undefined,
     lost,

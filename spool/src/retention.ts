@@ -49,6 +49,7 @@ export function createRetention(
     get trimmedThrough() {
       return trimmedThrough
     },
+    settled: () => running,
     async trim(throughSequence: number): Promise<void> {
       trimmedThrough = Math.max(trimmedThrough, throughSequence)
       running = running.then(removeWhatMayGo)

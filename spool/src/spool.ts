@@ -117,9 +117,7 @@ export async function openSpool(
   if (bytesMax < (SEGMENTS_KEPT + 2) * segmentBytesMax)
     throw new UserError(
       `a spool of ${bytesMax} bytes must hold at least ${SEGMENTS_KEPT + 2} segments of ${segmentBytesMax}`,
-      {
-        hint: 'raise the budget of the spool or lower the size of its segments',
-      },
+      { hint: 'raise the budget of the spool or lower the size of its segments' },
     )
   const payloadBytesMax = Math.min(RECORD_BYTES_MAX, segmentBytesMax - SEGMENT_HEADER_BYTES - RECORD_HEADER_BYTES)
   const meters = createMeters(metrics)
@@ -136,6 +134,7 @@ export async function openSpool(
     let prepared = !recovered.identityChanged
     let nextSequence = recovered.durableThrough + 1
     let sentThrough = recovered.sentThrough
+    let lastReadable = recovered.lastReadable
     let closed: Promise<void> | undefined
     let waiters: { sequence: number; resolve: () => void }[] = []
 
@@ -146,6 +145,8 @@ export async function openSpool(
     if (present.firstSequence > 1)
       ledger.addUnused({ fromSequence: 1, toSequence: present.firstSequence - 1, reason: 'unused', epoch })
     const lose = (range: { fromSequence: number; toSequence: number }, reason: DamageReason) => {
+      // Nobody must wait, or look again and again, for what will never come.
+      if (range.toSequence >= lastReadable) lastReadable = Math.min(lastReadable, range.fromSequence - 1)
       const fromSequence = Math.max(range.fromSequence, retention.trimmedThrough + 1)
       if (fromSequence > range.toSequence) return
       const count = ledger.add({ fromSequence, toSequence: range.toSequence }, 'damaged')
@@ -176,7 +177,7 @@ export async function openSpool(
       for (let path = dirname(folder); ; path = dirname(path)) {
         // The folder may be new, and those above. One that we may not open was not made by us.
         await fileSystem.syncFolder(path).catch((error) => {
-          if (errorCode(error) !== 'EACCES') throw error
+          if (!['EACCES', 'EPERM', 'EROFS'].includes(errorCode(error) ?? '')) throw error
         })
         if (path === dirname(path)) break
       }
@@ -200,6 +201,7 @@ export async function openSpool(
           await cursor.reserve(lastSequence)
         },
         onDurable(lastSequence) {
+          lastReadable = lastSequence
           room.written()
           cursor.changed()
           for (const waiter of waiters) if (waiter.sequence <= lastSequence) waiter.resolve()
@@ -278,7 +280,7 @@ export async function openSpool(
       read: (fromSequence, readBytesMax) => reader.read(fromSequence, readBytesMax),
       waitFor: (sequence, signal) =>
         new Promise((resolve, reject) => {
-          if (sequence <= commits.durableThrough) return resolve()
+          if (sequence <= lastReadable) return resolve()
           if (signal.aborted) return reject(signal.reason)
           const onAbort = () => {
             waiters = waiters.filter((other) => other !== waiter)
@@ -301,12 +303,14 @@ export async function openSpool(
         cursor.changed()
       },
       async trim(throughSequence) {
+        if (closed) return
         await retention.trim(Math.min(throughSequence, sentThrough))
         cursor.changed()
       },
       close() {
         closed ??= (async () => {
           await commits.close()
+          await retention.settled()
           await cursor.close()
           await unlock()
         })()
