@@ -36,8 +36,8 @@ export interface Admission {
 
 /** The largest sequence that a spool record can name. */
 const SEQUENCE_MAX = 2 ** 48 - 1
-/** A batch that is not on disk by then ends its connection; the spool goes on trying, and the repeat finds it there. */
-const PATIENCE_MS = 20_000
+/** A batch that is not on disk by then ends its connection, a little before the agent gives up by itself; the spool goes on trying, and the repeat finds it there. */
+const PATIENCE_MS = 8_000
 const EPOCH = /^[0-9a-f]{16}$/
 
 export function createAdmission(options: {
