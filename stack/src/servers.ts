@@ -44,6 +44,7 @@ const RECIPES: Record<ServerName, Recipe> = {
 }
 const LOCK_WAIT_MS_MAX = 10 * 60_000
 const LIBRARY_ROUNDS_MAX = 6
+const FONTS_FILE = 'fonts.conf'
 
 export const serversFolder = (): string => join(repositoryFolder, '.tributary', 'servers')
 
@@ -62,7 +63,7 @@ export async function findServer(
   const path = join(folder, recipe.unpacked)
   if (!(await isExecutable(path)))
     await withLock(folder, async () => ((await isExecutable(path)) ? undefined : unpack(name, folder, say)))
-  return described(name, path, await libraryEnvironment(folder))
+  return described(name, path, await unpackedEnvironment(folder))
 }
 
 async function findOnPath(name: string): Promise<string | undefined> {
@@ -127,6 +128,7 @@ async function unpack(name: ServerName, folder: string, say: (text: string) => v
     await rm(unpacking, { recursive: true, force: true })
     throw new UserError(`${name} could not be unpacked: ${messageOf(error)}`, { cause: error, hint })
   }
+  await writeFontsFile(unpacking, folder)
   await rm(folder, { recursive: true, force: true })
   await rename(unpacking, folder)
 }
@@ -140,21 +142,19 @@ interface Apt {
 /** apt with the machine's package lists, or, where those are missing or stale, with lists of our own. */
 async function createApt(say: (text: string) => void): Promise<Apt> {
   const own = join(repositoryFolder, '.tributary', 'apt')
-  let options: string[] = []
+  const ownLists = [
+    `Dir::State::lists=${join(own, 'lists')}`,
+    `Dir::Cache=${join(own, 'cache')}`,
+    'Debug::NoLocking=1',
+    'APT::Sandbox::User=root',
+  ].flatMap((option) => ['-o', option])
+  const fetched = (await readdir(join(own, 'lists')).catch(() => [])).some((name) => name.includes('_Packages'))
+  let options: string[] = fetched ? ownLists : []
   const useOwnLists = async () => {
     say('fetching the package lists (kept here, not in the system)')
     await mkdir(join(own, 'lists', 'partial'), { recursive: true })
     await mkdir(join(own, 'cache', 'archives', 'partial'), { recursive: true })
-    options = [
-      '-o',
-      `Dir::State::lists=${join(own, 'lists')}`,
-      '-o',
-      `Dir::Cache=${join(own, 'cache')}`,
-      '-o',
-      'Debug::NoLocking=1',
-      '-o',
-      'APT::Sandbox::User=root',
-    ]
+    options = ownLists
     await run('apt-get', [...options, '-qq', 'update'], { timeout: 300_000, maxBuffer: 1 << 24 })
   }
   const download = async (packages: readonly string[], folder: string) => {
@@ -222,6 +222,27 @@ async function libraryFolders(folder: string): Promise<string[]> {
         found.push(join(folder, top, entry.name), join(folder, top, entry.name, 'pulseaudio'))
   }
   return found
+}
+
+/** Where a program unpacked into a folder finds its libraries and fonts. */
+async function unpackedEnvironment(folder: string): Promise<Record<string, string>> {
+  const fonts = join(folder, FONTS_FILE)
+  const hasFonts = await access(fonts).then(
+    () => true,
+    () => false,
+  )
+  return { ...(await libraryEnvironment(folder)), ...(hasFonts ? { FONTCONFIG_FILE: fonts } : {}) }
+}
+
+/** Fontconfig knows only the system's folders; a page without any font shows nothing. */
+async function writeFontsFile(unpacked: string, folder: string): Promise<void> {
+  const fonts = 'usr/share/fonts'
+  if ((await readdir(join(unpacked, fonts)).catch(() => [])).length === 0) return
+  const text = `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>${join(folder, fonts)}</dir><dir>/usr/share/fonts</dir><cachedir>${join(folder, 'font-cache')}</cachedir></fontconfig>
+`
+  await writeFile(join(unpacked, FONTS_FILE), text)
 }
 
 async function libraryEnvironment(folder: string): Promise<Record<string, string>> {
