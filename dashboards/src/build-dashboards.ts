@@ -3,7 +3,8 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readContracts } from '@tributary/protocol'
-import { provisioningFiles, provisioningFolder } from './provisioning.ts'
+import { provisioningFiles } from './provisioning.ts'
+import { provisioningFolder } from './provisioning-folder.ts'
 
 const contracts = await readContracts(fileURLToPath(new URL('../../contracts/', import.meta.url)))
 const files = provisioningFiles(contracts)

@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode, type Logger, messageOf, UserError } from '@tributary/runtime'
-import { REBUILD_COMMAND } from './provisioning.ts'
+import { REBUILD_COMMAND } from './provisioning-folder.ts'
 
 export interface DashboardSummary {
   readonly uid: string

@@ -2,10 +2,11 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { exampleContracts } from './example-influx.ts'
-import { dashboards, provisioningFiles, provisioningFolder, REBUILD_COMMAND } from './provisioning.ts'
+import { dashboards, provisioningFiles } from './provisioning.ts'
+import { provisioningFolder, REBUILD_COMMAND } from './provisioning-folder.ts'
 import type { DashboardJson } from './rendering/dashboard-json.ts'
 import { unknownFeatures } from './rendering/features.ts'
+import { exampleContracts } from './testing.ts'
 
 let files: ReadonlyMap<string, string>
 let built: readonly DashboardJson[]

@@ -1,15 +1,10 @@
 /** Everything under `provisioning/`: what Grafana reads at start, and what the viewer draws. */
-import { fileURLToPath } from 'node:url'
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contracts } from '@tributary/protocol'
 import { accountDashboard } from './account-dashboard.ts'
 import { fleetDashboard } from './fleet-dashboard.ts'
 import { kindDashboard } from './kind-dashboard.ts'
-
-/** Where the committed files lie. */
-export const provisioningFolder = fileURLToPath(new URL('../provisioning/', import.meta.url))
-export const dashboardsFolder = fileURLToPath(new URL('../provisioning/dashboards/', import.meta.url))
-export const REBUILD_COMMAND = 'npm run build:dashboards -w @tributary/dashboards'
+import { REBUILD_COMMAND } from './provisioning-folder.ts'
 
 const NOTICE = `# Made by \`${REBUILD_COMMAND}\`; changes here are overwritten.`
 

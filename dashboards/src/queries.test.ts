@@ -1,7 +1,6 @@
 /** Every query of every dashboard against a real influxd that holds what the processor writes. */
 import { systemClock } from '@tributary/runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ExampleInflux, exampleContracts, startExampleInflux } from './example-influx.ts'
 import { exampleValue } from './example-lines.ts'
 import { meanQueries } from './influxql.ts'
 import { dashboards } from './provisioning.ts'
@@ -11,6 +10,7 @@ import { type InfluxAnswer, lastNotNull, tableOf, tagValuesOf, timeSeriesOf } fr
 import { fillQuery, type SelectedVariable } from './rendering/macros.ts'
 import { durationMs, intervalMs, type TimeRange } from './rendering/time-range.ts'
 import { inOrder, queryOf, select } from './rendering/variables.ts'
+import { type ExampleInflux, exampleContracts, startExampleInflux } from './testing.ts'
 
 let influx: ExampleInflux
 let proxy: QueryProxy

@@ -24,7 +24,11 @@ const TYPES: Readonly<Record<string, string>> = {
   '.txt': 'text/plain; charset=utf-8',
 }
 const sources = fileURLToPath(new URL('../viewer/browser/', import.meta.url))
-export const builtAssetsFolder = fileURLToPath(new URL('../dist/viewer/', import.meta.url))
+/** Beside the one file that a shipped program is, or in the package. */
+const besideBundle = fileURLToPath(new URL('./viewer/', import.meta.url))
+export const builtAssetsFolder = existsSync(besideBundle)
+  ? besideBundle
+  : fileURLToPath(new URL('../dist/viewer/', import.meta.url))
 
 let bundled: Promise<Assets> | undefined
 

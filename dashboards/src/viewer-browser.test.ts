@@ -6,7 +6,7 @@ import { createLogger, systemClock } from '@tributary/runtime'
 import { findServer } from '@tributary/stack'
 import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type ExampleInflux, startExampleInflux } from './example-influx.ts'
+import { type ExampleInflux, startExampleInflux } from './testing.ts'
 import { createViewer, type Viewer } from './viewer-server.ts'
 
 const CHROMIUM_ARGUMENTS = [

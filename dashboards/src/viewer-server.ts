@@ -14,7 +14,7 @@ import {
   systemClock,
 } from '@tributary/runtime'
 import { createDashboardFiles } from './dashboard-files.ts'
-import { dashboardsFolder } from './provisioning.ts'
+import { dashboardsFolder } from './provisioning-folder.ts'
 import { createQueryProxy, type InfluxAccess, PROXY_LIMITS, type ProxyLimits } from './query-proxy.ts'
 import { type Assets, loadAssets } from './viewer-assets.ts'
 
