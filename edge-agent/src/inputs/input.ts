@@ -6,7 +6,7 @@ import type { Delivery } from '../sample.ts'
 export interface InputStatus {
   readonly name: string
   readonly type: 'serial' | 'mqtt' | 'host'
-  /** `down`: nothing can come in, and it is being tried again. `held`: there is no room in the spool. */
+  /** `starting`: it is being opened, for the first time or again. `down`: that failed, and is tried again. `held`: there is no room in the spool. */
   readonly state: 'starting' | 'open' | 'held' | 'down' | 'stopped'
   readonly samples: number
   readonly readings: number

@@ -101,8 +101,8 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
         signal: stopping.signal,
         log,
         backoff: BACKOFF,
-        onDown: (why) => {
-          state = 'down'
+        onDown: (why, couldOpen) => {
+          state = couldOpen ? 'starting' : 'down'
           detail = why
         },
       })

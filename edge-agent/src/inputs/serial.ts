@@ -115,8 +115,8 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
         signal: stopping.signal,
         log,
         backoff: BACKOFF,
-        onDown: (why) => {
-          state = 'down'
+        onDown: (why, couldOpen) => {
+          state = couldOpen ? 'starting' : 'down'
           detail = why
         },
       })
