@@ -22,8 +22,32 @@ const round: fc.Arbitrary<Round> = fc.record({
   damages: fc.array(fc.constantFrom(...DAMAGES), { minLength: 1, maxLength: 3 }),
 })
 
-/** Seeds that once found a mistake. */
-const SEEDS: [number, Round[]][] = []
+const quiet = { sentShare: 0, trimShare: 0, end: 'close' as const }
+/** Histories that once found a mistake: reuse behind a damaged slot, a loss told under the wrong epoch. */
+const SEEDS: [number, Round[]][] = [
+  [
+    1704433745,
+    [
+      { ...quiet, appends: [6, 3], damages: ['flip'] },
+      { ...quiet, appends: [8, 1, 2], damages: ['flip'] },
+      { ...quiet, appends: [11, 11, 11], damages: ['truncate', 'flip'] },
+    ],
+  ],
+  [
+    0,
+    [
+      { ...quiet, appends: [1], damages: ['flip', 'remove', 'flip'] },
+      { ...quiet, appends: [1], damages: ['flip'] },
+    ],
+  ],
+  [
+    2147475439,
+    [
+      { ...quiet, appends: [1], damages: ['flip'] },
+      { ...quiet, appends: [3, 5, 4, 9, 8], damages: ['flip', 'flip', 'remove'] },
+    ],
+  ],
+]
 
 function damage(harness: ReturnType<typeof createSpoolHarness>, kind: Damage, seed: number): void {
   const { disk } = harness

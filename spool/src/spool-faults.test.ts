@@ -6,6 +6,9 @@ import type { DiskFault } from '@tributary/runtime/testing'
 import { describe, expect, it } from 'vitest'
 import { createSpoolHarness, smallOptions } from './testing.ts'
 
+/** Another one tries other tears: `SPOOL_SEED=1000 npx vitest run spool/src/spool-faults`. */
+const SEED = Number(process.env['SPOOL_SEED'] ?? 0)
+
 type Harness = ReturnType<typeof createSpoolHarness>
 
 /** Once a fault has hit an opening or reading, the next attempt must work. */
@@ -64,7 +67,7 @@ describe.each([0, 250])('with %i ms of durability, at every operation of a histo
       let refused = 0
       let hit = 0
       for (let index = 0; index < count; index++) {
-        const harness = createSpoolHarness(index + 1, { ...smallOptions, durabilityMs })
+        const harness = createSpoolHarness(index + 1 + SEED, { ...smallOptions, durabilityMs })
         let what = ''
         const damage = fault === 'bit_flip'
         harness.disk.faultAt = (operation) => {
