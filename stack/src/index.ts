@@ -1,5 +1,6 @@
 export * from './account.ts'
 export * from './alert-receiver.ts'
+export { agentConfig } from './configs.ts'
 export * from './free-port.ts'
 export * from './influx-server.ts'
 export * from './latency.ts'
