@@ -55,7 +55,7 @@ export function accountDashboard(): Dashboard {
       holeMsMin,
     })
   dashboard
-    .withPanel(agentsTable({ id: 10, title: 'By agent', span: 24, height: 4 }))
+    .withPanel(agentsTable({ id: 10, title: 'By agent', span: 24, height: 6 }))
     .withPanel(
       series(
         { id: 11, title: 'Readings a second', span: 12, height: 8, description: 'All selected agents together.' },
@@ -72,9 +72,13 @@ export function accountDashboard(): Dashboard {
     )
     .withPanel(deadLettersTable({ id: 13, title: 'Dead letters by reason', span: 12, height: 7 }))
     .withPanel(
-      series({ id: 14, title: 'Dead-lettered and missing', span: 12, height: 7, description: 'Readings, an agent.' }, [
-        ['$tag_device dead-lettered', agentGaugeQuery('dead_lettered', WHERE)],
-        ['$tag_device missing', agentGaugeQuery('missing', WHERE)],
+      series({ id: 14, title: 'Dead-lettered', span: 6, height: 7, description: 'Readings, an agent.' }, [
+        ['$tag_device', agentGaugeQuery('dead_lettered', WHERE)],
+      ]),
+    )
+    .withPanel(
+      series({ id: 18, title: 'Missing', span: 6, height: 7, description: 'Readings, an agent.' }, [
+        ['$tag_device', agentGaugeQuery('missing', WHERE)],
       ]),
     )
   const backlog = (field: string) =>

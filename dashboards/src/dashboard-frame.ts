@@ -2,6 +2,7 @@
 import {
   AnnotationPanelFilterBuilder,
   AnnotationQueryBuilder,
+  CustomVariableBuilder,
   type Dashboard,
   DashboardBuilder,
   DashboardCursorSync,
@@ -13,7 +14,7 @@ import {
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard'
 import { DATASOURCE, influxQuery } from './influx-query.ts'
-import { identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
+import { AGGREGATES, identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
 
 /** Grafana 9.3's. Later versions migrate it to theirs; an earlier one does not understand a later number. */
 const SCHEMA_VERSION = 37
@@ -73,6 +74,17 @@ export const siteVariable = (measurement: string) =>
 /** Chained: only what the selected sites have. */
 export const deviceVariable = (measurement: string, label: string) =>
   tagVariable('device', label, `SHOW TAG VALUES FROM ${identifier(measurement)} WITH KEY = "device" WHERE ${SITE}`)
+
+/** Mean, or the extremes that a mean hides. */
+export const aggregateVariable = () =>
+  new CustomVariableBuilder('aggregate')
+    .label('Show')
+    .description('Of all readings that fall into one point of a chart')
+    .values(AGGREGATES.join(','))
+    .options(AGGREGATES.map((value, i) => ({ text: value, value, selected: i === 0 })))
+    .current({ text: AGGREGATES[0], value: AGGREGATES[0], selected: true })
+    .multi(false)
+    .includeAll(false)
 
 /** Vertical lines over the panels. @param panelIds all when left out */
 export function annotation(

@@ -2,6 +2,7 @@
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contract, ContractField } from '@tributary/protocol'
 import {
+  aggregateVariable,
   alertAnnotation,
   anomalyAnnotation,
   dashboardFrame,
@@ -23,7 +24,7 @@ import {
   WARNING,
 } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
-import { identifier, lastQuery, literal, meanQueries, rateQuery, rawMeanQuery, SITE_AND_DEVICE } from './influxql.ts'
+import { fieldQueries, identifier, lastQuery, literal, rateQuery, rawMeanQuery, SITE_AND_DEVICE } from './influxql.ts'
 import { type Column, coloured, link, type PanelPlace, stateTimeline, table, timeSeries } from './panels.ts'
 
 /** Kinds that our own processes speak of themselves in: the device is the process. */
@@ -47,6 +48,7 @@ export function kindDashboard(contract: Contract): Dashboard {
     .withVariable(deviceVariable(kind, health ? 'Process' : 'Device'))
     .annotation(alertAnnotation(kind, 'firing', CRITICAL))
     .annotation(alertAnnotation(kind, 'resolved', GOOD))
+  if (!health) dashboard.withVariable(aggregateVariable())
   const fields = shownFields(contract)
   // The table would not fit otherwise, and the panels below show the rest.
   const tabled = health
@@ -78,8 +80,8 @@ export function kindDashboard(contract: Contract): Dashboard {
       dashboard.annotation(anomalyAnnotation(kind, name, at.title, id))
   })
   dashboard
-    .withPanel(anomaliesTable({ id: 2, title: 'Anomalies', span: 12, height: 7 }, kind))
-    .withPanel(alertsTable({ id: 3, title: 'Alerts', span: 12, height: 7 }, kind))
+    .withPanel(alertsTable({ id: 3, title: 'Alerts', span: 24, height: 6 }, kind))
+    .withPanel(anomaliesTable({ id: 2, title: 'Anomalies', span: 24, height: 6 }, kind))
   return finished(dashboard)
 }
 
@@ -108,10 +110,10 @@ function fieldPanel(at: PanelPlace, contract: Contract, name: string, field: Con
       },
     )
   const isPercentage = field.unit === '%' && field.range?.[0] === 0 && field.range[1] === 100
-  const queries = isHealth(kind) ? [rawMeanQuery(kind, name)] : meanQueries(kind, name)
+  const queries = isHealth(kind) ? [rawMeanQuery(kind, name)] : fieldQueries(kind, name)
   return timeSeries(at, {
     ...shared,
-    targets: queries.map((query, i) => influxQuery('ABC'[i] as string, query, { alias })),
+    targets: queries.map((query, i) => influxQuery('ABCDE'[i] as string, query, { alias })),
     unit: unitId(field.unit),
     decimals: field.decimals,
     bands: thresholdSteps(contract, name, 'transparent'),
@@ -171,7 +173,7 @@ function anomaliesTable(at: PanelPlace, kind: string) {
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'device', title: 'Device', width: 130 },
-      { name: 'detector', title: 'Detector', width: 90 },
+      { name: 'detector', title: 'Detector', width: 150 },
       { name: 'message', title: 'Message' },
       { name: 'score', title: 'Score', width: 70, decimals: 2 },
     ],
@@ -203,11 +205,10 @@ export function openAlertsTable(at: PanelPlace) {
     columns: [
       { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
       { name: 'device', title: 'Device', width: 130 },
-      { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 140 },
+      { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 100 },
       { name: 'message', title: 'Message' },
-      { name: 'state', title: 'State', width: 80, properties: coloured(BY_STATE) },
     ],
-    hidden: ['site', 'rule', 'kind'],
+    hidden: ['site', 'rule', 'kind', 'state'],
     noValue: 'No open alerts',
   })
 }
@@ -219,7 +220,7 @@ export function newestAnomaliesTable(at: PanelPlace) {
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'device', title: 'Device', width: 130 },
-      { name: 'detector', title: 'Detector', width: 90 },
+      { name: 'detector', title: 'Detector', width: 150 },
       { name: 'message', title: 'Message' },
       { name: 'score', title: 'Score', width: 70, decimals: 2 },
     ],

@@ -2,14 +2,14 @@
 import { systemClock } from '@tributary/runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exampleValue } from './example-lines.ts'
-import { meanQueries } from './influxql.ts'
+import { fieldQueries } from './influxql.ts'
 import { dashboards } from './provisioning.ts'
 import { createQueryProxy, type QueryProxy } from './query-proxy.ts'
 import type { DashboardJson, PanelJson } from './rendering/dashboard-json.ts'
 import { type InfluxAnswer, lastNotNull, tableOf, tagValuesOf, timeSeriesOf } from './rendering/frames.ts'
 import { fillQuery, type SelectedVariable } from './rendering/macros.ts'
 import { durationMs, intervalMs, type TimeRange } from './rendering/time-range.ts'
-import { inOrder, queryOf, select } from './rendering/variables.ts'
+import { inOrder, ownOptions, queryOf, select } from './rendering/variables.ts'
 import { type ExampleInflux, exampleContracts, startExampleInflux } from './testing.ts'
 
 let influx: ExampleInflux
@@ -38,7 +38,7 @@ async function variablesOf(dashboard: DashboardJson): Promise<SelectedVariable[]
   const selected: SelectedVariable[] = []
   for (const variable of inOrder(dashboard.templating?.list ?? [])) {
     const context = { range: rangeOf(900_000), intervalMs: 1_000, variables: selected }
-    const options = tagValuesOf(await ask(fillQuery(queryOf(variable), context)))
+    const options = ownOptions(variable) ?? tagValuesOf(await ask(fillQuery(queryOf(variable), context)))
     expect(options.length, `${dashboard.title}: no values of $${variable.name}`).toBeGreaterThan(0)
     selected.push(select(variable, [], options))
   }
@@ -72,7 +72,7 @@ describe('queries', () => {
       for (const panel of dashboard.panels ?? []) {
         const answers = await answersOf(panel, rangeOf(spanMs), variables)
         if (!isFilled(panel, answers)) empty.push(`${dashboard.title} / ${panel.title}`)
-        if (answers.length === 3) {
+        if (answers.length === 5) {
           const answering = answers.map((a) => timeSeriesOf(a, undefined).length > 0)
           expect(answering.filter(Boolean), `${panel.title}: one source answers`).toHaveLength(1)
           expect(answering[[900_000, 21_600_000, 86_400_000].indexOf(spanMs)]).toBe(true)
@@ -123,33 +123,36 @@ describe('queries', () => {
     expect(await values('elsewhere')).toEqual([])
   })
 
-  it('the mean from windows is the mean of their readings, each window weighted by its count', async () => {
-    const hourMs = 3_600_000
-    const toMs = Math.floor(influx.nowMs / hourMs) * hourMs
-    const context = {
-      range: { fromMs: toMs - hourMs, toMs: toMs - 1 },
-      intervalMs: hourMs,
-      variables: ['site', 'device'].map((name) => ({
-        name,
-        values: ['$__all'],
-        allValue: '.*',
-        options: [],
-        isPattern: true,
-      })),
-    }
-    const [raw, tenSeconds, oneMinute] = meanQueries('climate', 'temperature_c').map((q) => fillQuery(q, context)) as [
-      string,
-      string,
-      string,
-    ]
-    const starts = Array.from({ length: 60 }, (_, i) => toMs - hourMs + i * 60_000)
-    const expected =
-      starts.reduce((sum, t) => sum + exampleValue('climate', 'thermometer-1', 'temperature_c', t), 0) / 60
-    const [first] = timeSeriesOf(await ask(oneMinute), '$tag_device')
-    expect(first?.name).toBe('thermometer-1')
-    expect(first && lastNotNull(first)).toBeCloseTo(expected, 9)
-    for (const query of [raw, tenSeconds]) expect(timeSeriesOf(await ask(query), undefined)).toEqual([])
-  })
+  it.each(['mean', 'max', 'min'] as const)(
+    '%s over an hour: from windows as from their readings',
+    async (aggregate) => {
+      const hourMs = 3_600_000
+      const toMs = Math.floor(influx.nowMs / hourMs) * hourMs
+      const pattern = { values: ['$__all'], allValue: '.*', options: [], isPattern: true }
+      const context = {
+        range: { fromMs: toMs - hourMs, toMs: toMs - 1 },
+        intervalMs: hourMs,
+        variables: [
+          { name: 'site', ...pattern },
+          { name: 'device', ...pattern },
+          { ...pattern, name: 'aggregate', values: [aggregate], isPattern: false },
+        ],
+      }
+      const answers = await Promise.all(fieldQueries('climate', 'temperature_c').map((q) => ask(fillQuery(q, context))))
+      const series = answers.flatMap((a) => timeSeriesOf(a, '$tag_device'))
+      expect(series.map((s) => s.name)).toEqual(['thermometer-1', 'thermometer-2'])
+      const means = Array.from({ length: 60 }, (_, i) =>
+        exampleValue('climate', 'thermometer-1', 'temperature_c', toMs - hourMs + i * 60_000),
+      )
+      const expected = {
+        mean: means.reduce((a, b) => a + b) / 60,
+        // The example's windows reach one degree above and below their means.
+        max: Math.max(...means) + 1,
+        min: Math.min(...means) - 1,
+      }
+      expect(series[0] && lastNotNull(series[0])).toBeCloseTo(expected[aggregate], 9)
+    },
+  )
 
   it('nothing that a browser sends changes the database', async () => {
     const measurements = async () => tableOf(await ask('SHOW MEASUREMENTS')).rowCount

@@ -43,6 +43,8 @@ export interface TargetJson {
 
 export interface VariableJson {
   readonly name: string
+  /** `query` asks InfluxDB; `custom` lists its options in `query`, with commas between. */
+  readonly type?: string
   readonly label?: string
   readonly query?: string | Record<string, unknown>
   readonly multi?: boolean

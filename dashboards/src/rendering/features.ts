@@ -14,6 +14,7 @@ export type PanelType = (typeof PANEL_TYPES)[number]
 const QUERY_MACROS = ['timeFilter', '__interval', '__interval_ms', '__from', '__to']
 const LINK_MACROS = /^(__data\.fields\.\w+|__url_time_range)$/
 const COLOUR_MODES = ['thresholds', 'fixed', 'palette-classic']
+const VARIABLE_TYPES = ['query', 'custom']
 const RESULT_FORMATS = ['time_series', 'table']
 const ALIAS_MACRO = /^(tag_\w+|col|m|measurement)$/
 
@@ -21,6 +22,8 @@ export function unknownFeatures(dashboard: DashboardJson): string[] {
   const variables = (dashboard.templating?.list ?? []).map((v) => v.name)
   const macros = (query: string) => macroNames(query).filter((n) => !QUERY_MACROS.includes(n) && !variables.includes(n))
   const found: string[] = []
+  for (const { name, type = 'query' } of dashboard.templating?.list ?? [])
+    if (!VARIABLE_TYPES.includes(type)) found.push(`variable ${name}: type ${type}`)
   for (const variable of dashboard.templating?.list ?? [])
     found.push(...macros(queryOf(variable)).map((name) => `variable ${variable.name}: macro $${name}`))
   for (const { name, target, iconColor } of dashboard.annotations?.list ?? []) {

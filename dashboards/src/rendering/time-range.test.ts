@@ -45,6 +45,7 @@ describe('time ranges', () => {
 
   it('names a range as the list does, or by its ends', () => {
     expect(rangeLabel({ from: 'now-1h', to: 'now' })).toBe('Last 1 hour')
+    expect(rangeLabel({ from: 'now-2m', to: 'now' })).toBe('Last 2 minutes')
     expect(rangeLabel({ from: String(NOW), to: 'now' })).toBe('2026-01-31 14:05:09 – now')
   })
 

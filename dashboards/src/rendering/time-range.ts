@@ -18,6 +18,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
   w: 604_800_000,
 }
+const UNIT_NAMES: Readonly<Record<string, string>> = { s: 'second', m: 'minute', h: 'hour', d: 'day', w: 'week' }
 const RANGE_MS_MIN = 1_000
 
 /** "5s" → 5000; undefined when it is no duration. */
@@ -59,8 +60,8 @@ export const QUICK_RANGES: readonly { readonly label: string; readonly from: str
 ].map(([label, from]) => ({ label: label as string, from: from as string, to: 'now' }))
 
 export function rangeLabel(raw: RawRange): string {
-  const quick = QUICK_RANGES.find((q) => q.from === raw.from && q.to === raw.to)
-  if (quick) return quick.label
+  const [, amount, unit] = /^now-(\d+)([smhdw])$/.exec(raw.from) ?? []
+  if (amount && unit && raw.to === 'now') return `Last ${amount} ${UNIT_NAMES[unit]}${amount === '1' ? '' : 's'}`
   const show = (text: string) => (/^\d+$/.test(text) ? localTime(Number(text)) : text)
   return `${show(raw.from)} – ${show(raw.to)}`
 }

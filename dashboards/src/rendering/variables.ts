@@ -5,6 +5,14 @@ import { ALL_VALUE, macroNames, type SelectedVariable } from './macros.ts'
 export const queryOf = ({ query }: VariableJson): string =>
   typeof query === 'string' ? query : String(query?.['query'] ?? '')
 
+/** The options of a variable that lists them itself; undefined for one that asks InfluxDB. */
+export const ownOptions = (variable: VariableJson): string[] | undefined =>
+  variable.type === 'custom'
+    ? queryOf(variable)
+        .split(',')
+        .map((option) => option.trim())
+    : undefined
+
 /** In an order in which each comes after those that its query mentions. */
 export function inOrder(variables: readonly VariableJson[]): VariableJson[] {
   const ordered: VariableJson[] = []

@@ -6,6 +6,8 @@ import { formatValue } from '../../src/rendering/units.ts'
 
 const FONT = '11px "Inter Variable", system-ui, sans-serif'
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+/** Steps between the labels of an axis of bytes. */
+const POWERS_OF_TWO = Array.from({ length: 50 }, (_, i) => 2 ** i)
 const two = (value: number) => String(value).padStart(2, '0')
 
 export const gridColour = (theme: Theme): string => (theme === 'dark' ? 'rgba(255,255,255,.06)' : 'rgba(16,24,40,.07)')
@@ -31,6 +33,7 @@ export function valueAxis(settings: FieldSettings, theme: Theme): uPlot.Axis {
   return {
     ...look(theme),
     space: 24,
+    ...(settings.unit === 'bytes' ? { incrs: POWERS_OF_TWO } : {}),
     size: (_, values) => Math.max(36, Math.max(0, ...(values ?? []).map((v) => v?.length ?? 0)) * 6.3 + 16),
     values: (_, splits, __, ___, increment) => {
       const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(increment) + 1e-9)))
@@ -64,7 +67,9 @@ export function valueRange(
   const min = Math.min(low, axisSoftMin ?? low)
   const max = Math.max(high, axisSoftMax ?? high)
   const room = (max - min) * 0.08 || Math.abs(max) * 0.02 || 1
-  return [min === axisSoftMin ? min : min - room, max === axisSoftMax ? max : max + room]
+  // What cannot be negative gets no room below zero.
+  const bottom = min === axisSoftMin ? min : min >= 0 ? Math.max(0, min - room) : min - room
+  return [bottom, max === axisSoftMax ? max : max + room]
 }
 
 /** Bands and dashed lines of the thresholds, behind the data. */

@@ -83,7 +83,7 @@ export function chartFrame(
         {
           ...size(),
           ms: 1,
-          padding: [10, 16, 0, 0],
+          padding: [10, 22, 0, 0],
           legend: { show: false },
           series: [{}],
           ...given,

@@ -4,7 +4,7 @@ import type { DashboardJson, VariableJson } from '../../src/rendering/dashboard-
 import { tagValuesOf } from '../../src/rendering/frames.ts'
 import { fillQuery, type SelectedVariable } from '../../src/rendering/macros.ts'
 import { durationMs, type RawRange, resolveRange, type TimeRange, zoomedOut } from '../../src/rendering/time-range.ts'
-import { inOrder, queryOf, select } from '../../src/rendering/variables.ts'
+import { inOrder, ownOptions, queryOf, select } from '../../src/rendering/variables.ts'
 import { fetchAnnotations } from './annotations.ts'
 import type { BrowserClock } from './clock.ts'
 import { element } from './dom.ts'
@@ -148,8 +148,8 @@ export function dashboardView(
     for (const variable of inOrder(dashboard.templating?.list ?? [])) {
       const query = fillQuery(queryOf(variable), { range: time, intervalMs: 1_000, variables: selected })
       // A store that is down leaves the choice as it is; the panels say what is wrong.
-      const options = await ask(query).then(tagValuesOf, () => [])
-      selected.push(select(variable, wantedOf(variable), options.sort()))
+      const options = ownOptions(variable) ?? (await ask(query).then(tagValuesOf, () => [])).sort()
+      selected.push(select(variable, wantedOf(variable), options))
     }
     return selected
   }

@@ -20,7 +20,7 @@ export function variablePicker(label: string, onChange: (values: readonly string
       const draw = (search: string) => {
         const { values = [], options = [], isPattern = false } = shown ?? {}
         const isAll = values.includes(ALL_VALUE)
-        const listed = [...new Set([...options, ...values.filter((v) => v !== ALL_VALUE)])].sort()
+        const listed = [...new Set([...options, ...values.filter((v) => v !== ALL_VALUE)])]
         const choose = (chosen: readonly string[]) => {
           onChange(chosen.length === 0 ? [ALL_VALUE] : chosen)
           const focused =
