@@ -5,14 +5,22 @@ import { basename } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
 const LINES_MAX = 400
-const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' }).split('\n').filter(Boolean)
-const sources = tracked.filter((file) => /^[a-z0-9-]+\/(src|viewer|harness)\/.*\.ts$/.test(file) || /^(e2e|bench)\/.*\.ts$/.test(file))
-const product = sources.filter((file) => !file.endsWith('.test.ts') && !/^(e2e|bench)\//.test(file) && !file.endsWith('/testing.ts'))
+const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
+  .split('\n')
+  .filter(Boolean)
+const sources = tracked.filter(
+  (file) => /^[a-z0-9-]+\/(src|viewer|harness)\/.*\.ts$/.test(file) || /^(e2e|bench)\/.*\.ts$/.test(file),
+)
+const product = sources.filter(
+  (file) => !file.endsWith('.test.ts') && !/^(e2e|bench)\//.test(file) && !file.endsWith('/testing.ts'),
+)
 const lines = (file: string) => readFileSync(file, 'utf8').split('\n')
 
 /** Every line of the files that the pattern finds, as `file:line text`. */
 function found(files: readonly string[], pattern: RegExp): string[] {
-  return files.flatMap((file) => lines(file).flatMap((text, i) => (pattern.test(text) ? [`${file}:${i + 1} ${text.trim()}`] : [])))
+  return files.flatMap((file) =>
+    lines(file).flatMap((text, i) => (pattern.test(text) ? [`${file}:${i + 1} ${text.trim()}`] : [])),
+  )
 }
 
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -38,7 +46,12 @@ describe('imports', () => {
     })
 
   test('nothing imports cli, e2e or bench', () => {
-    expect(found(product.filter((file) => !file.startsWith('cli/')), /from '@tributary\/(cli|e2e|bench)/)).toEqual([])
+    expect(
+      found(
+        product.filter((file) => !file.startsWith('cli/')),
+        /from '@tributary\/(cli|e2e|bench)/,
+      ),
+    ).toEqual([])
   })
 
   test('a package has one door: no deep imports, no relative imports across packages', () => {
@@ -54,7 +67,10 @@ describe('imports', () => {
 
   test('every import of a package is declared in package.json', () => {
     const undeclared = product.flatMap((file) => {
-      const manifest = JSON.parse(readFileSync(`${file.split('/')[0]}/package.json`, 'utf8')) as { dependencies?: Record<string, string>; devDependencies?: Record<string, string> }
+      const manifest = JSON.parse(readFileSync(`${file.split('/')[0]}/package.json`, 'utf8')) as {
+        dependencies?: Record<string, string>
+        devDependencies?: Record<string, string>
+      }
       const declared = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies })
       return found([file], /from '[^.]/).filter((line) => {
         const name = /from '((?:@[^/']+\/)?[^/']+)/.exec(line)?.[1] ?? ''
@@ -72,12 +88,20 @@ describe('style', () => {
   })
 
   test('files are named after one concept, in kebab-case', () => {
-    const bad = sources.filter((file) => !/^[a-z0-9]+([-.][a-z0-9]+)*\.ts$/.test(basename(file)) || /(^|-)(utils?|common|helpers?|manager|types)(-|\.)/.test(basename(file)))
+    const bad = sources.filter(
+      (file) =>
+        !/^[a-z0-9]+([-.][a-z0-9]+)*\.ts$/.test(basename(file)) ||
+        /(^|-)(utils?|common|helpers?|manager|types)(-|\.)/.test(basename(file)),
+    )
     expect(bad).toEqual([])
   })
 
   test(`no file of the product is longer than ${LINES_MAX} lines`, () => {
-    expect(product.map((file) => `${file} ${lines(file).length}`).filter((line) => Number(line.split(' ')[1]) > LINES_MAX + 1)).toEqual([])
+    expect(
+      product
+        .map((file) => `${file} ${lines(file).length}`)
+        .filter((line) => Number(line.split(' ')[1]) > LINES_MAX + 1),
+    ).toEqual([])
   })
 
   test('named exports only, no enums, no namespaces', () => {

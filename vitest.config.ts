@@ -1,12 +1,18 @@
 import { defineConfig } from 'vitest/config'
 
+const slow = ['*/src/**/*.integration.test.ts', 'e2e/**/*.test.ts']
+
+/** `unit` needs no server and no second process, and takes less than a minute; `integration` is all the rest. */
 export default defineConfig({
   test: {
-    include: ['*.test.ts', '*/src/**/*.test.ts', 'e2e/**/*.test.ts'],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,
-    reporters: ['default'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: ['*.test.ts', '*/src/**/*.test.ts'], exclude: slow, testTimeout: 30_000 },
+      },
+      { extends: true, test: { name: 'integration', include: slow, testTimeout: 60_000, hookTimeout: 120_000 } },
+    ],
   },
 })

@@ -3,7 +3,7 @@
 import type { Theme } from '../../src/rendering/colours.ts'
 import type { PanelJson } from '../../src/rendering/dashboard-json.ts'
 import { PANEL_TYPES, type PanelType } from '../../src/rendering/features.ts'
-import { fillQuery, type SelectedVariable } from '../../src/rendering/macros.ts'
+import { ALL_VALUE, fillQuery, type SelectedVariable } from '../../src/rendering/macros.ts'
 import { durationMs, intervalMs, localTime, type RawRange, type TimeRange } from '../../src/rendering/time-range.ts'
 import type { BrowserClock } from './clock.ts'
 import { element, icon } from './dom.ts'
@@ -135,12 +135,14 @@ export function panelView(panel: PanelJson, context: PanelContext, clock: Browse
   }
 }
 
-function emptyText(panel: PanelJson, { range, variables }: PanelInput): string {
+function emptyText(panel: PanelJson, { range, variables, nowMs }: PanelInput): string {
   const said = panel.type === 'table' ? panel.fieldConfig?.defaults.noValue : undefined
   if (said && said !== '–') return said
   const chosen = variables
-    .filter((v) => !v.values.some((value) => value.startsWith('$')))
+    .filter((v) => v.isPattern && !v.values.includes(ALL_VALUE))
     .map((v) => v.values.join(', '))
     .join(' · ')
-  return `No data from ${localTime(range.fromMs).slice(11)} to ${localTime(range.toMs).slice(11)}${chosen ? ` for ${chosen}` : ''}`
+  const today = localTime(nowMs).slice(0, 10)
+  const when = (timeMs: number) => localTime(timeMs).replace(`${today} `, '')
+  return `No data from ${when(range.fromMs)} to ${when(range.toMs)}${chosen ? ` for ${chosen}` : ''}`
 }
