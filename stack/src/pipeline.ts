@@ -10,6 +10,7 @@ import { hashPassword } from '@tributary/gateway'
 import { UserError } from '@tributary/runtime'
 import { agentConfig, gatewayConfig, processorConfig } from './configs.ts'
 import { freePort } from './free-port.ts'
+import { createGrafanaServer, findGrafana } from './grafana-server.ts'
 import { createInfluxServer } from './influx-server.ts'
 import { answers, createManagedProcess, type ManagedProcess } from './managed-process.ts'
 import { createNatsServer } from './nats-server.ts'
@@ -23,7 +24,7 @@ export interface PipelineOptions {
   readonly seed: number
   /** Readings a second of all devices together; undefined: as the scenario says. */
   readonly ratePerSecond?: number | undefined
-  /** The viewer's port, 0 for a free one; undefined: no viewer. */
+  /** Port of the dashboards, 0 for a free one: Grafana's when it is on PATH, else the viewer's. Undefined: no dashboards. */
   readonly viewerPort?: number | undefined
   /** The agents' link to the gateway goes through this port instead, when given (a relay that a test controls). */
   readonly gatewayPortSeenByAgents?: number
@@ -166,8 +167,10 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       { AGENT_PASSWORD: password },
     ),
   )
-  const viewer =
-    viewerPort === undefined
+  const grafana = viewerPort === undefined ? undefined : await findGrafana()
+  const viewer = grafana
+    ? createGrafanaServer(grafana, folder, viewerPort as number, influx.url)
+    : viewerPort === undefined
       ? undefined
       : tributary('viewer', ['viewer', '--port', String(viewerPort), '--influx', influx.url], () =>
           answers(`${admin(viewerPort)}/healthz`),

@@ -66,7 +66,7 @@ export async function findServer(
   return described(name, path, await unpackedEnvironment(folder))
 }
 
-async function findOnPath(name: string): Promise<string | undefined> {
+export async function findOnPath(name: string): Promise<string | undefined> {
   for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'])
     if (folder && (await isExecutable(join(folder, name)))) return join(folder, name)
   return undefined
