@@ -1,3 +1,4 @@
+import { decode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Delivery, emptyDelivery, readSample } from './sample.ts'
@@ -91,6 +92,12 @@ describe('a sample', () => {
 
   test('integers of 64 bits that fit are numbers; -0 is 0; half a surrogate pair becomes what UTF-8 can say', () => {
     expect(read({ a: 2n ** 53n - 1n, b: -0, c: 'x\ud800y' }).samples[0]?.values).toEqual([2 ** 53 - 1, 0, 'x\ufffdy'])
+  })
+
+  test('a frame nested thousands of levels deep does not end the agent', () => {
+    const deep = decode(Buffer.concat([Buffer.alloc(4_000, 0x91), Buffer.of(0xc0)]))
+    expect(reasons(read(deep))).toEqual([['not_a_map', 0]])
+    expect(reasons(read({ t: 1, deep }))).toEqual([['nested_value', 1]])
   })
 
   test('nothing that comes in vanishes, and nothing throws', () => {

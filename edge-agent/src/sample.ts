@@ -3,6 +3,7 @@
  * reading becomes a refusal with its reason, and the rest of its sample goes on.
  */
 import { BLOCK_FIELDS_MAX, isName, NAME_BYTES_MAX, NAME_RULE, STRING_VALUE_BYTES_MAX } from '@tributary/protocol'
+import { messageOf } from '@tributary/runtime'
 
 export type FieldValue = number | boolean | string
 
@@ -183,7 +184,14 @@ function refuse(
   delivery.refusals.push({ device, reason, detail, original: Buffer.from(toJson(original)), readingCount })
 }
 
-const toJson = (value: unknown): string =>
-  JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? item.toString() : item)) ?? String(value)
+/** Never throws: what parses may still be nested deeper than `JSON.stringify` goes. */
+export function toJson(value: unknown): string {
+  try {
+    const text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? item.toString() : item))
+    return text ?? String(value)
+  } catch (error) {
+    return JSON.stringify(`(cannot be shown: ${messageOf(error)})`)
+  }
+}
 const abbreviate = (text: string): string => (text.length > 60 ? `${text.slice(0, 57)}...` : text)
 const show = (value: unknown): string => (value === undefined ? '(missing)' : abbreviate(toJson(value)))

@@ -28,6 +28,15 @@ describe('JSON', () => {
     expect(reasons(read([mapped], 'sensors/a/sample', '{"temp":{"value":[1]}}'))).toEqual(['nested_value'])
   })
 
+  test('a message nested thousands of levels deep does not end the agent', () => {
+    const deep = `${'['.repeat(30_000)}${']'.repeat(30_000)}`
+    expect(reasons(read([json], 'sensors/a/sample', deep))).toEqual(['not_a_map'])
+    const besides = read([json], 'sensors/a/sample', `{"t":1,"deep":${deep}}`)
+    expect(reasons(besides)).toEqual(['nested_value'])
+    expect(besides.samples).toMatchObject([{ names: ['t'], values: [1] }])
+    expect(reasons(read([json], 'sensors/a/sample', `{"device":${deep},"t":1}`))).toEqual(['device_mismatch'])
+  })
+
   test('what cannot be read is refused with its reason', () => {
     expect(reasons(read([json], 'sensors/a/sample', '{bad'))).toEqual(['not_json'])
     expect(reasons(read([json], 'sensors/a/sample', '[]'))).toEqual(['no_samples'])

@@ -2,7 +2,7 @@
 import { STRING_VALUE_BYTES_MAX } from '@tributary/protocol'
 import { messageOf } from '@tributary/runtime'
 import type { TopicConfig } from '../config.ts'
-import { type Delivery, emptyDelivery, isPlainObject, readSample } from '../sample.ts'
+import { type Delivery, emptyDelivery, isPlainObject, readSample, toJson } from '../sample.ts'
 import { matchTopic, parseTopicPattern, type TopicPattern } from './topic-pattern.ts'
 
 /** Small enough that the samples of one message always fit into a batch, whatever they look like. */
@@ -63,9 +63,9 @@ function readPayload(
     if (match.device !== undefined && isPlainObject(sample)) {
       const own = sample['device']
       if (own !== undefined && own !== null && own !== match.device) {
-        const detail = `the topic says device "${match.device}", the payload ${JSON.stringify(own)}`
+        const detail = `the topic says device "${match.device}", the payload ${toJson(own)}`
         const readingCount = Object.keys(sample).filter((key) => !['device', 'kind', 'time_ms'].includes(key)).length
-        const original = Buffer.from(JSON.stringify(sample))
+        const original = Buffer.from(toJson(sample))
         delivery.refusals.push({ device: '', reason: 'device_mismatch', detail, original, readingCount })
         continue
       }
