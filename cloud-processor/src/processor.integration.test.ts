@@ -308,7 +308,11 @@ test.each([
     'processor: P 1\nnats: {}\ninflux: { url: "ftp://x" }\npartitions: 3-99\n',
     ['processor: ', 'nats.url: must be an address', 'influx.url: ', 'partitions: ', 'checkpoint: '],
   ],
-  ['a folder of contracts that is not there', undefined, ['nowhere']],
+  [
+    'a folder of contracts that is not there',
+    undefined,
+    ['nowhere', 'the folder does not exist', 'correct the contracts'],
+  ],
 ])('%s: says so and ends with 2', async (_, text, expected) => {
   const config = resolve(folder, 'wrong.yaml')
   await writeFile(
@@ -324,7 +328,8 @@ test.each([
     logFile,
     isReady: async () => false,
   })
-  await expect(wrong.start()).rejects.toThrow(/2/)
+  await expect(wrong.start()).rejects.toThrow('ended with code 2')
   const said = await readFile(logFile, 'utf8')
   for (const part of expected) expect(said).toContain(part)
+  expect(said).not.toMatch(/\n\s*at |"stack"/)
 })

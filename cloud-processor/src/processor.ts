@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { dirname, resolve } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { readContracts } from '@tributary/protocol'
+import { ContractsError, readContracts } from '@tributary/protocol'
 import {
   type Clock,
   createAdminServer,
@@ -16,6 +16,7 @@ import {
   retry,
   runInOrder,
   type Service,
+  UserError,
 } from '@tributary/runtime'
 import { createAccountLines } from './account-lines.ts'
 import { createAlertEngine, rulesSchemaFor } from './alerts/index.ts'
@@ -83,7 +84,10 @@ export function createProcessor(
   const files: Service = {
     name: 'contracts, rules, registry',
     async start() {
-      const contracts = await readContracts(at(config.contracts))
+      const contracts = await readContracts(at(config.contracts)).catch((error: unknown) => {
+        if (!(error instanceof ContractsError)) throw error
+        throw new UserError(error.message, { cause: error, hint: error.hint })
+      })
       const receivers = config.notifiers.map(({ name }) => name)
       const rules =
         config.alerts === undefined
