@@ -17,6 +17,11 @@ export interface Notifier {
   send(notification: Notification, signal: AbortSignal): Promise<void>
 }
 
+/** The receiver does not let us in: tried again, and a person must mend it. */
+export class AccessRefusedError extends Error {
+  override readonly name = 'AccessRefusedError'
+}
+
 /** The receiver asked for some time. */
 export class RetryLaterError extends Error {
   override readonly name = 'RetryLaterError'

@@ -90,6 +90,18 @@ test('what the receiver refuses for good is given up, said at error level, and t
   )
 })
 
+test('a token that has run out: said at error level, and everything is delivered once it is renewed', async () => {
+  const receiver = await receive((n) => (n < 4 ? { status: n % 2 === 0 ? 401 : 403 } : { status: 200 }))
+  const { outbox, lines } = await startOutboxWith([webhook('people', receiver)])
+  const outgoing = state(3, ['people'])
+  await run(outbox, outgoing)
+  expect(keysOf(receiver)).toEqual(firing(3))
+  expect(outgoing.counts['people']).toMatchObject({ delivered: 3, undeliverable: 0 })
+  const errors = lines.filter(({ level }) => level === 'error')
+  expect(errors).toHaveLength(4)
+  expect(JSON.stringify(errors[0])).toContain('check url, headers and secret of notifier')
+})
+
 test('one notification that the receiver cannot digest keeps back its own episode only', async () => {
   const receiver = await startReceiver((_, { headers }) =>
     String(headers['idempotency-key']).startsWith('e0/') ? { status: 500 } : { status: 200 },

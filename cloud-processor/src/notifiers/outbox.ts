@@ -13,7 +13,7 @@ import {
   PermanentError,
   type Service,
 } from '@tributary/runtime'
-import { type Notification, type Notifier, RetryLaterError } from './notifier.ts'
+import { AccessRefusedError, type Notification, type Notifier, RetryLaterError } from './notifier.ts'
 import type { OutboxState, Outcome, Settled } from './outbox-state.ts'
 
 export interface OutboxStatus {
@@ -134,7 +134,10 @@ export function createOutbox(
       lane.lastError = messageOf(error)
       const askedMs = error instanceof RetryLaterError ? Math.min(error.afterMs, backoff.maxMs) : 0
       const delayMs = Math.max(askedMs, backoffDelayMs(backoff, lane.failures))
-      log.warn({ ...about, attempt: lane.failures, delayMs, err: error }, 'notification not delivered; trying again')
+      const attempt = { ...about, attempt: lane.failures, delayMs: Math.round(delayMs), err: error }
+      if (error instanceof AccessRefusedError)
+        log.error(attempt, 'notification not delivered: the receiver does not let us in; trying again')
+      else log.warn(attempt, 'notification not delivered; trying again')
       await clock.sleep(delayMs, signal).catch(() => undefined)
     }
   }

@@ -1,12 +1,12 @@
 /**
- * POSTs JSON. The receiver has taken it when it answers 2xx. 4xx says that it never will (408 and 429 excepted), anything
- * else is tried again. `Idempotency-Key` is the same in every repetition; with a secret each attempt is signed, as Stripe
+ * POSTs JSON. The receiver has taken it when it answers 2xx. Some 4xx say that it never will take this request; anything
+ * else is tried again, also 401 and 403: with the right token it will be taken. `Idempotency-Key` is the same in every repetition; with a secret each attempt is signed, as Stripe
  * does it: HMAC-SHA256 over "<seconds>.<body>", so that an old request cannot be played back later.
  */
 import { createHmac } from 'node:crypto'
 import { type Clock, messageOf, PermanentError } from '@tributary/runtime'
 import { request } from 'undici'
-import { type Notification, type Notifier, RetryLaterError } from './notifier.ts'
+import { AccessRefusedError, type Notification, type Notifier, RetryLaterError } from './notifier.ts'
 import { payloadOf } from './payload.ts'
 
 export interface WebhookOptions {
@@ -20,7 +20,9 @@ export interface WebhookOptions {
 
 /** Bytes of an answer that are looked at, for the log. */
 const ANSWER_BYTES_MAX = 1_024
-const TAKEN_LATER = new Set([408, 429])
+/** About the request itself, which would be the same another time. */
+const TAKEN_NEVER = new Set([400, 404, 405, 406, 410, 411, 413, 414, 415, 422, 431])
+const ACCESS_REFUSED = new Set([401, 403, 407])
 
 export function webhookNotifier(options: WebhookOptions, { clock }: { readonly clock: Clock }): Notifier {
   const { name, url, secret, timeoutMs } = options
@@ -49,13 +51,15 @@ export function webhookNotifier(options: WebhookOptions, { clock }: { readonly c
         const text = await readSome(answer)
         if (statusCode >= 200 && statusCode < 300) return
         const said = `${where} answered ${statusCode}${text === '' ? '' : `: ${text}`}`
-        if (statusCode >= 400 && statusCode < 500 && !TAKEN_LATER.has(statusCode))
-          throw new PermanentError(`${said} (check url, headers and secret of notifier "${name}")`)
+        const check = `${said} (check url, headers and secret of notifier "${name}")`
+        if (TAKEN_NEVER.has(statusCode)) throw new PermanentError(check)
+        if (ACCESS_REFUSED.has(statusCode)) throw new AccessRefusedError(check)
         const afterSeconds = Number(headers['retry-after'])
         throw afterSeconds > 0 ? new RetryLaterError(said, afterSeconds * 1_000) : new Error(said)
       } catch (error) {
         if (limit.signal.aborted && !signal.aborted) throw limit.signal.reason
-        if (error instanceof PermanentError || error instanceof RetryLaterError || signal.aborted) throw error
+        const ours = [PermanentError, AccessRefusedError, RetryLaterError].some((type) => error instanceof type)
+        if (ours || signal.aborted) throw error
         throw new Error(`${where}: ${messageOf(error)}`, { cause: error })
       } finally {
         cancel()
