@@ -9,7 +9,7 @@ export type FindDevice = (device: string) => DeviceEntry | undefined
 export const siteOf = (find: FindDevice, device: string, subjectSite: string): string =>
   find(device)?.site ?? subjectSite
 
-/** A message that says where to go: "Pump 3 (line 2, north hall): 7.3 mm/s, 0.2 above the limit 7.1". */
+/** A message that says where to go: "Pump 3 (line 2, north hall): Vibration velocity: 7.3 mm/s, 0.2 above the limit 7.1". */
 export function enrichTransition(find: FindDevice, transition: AlertTransition): AlertTransition {
   const entry = find(transition.device)
   if (entry === undefined || transition.message === '') return transition

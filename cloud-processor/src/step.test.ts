@@ -1,6 +1,7 @@
 import { type Contract, contractSchema, encodeBatch } from '@tributary/protocol'
 import { describe, expect, test } from 'vitest'
 import { accountOf } from './account.ts'
+import { createAlertEngine, rulesSchema } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects, type Effects } from './effects.ts'
 import { takeIn } from './intake.ts'
@@ -369,7 +370,7 @@ describe('windows', () => {
 })
 
 describe('detectors and alerts', () => {
-  const watched: Contract = contractSchema.parse({
+  const watchedYaml = {
     kind: 'watched',
     version: 1,
     description: 'A level that somebody cares about.',
@@ -377,7 +378,8 @@ describe('detectors and alerts', () => {
     fields: { level: { type: 'float', label: 'Level', unit: 'mm' } },
     thresholds: [{ field: 'level', above: 10, severity: 'critical' }],
     detectors: { silence: '30s' },
-  })
+  }
+  const watched: Contract = contractSchema.parse(watchedYaml)
   const block = (...samples: [number, number][]) => ({ ...levels('pump-1', ...samples), kind: 'watched' })
 
   test('a threshold that is crossed: an anomaly, an alert, a notification, with the place from the registry', () => {
@@ -391,13 +393,13 @@ describe('detectors and alerts', () => {
     const { lines } = p.give({ sequence: 2, completeThroughMs: T + 3_000, blocks: [block([1_000, 12], [2_000, 13])] })
     expect(lines.filter((line) => line.startsWith('anomaly'))).toEqual([
       expect.stringMatching(
-        /^anomaly,detector=threshold_above_10,device=pump-1,field=level,site=hall kind="watched",value=12,score=1,upper=10,message="12.* above the limit 10" \d+$/,
+        /^anomaly,detector=threshold_above_10,device=pump-1,field=level,site=hall kind="watched",value=12,score=1,upper=10,message="Level: 12.* above the limit 10" \d+$/,
       ),
     ])
     expect(p.effects.transitions).toMatchObject([
       { state: 'firing', severity: 'critical', site: 'hall', device: 'pump-1', value: 12 },
     ])
-    expect(p.effects.transitions[0]?.message).toMatch(/^Coolant pump \(line 2, north\): 12/)
+    expect(p.effects.transitions[0]?.message).toMatch(/^Coolant pump \(line 2, north\): Level: 12/)
     expect(lines.find((line) => line.startsWith('alert'))).toMatch(/state="firing",severity="critical"/)
     expect(Object.values(p.state.outbox.queues).flat()).toHaveLength(1)
     const over = p.give({ sequence: 3, completeThroughMs: T + 5_000, blocks: [block([4_000, 3])] })
@@ -406,6 +408,30 @@ describe('detectors and alerts', () => {
     p.give({ sequence: 4, completeThroughMs: T + 20_000, blocks: [block([19_000, 3])] })
     p.give({ sequence: 5, completeThroughMs: T + 600_000, blocks: [block([599_000, 3])] })
     expect(p.effects.transitions).toMatchObject([{ state: 'resolved', device: 'pump-1' }])
+  })
+
+  test('one rule over two fields and two limits: every episode of the same millisecond is a point of its own', () => {
+    const twice: Contract = contractSchema.parse({
+      ...watchedYaml,
+      fields: { level: watchedYaml.fields.level, flow: { type: 'float', label: 'Flow' } },
+      thresholds: [
+        { field: 'level', above: 10 },
+        { field: 'level', above: 20 },
+        { field: 'flow', above: 10 },
+      ],
+    })
+    const byKind = new Map([['watched', twice]])
+    const [everything] = rulesSchema.parse({ rules: [{ name: 'everything' }] }).rules
+    const engine = createAlertEngine(everything ? [everything] : [], byKind)
+    const p = partition(contextOf([twice], { engine }))
+    const both = blockOf('pump-1', 'watched', [{ timeMs: T, values: { level: 30, flow: 30 } }])
+    const { lines } = p.give({ sequence: 1, completeThroughMs: T + 1_000, blocks: [both] })
+    const keys = lines.filter((line) => line.startsWith('alert')).map((line) => line.slice(0, line.indexOf(' ')))
+    expect(keys).toEqual([
+      'alert,detector=threshold_above_10,device=pump-1,field=level,rule=everything,site=workshop',
+      'alert,detector=threshold_above_20,device=pump-1,field=level,rule=everything,site=workshop',
+      'alert,detector=threshold_above_10,device=pump-1,field=flow,rule=everything,site=workshop',
+    ])
   })
 
   test('readings older than those seen are history: no detector judges them', () => {

@@ -154,8 +154,9 @@ export function tell(s: BatchScope, transitions: readonly AlertTransition[]): vo
   const enriched = transitions.map((transition) => enrichTransition(s.context.findDevice, transition))
   const { lines } = s.effects
   for (const transition of enriched) {
-    const { site, device, rule } = transition
-    const prefix = linePrefix('alert', { site, device, rule })
+    const { site, device, rule, field, detector } = transition
+    // One rule may watch several fields, with several detectors: their episodes are points of their own.
+    const prefix = linePrefix('alert', { site, device, rule, field, detector })
     lines.begin(prefix)
     lines.string(ALERT_KEYS.episode, transition.episode)
     lines.string(ALERT_KEYS.state, transition.state)

@@ -105,7 +105,7 @@ export function describeDetector<State extends object>(name: string, create: () 
             expect(verdict.score).toBeGreaterThanOrEqual(0)
             expect(verdict.score).toBeLessThanOrEqual(1)
             if (verdict.anomalous) {
-              expect(verdict.message).toMatch(/^-?\d/)
+              expect(verdict.message).toMatch(/^[A-Z][^:]*: -?\d/)
               if (anomalous) expect(verdict.score).toBeGreaterThan(score)
             } else {
               expect(anomalous).toBe(true)

@@ -34,14 +34,24 @@ describe('threshold', () => {
       undefined,
       true,
     ])
-    expect(said[2]).toMatchObject({ message: '7.90 mm/s, 0.80 above the limit 7.1', score: 1, upper: 7.1 })
+    expect(said[2]).toMatchObject({
+      message: 'Vibration velocity: 7.90 mm/s, 0.80 above the limit 7.1',
+      score: 1,
+      upper: 7.1,
+    })
   })
 
   test('a lower limit without hysteresis clears at the limit', () => {
     const detector = thresholdDetector(below, EXAMPLE_SERIES)
     const state = detector.start()
-    expect(detector.observe(state, 1, 1.9)?.message).toBe('1.90 mm/s, 0.30 below the limit 2.2')
+    expect(detector.observe(state, 1, 1.9)?.message).toBe('Vibration velocity: 1.90 mm/s, 0.30 below the limit 2.2')
     expect(detector.observe(state, 2, 2.2)?.anomalous).toBe(false)
+  })
+
+  test('a whole number beyond a limit between two is not said to be apart by what it is not', () => {
+    const series = { ...EXAMPLE_SERIES, label: 'Inputs down', unit: '', decimals: 0 }
+    const detector = thresholdDetector({ ...above, above: 0.5 }, series)
+    expect(detector.observe(detector.start(), 1, 1)?.message).toBe('Inputs down: 1, above the limit 0.5')
   })
 
   test('an old reading is judged by the limit alone', () => {
@@ -63,7 +73,9 @@ describe('flatline', () => {
   test('speaks after the duration, once, and clears when the value moves', () => {
     const said = observe([...Array(15).keys()].map((i) => [i * 1_000, i < 13 ? 4 : 4.01] as const))
     expect(said.findIndex((v) => v?.anomalous)).toBe(10)
-    expect(said[10]?.message).toBe('4.00 mm/s, unchanged for 10 s and 11 samples, since 1970-01-01 00:00:00 UTC')
+    expect(said[10]?.message).toBe(
+      'Vibration velocity: 4.00 mm/s, unchanged for 10 s and 11 samples, since 1970-01-01 00:00:00 UTC',
+    )
     expect(said.filter((v) => v !== undefined).length).toBe(3)
     expect(said[13]?.anomalous).toBe(false)
   })

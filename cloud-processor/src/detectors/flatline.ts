@@ -1,6 +1,6 @@
 /** A value that has not moved for the contract's duration while samples kept coming: a frozen or unplugged probe. */
 import { type Detector, NEVER_MS, ORDINARY, type SeriesContext } from './detector.ts'
-import { sayDuration, sayTime, sayValue } from './sentence.ts'
+import { sayDuration, sayReading, sayTime } from './sentence.ts'
 
 export interface FlatlineState {
   lastTimeMs: number
@@ -36,7 +36,7 @@ export function flatlineDetector(durationMs: number, series: SeriesContext): Det
       state.samples += 1
       if (state.flat || state.samples < SAMPLES_MIN || timeMs - state.sinceMs < durationMs) return undefined
       state.flat = true
-      const message = `${sayValue(value, series)}, unchanged for ${sayDuration(timeMs - state.sinceMs)} and ${state.samples} samples, since ${sayTime(state.sinceMs)}`
+      const message = `${sayReading(value, series)}, unchanged for ${sayDuration(timeMs - state.sinceMs)} and ${state.samples} samples, since ${sayTime(state.sinceMs)}`
       return { anomalous: true, score: 1, expected: undefined, lower: undefined, upper: undefined, message }
     },
   }

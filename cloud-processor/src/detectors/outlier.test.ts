@@ -154,8 +154,12 @@ describe('what the outlier detector finds', () => {
 
   test('says what, how far, from what', () => {
     const said = listen(excursion(9, 15, 1_800_000, 1_800_001), { hertz: 1, forMs: 1_801_000 })
-    expect(said[0]?.message).toMatch(/^\d\.\d\d mm\/s, \d\.\d\d above the usual [45]\.\d\d ± 0\.4\d$/)
+    expect(said[0]?.message).toMatch(
+      /^Vibration velocity: \d\.\d\d mm\/s, \d\.\d\d above the usual [45]\.\d\d ± 0\.4\d$/,
+    )
     const shifted = listen(excursion(9, 4.5, 1_800_000, 9e9), { hertz: 1, forMs: 1_830_000 })
-    expect(shifted[0]?.message).toMatch(/^5\.\d\d mm\/s on average, 0\.\d\d above the usual \d\.\d\d ± 0\.4\d$/)
+    expect(shifted[0]?.message).toMatch(
+      /^Vibration velocity: 5\.\d\d mm\/s on average, 0\.\d\d above the usual \d\.\d\d ± 0\.4\d$/,
+    )
   })
 })

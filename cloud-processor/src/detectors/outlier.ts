@@ -15,7 +15,7 @@
  * - Quantised values: a change by less than FLOOR_STEPS of the smallest step ever seen is never an anomaly.
  */
 import { type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
-import { sayNumber, sayValue } from './sentence.ts'
+import { sayNumber, sayReading } from './sentence.ts'
 
 export const WARM_UP_SAMPLES = 32
 export const WARM_UP_MS = 20_000
@@ -113,7 +113,7 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
   const say = (state: OutlierState, lasting: boolean, seen: number, usual: number, limit: number, score: number) => {
     const apart = sayNumber(Math.abs(seen - usual), series.decimals)
     const deviation = sayNumber(2 * SIGMA_OF_SPREAD * state.jump.spread, series.decimals)
-    const message = `${sayValue(seen, series)}${lasting ? ' on average' : ''}, ${apart} ${seen > usual ? 'above' : 'below'} the usual ${sayNumber(usual, series.decimals)} ± ${deviation}`
+    const message = `${sayReading(seen, series)}${lasting ? ' on average' : ''}, ${apart} ${seen > usual ? 'above' : 'below'} the usual ${sayNumber(usual, series.decimals)} ± ${deviation}`
     return { anomalous: true, score, expected: usual, lower: usual - limit, upper: usual + limit, message }
   }
 

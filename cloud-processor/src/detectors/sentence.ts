@@ -13,6 +13,10 @@ export function sayNumber(value: number, decimals: number): string {
   return Number(text) === 0 && text.startsWith('-') ? text.slice(1) : text
 }
 
+/** "Bearing temperature: 87.8 °C": a sentence is read without its series beside it. */
+export const sayReading = (value: number, series: Said & Pick<SeriesContext, 'label'>): string =>
+  `${series.label}: ${sayValue(value, series)}`
+
 /** "45 s", "10 min", "3 h 20 min", "2 d 4 h". */
 export function sayDuration(durationMs: number): string {
   const seconds = Math.max(0, Math.round(durationMs / 1000))

@@ -1,7 +1,7 @@
 /** An explicit limit from the contract. Anomalous beyond it; ordinary again once the value came back by the hysteresis. */
 import type { Threshold } from '@tributary/protocol'
 import { type Detector, NEVER_MS, ORDINARY, type SeriesContext } from './detector.ts'
-import { sayNumber, sayValue } from './sentence.ts'
+import { sayNumber, sayReading } from './sentence.ts'
 
 export interface ThresholdState {
   lastTimeMs: number
@@ -35,7 +35,9 @@ export function thresholdDetector(threshold: Threshold, series: SeriesContext): 
         if (upward ? value <= limit : value >= limit) return first ? ORDINARY : undefined
         state.beyond = true
         const excess = sayNumber(Math.abs(value - limit), series.decimals)
-        const message = `${sayValue(value, series)}, ${excess} ${upward ? 'above' : 'below'} the limit ${limit}`
+        // "Inputs down: 1, 1 above the limit 0.5" would be said of whole numbers.
+        const apart = Math.abs(Number(excess) - Math.abs(value - limit)) < 1e-9 * Math.max(1, Math.abs(limit))
+        const message = `${sayReading(value, series)}, ${apart ? `${excess} ` : ''}${upward ? 'above' : 'below'} the limit ${limit}`
         return { anomalous: true, score: 1, expected: undefined, lower, upper, message }
       }
       if (upward ? value > clearsAt : value < clearsAt) return undefined

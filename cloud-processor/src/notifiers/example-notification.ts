@@ -19,7 +19,7 @@ export function exampleTransition(given: Partial<AlertTransition> = {}): AlertTr
     expected: null,
     lower: null,
     upper: 7.1,
-    message: '7.900 mm/s, 0.800 above the limit 7.1',
+    message: 'Vibration velocity (RMS): 7.900 mm/s, 0.800 above the limit 7.1',
     startedAtMs: Date.UTC(2026, 0, 31, 14, 3, 20),
     atMs: Date.UTC(2026, 0, 31, 14, 3, 20),
     notify: 'all',

@@ -13,8 +13,11 @@ const signal = new AbortController().signal
 describeNotifier('webhook', {
   create: (url) => webhookNotifier({ name: 'people', url, secret: SECRET, timeoutMs: 500 }, { clock: systemClock }),
   taken: { status: 204 },
-  never: [{ status: 400 }, { status: 401 }, { status: 404, body: 'no such hook' }, { status: 410 }],
+  never: [{ status: 400 }, { status: 404, body: 'no such hook' }, { status: 410 }, { status: 413 }, { status: 422 }],
   later: [
+    { status: 401 },
+    { status: 403 },
+    { status: 425 },
     { status: 500 },
     { status: 503 },
     { status: 408 },
@@ -50,7 +53,7 @@ describe('webhook', () => {
       severity: 'critical',
       title:
         'CRITICAL pump-1 at plant: Vibration velocity (RMS): 7.900 mm/s, 0.800 above the limit 7.1 (2026-01-31 14:03:20 UTC)',
-      message: '7.900 mm/s, 0.800 above the limit 7.1',
+      message: 'Vibration velocity (RMS): 7.900 mm/s, 0.800 above the limit 7.1',
       rule: 'vibration.velocity_rms_mm_s.threshold_above_7.1',
       detector: 'threshold_above_7.1',
       site: 'plant',
@@ -107,7 +110,7 @@ test('log: one line, with what a receiver would be told', async () => {
     level: 'info',
     receiver: 'journal',
     alert: { key: '0123456789abcdef/resolved', state: 'resolved' },
-    msg: 'RESOLVED plant: 7.900 mm/s, 0.800 above the limit 7.1 (2026-01-31 14:03:20 UTC)',
+    msg: 'RESOLVED plant: Vibration velocity (RMS): 7.900 mm/s, 0.800 above the limit 7.1 (2026-01-31 14:03:20 UTC)',
   })
   expect(payloadOf(exampleNotification()).version).toBe(1)
 })

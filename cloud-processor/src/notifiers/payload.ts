@@ -32,7 +32,6 @@ export interface NotificationPayload {
 
 export function payloadOf({ key, transition }: Notification): NotificationPayload {
   const { state, severity, site, device, label, message, startedAtMs, atMs } = transition
-  const what = label === '' ? '' : `${label}: `
   const word = state === 'resolved' ? 'RESOLVED' : severity.toUpperCase()
   return {
     version: 1,
@@ -40,7 +39,7 @@ export function payloadOf({ key, transition }: Notification): NotificationPayloa
     episode: transition.episode,
     state: state === 'resolved' ? 'resolved' : 'firing',
     severity,
-    title: `${word} ${device === '*' ? '' : `${device} at `}${site}: ${what}${message} (${sayTime(atMs)})`,
+    title: `${word} ${device === '*' ? '' : `${device} at `}${site}: ${message} (${sayTime(atMs)})`,
     message,
     rule: transition.rule,
     detector: transition.detector,
