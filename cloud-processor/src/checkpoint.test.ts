@@ -88,6 +88,26 @@ test.each([
   expect(numberIn((await storeOn(disk).load())?.bytes)).toBe(10)
 })
 
+test('both files damaged: it starts anew and goes on, as if there had been none', async () => {
+  const disk = createFaultyFileSystem({ seed: 1 })
+  const store = storeOn(disk)
+  await store.load()
+  for (let n = 1; n <= 3; n++) await store.save(bytesOf(n), n - 1)
+  for (const file of [`${FOLDER}/partition-03.0`, `${FOLDER}/partition-03.1`]) {
+    const bytes = disk.contents(file) as Uint8Array
+    disk.put(
+      file,
+      Uint8Array.from(bytes, (byte, i) => (i === 100 ? byte ^ 4 : byte)),
+    )
+  }
+  const next = storeOn(disk)
+  expect(await next.load()).toBeUndefined()
+  expect(await next.save(bytesOf(9), 0)).toBe(1)
+  expect(numberIn((await storeOn(disk).load())?.bytes)).toBe(9)
+  expect(await next.save(bytesOf(10), 1)).toBe(2)
+  expect(numberIn((await storeOn(disk).load())?.bytes)).toBe(10)
+})
+
 test('a processor that was replaced cannot overwrite its successor', async () => {
   const disk = createFaultyFileSystem({ seed: 1 })
   const first = storeOn(disk)

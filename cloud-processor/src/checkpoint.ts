@@ -67,8 +67,8 @@ export function createFileCheckpointStore(
       await handle.close()
     }
   }
-  // A damaged file's revision is not to be trusted: while one is, the other decides.
-  let damaged: string | undefined
+  // A damaged file's revision is not to be trusted: it is no successor's.
+  const damaged = new Set<string>()
   /** Checksum of a save that failed and may lie on the disk all the same: it is ours, not a successor's. */
   let attempted: number | undefined
 
@@ -77,10 +77,11 @@ export function createFileCheckpointStore(
       await fileSystem.makeFolder(folder)
       await fileSystem.syncFolder(dirname(folder))
       let newest: Checkpoint | undefined
+      damaged.clear()
       for (const file of [path(0), path(1)]) {
         const found = await read(file)
         if (found instanceof Error) {
-          damaged = file
+          damaged.add(file)
           log.error(
             { file, partition, hint: 'what was acknowledged since the generation before is not in the account' },
             `checkpoint is damaged (${found.message}); using the generation before`,
@@ -92,7 +93,7 @@ export function createFileCheckpointStore(
     async save(bytes, expectedRevision) {
       const revision = expectedRevision + 1
       for (const file of [path(0), path(1)]) {
-        const found = file === damaged ? undefined : await headerOnDisk(file)
+        const found = damaged.has(file) ? undefined : await headerOnDisk(file)
         if (found !== undefined && found.revision > expectedRevision && found.checksum !== attempted)
           throw new CheckpointConflictError(
             `partition ${partition} was taken over: its checkpoint has revision ${found.revision}, this processor knew ${expectedRevision}`,
@@ -108,7 +109,7 @@ export function createFileCheckpointStore(
       attempted = checksum
       await writeFileAtomic(path(revision), all, fileSystem)
       attempted = undefined
-      if (damaged === path(revision)) damaged = undefined
+      damaged.delete(path(revision))
       return revision
     },
   }
