@@ -90,7 +90,7 @@ function measure(series: number, withDetectors: boolean, repeats: number) {
     for (const [i, encoded] of bytes.entries()) {
       step(
         state,
-        { site: 'bench', agent: 'agent-a', streamSequence: i + 1, receivedAtMs: 0, batch: decodeBatch(encoded) },
+        { site: 'bench', agent: 'agent-a', streamSequence: i + 1, receivedAtMs: START_MS, batch: decodeBatch(encoded) },
         context,
         effects,
       )

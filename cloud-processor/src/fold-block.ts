@@ -70,8 +70,7 @@ export function foldBlock(
     from = to
   }
   for (const windows of allWindows) {
-    const dropped = forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))
-    if (dropped) {
+    for (const dropped of forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))) {
       addDirty(s.state, series, windows.widthMs, dropped.startMs)
       if (dropped.changed) write(s, series, allWindows.indexOf(windows), dropped)
     }
@@ -125,7 +124,7 @@ export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: n
       }
     }
     windows.open.length = kept
-    forgetBefore(windows, watermarkMs - s.context.memoryMs)
+    if (Number.isFinite(watermarkMs)) forgetBefore(windows, watermarkMs - s.context.memoryMs)
   }
 }
 

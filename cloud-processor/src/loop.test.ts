@@ -86,7 +86,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       seq,
       data,
       subject: 'telemetry.v1.12.workshop.agent-a',
-      info: { timestampNanos: seq * 1e9 },
+      info: { timestampNanos: START_MS * 1e6 + seq * 1e9 },
       ack: () => {
         // An acknowledgement that was not sent before the process died never arrives.
         if (!dead) world.stream.delete(seq)

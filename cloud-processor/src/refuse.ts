@@ -1,5 +1,5 @@
 /** What a contract refuses, and where every dead letter is accounted for. */
-import type { DeadLetter, DeviceBlock, FieldColumn, Violation } from '@tributary/protocol'
+import type { Contract, DeadLetter, DeviceBlock, FieldColumn, Violation } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { contractLetters } from './dead-letter.ts'
 import type { Effects } from './effects.ts'
@@ -23,6 +23,50 @@ export function addLetter(
   state.counters.deadLetterReadings += letter.readingCount
   if (epoch) epoch.deadLettered += letter.readingCount
   effects.deadLetters.push(letter)
+}
+
+/**
+ * A sample this much later than the stream received it has no time: milliseconds that are microseconds, a clock that was never
+ * set. Let in, it would stand a year ahead of all that comes, and everything that comes would be taken for history.
+ */
+export const AHEAD_MS_MAX = 24 * 3_600_000
+
+/** Refuses all readings of samples from the future. @returns the others, the block itself when that is all */
+export function refuseAhead(s: BatchScope, block: DeviceBlock): DeviceBlock {
+  const { timesMs, columns } = block
+  const latestMs = s.receivedAtMs + AHEAD_MS_MAX
+  if (!timesMs.some((timeMs) => timeMs > latestMs)) return block
+  const ahead: number[] = []
+  const kept: number[] = []
+  for (let i = 0; i < timesMs.length; i++) ((timesMs[i] as number) > latestMs ? ahead : kept).push(i)
+  const first = new Date(timesMs[ahead[0] as number] as number).toISOString()
+  const received = new Date(s.receivedAtMs).toISOString()
+  const detail = `measured at ${first}, received at ${received}: set the clock of ${block.device} or of its agent; time_ms is milliseconds since 1970`
+  const isAhead = new Set(ahead)
+  const contract = s.context.contracts.get(block.kind)
+  const sequenceColumn = contract && sequenceColumnOf(contract, block)
+  for (const column of columns) {
+    const samples = presentSamples(column, timesMs.length).filter((i) => isAhead.has(i))
+    refuse(s, block, { field: column.field, reason: 'time_in_future', detail, samples }, [column], sequenceColumn)
+  }
+  return {
+    ...block,
+    timesMs: Float64Array.from(kept, (i) => timesMs[i] as number),
+    columns: columns.map((column) => samplesOf(column, kept)),
+  }
+}
+
+function samplesOf(column: FieldColumn, samples: readonly number[]): FieldColumn {
+  const present = column.present && Uint8Array.from(samples, (i) => column.present?.[i] as number)
+  if (column.type === 'string') return { ...column, present, values: samples.map((i) => column.values[i] as string) }
+  if (column.type === 'boolean')
+    return { ...column, present, values: Uint8Array.from(samples, (i) => column.values[i] as number) }
+  return { ...column, present, values: Float64Array.from(samples, (i) => column.values[i] as number) }
+}
+
+function sequenceColumnOf(contract: Contract, block: DeviceBlock): FieldColumn | undefined {
+  const name = Object.entries(contract.fields).find(([, f]) => 'role' in f && f.role === 'sequence')?.[0]
+  return block.columns.find(({ field, type, present }) => field === name && type === 'number' && present === null)
 }
 
 /** Every reading of the block: there is no contract for its kind. */
@@ -66,12 +110,7 @@ export function refuseViolations(
   violations: readonly Violation[],
 ): (Uint8Array | null)[] {
   const refusals: (Uint8Array | null)[] = block.columns.map(() => null)
-  const sequenceField = Object.entries(series.contract.fields).find(
-    ([, f]) => 'role' in f && f.role === 'sequence',
-  )?.[0]
-  const sequenceColumn = block.columns.find(
-    (column) => column.field === sequenceField && column.type === 'number' && column.present === null,
-  )
+  const sequenceColumn = sequenceColumnOf(series.contract, block)
   for (const violation of violations) {
     if (violation.reason === 'missing_field') continue
     const columns = block.columns.filter(({ field }) => field === violation.field)

@@ -18,16 +18,17 @@ export async function runProcessor(configPath: string): Promise<number> {
   try {
     const config = await loadConfig(configPath, processorConfigSchema)
     log = createLogger('processor', config.log.level)
-    let failed = false
+    let failed: unknown
     const onFatal = (error: unknown) => {
-      failed = true
+      failed ??= error
       reportFatal(error, log)
       process.kill(process.pid, 'SIGTERM')
     }
     const metrics = createMetrics('processor')
     const processor = createProcessor(configPath, config, { clock: systemClock, log, metrics, onFatal })
     const code = await runUntilSignal(processor, { log })
-    return failed ? EXIT_FAILED : code
+    if (failed === undefined) return code
+    return failed instanceof UserError ? EXIT_USER_ERROR : EXIT_FAILED
   } catch (error) {
     reportFatal(error, log)
     return error instanceof UserError ? EXIT_USER_ERROR : EXIT_FAILED

@@ -3,6 +3,7 @@
  * then the cells of all rows as doubles in the order in which the JSON names them. Little-endian.
  */
 import type { Contracts } from '@tributary/protocol'
+import { UserError } from '@tributary/runtime'
 import type { AlertState } from './alerts/index.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
@@ -135,9 +136,9 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
   if (bytes.length < 12 || view.getUint32(0, true) !== MAGIC) throw new Error('these bytes are not a state')
   const version = view.getUint32(4, true)
   if (version !== STATE_VERSION)
-    throw new Error(
-      `the state has version ${version}; this program reads ${STATE_VERSION}: start the version that wrote it`,
-    )
+    throw new UserError(`the checkpoint has version ${version}; this program reads ${STATE_VERSION}`, {
+      hint: 'start the version that wrote it, or move the checkpoint folder away: the account and the windows begin anew then',
+    })
   const jsonLength = view.getUint32(8, true)
   const saved = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + 12, jsonLength).toString('utf8')) as SavedState
   const state = createState(saved.alerts)

@@ -131,8 +131,11 @@ export function createState(alerts: AlertState): PartitionState {
   }
 }
 
+/** Two gateways may each have an agent of one name. */
+export const agentKeyOf = ({ site, agent }: Pick<AgentState, 'site' | 'agent'>): string => `${site}/${agent}`
+
 export function agentOf(state: PartitionState, site: string, agent: string): AgentState {
-  const key = `${site}/${agent}`
+  const key = agentKeyOf({ site, agent })
   let found = state.agents.get(key)
   if (found === undefined) {
     found = {

@@ -15,6 +15,7 @@ import {
   EPOCH,
   intakeOf,
   mixedContract,
+  RECEIVED_AT_MS,
   readingsOf,
   type SampleValues,
   stateFor,
@@ -30,7 +31,7 @@ function partition(context: StepContext = contextOf()) {
   return {
     state,
     effects,
-    give(plan: Omit<BatchPlan, 'readingsBefore'>, receivedAtMs = 0) {
+    give(plan: Omit<BatchPlan, 'readingsBefore'>, receivedAtMs = RECEIVED_AT_MS) {
       clearEffects(effects)
       const batch = batchOf({ ...plan, readingsBefore })
       readingsBefore = batch.header.readingsTotal
@@ -75,7 +76,7 @@ describe('refusals', () => {
       { timeMs: T + 1, values: { level: 6_000, count: 2, sequence: 42 } },
       { timeMs: T + 2, values: { level: 7, count: 3, sequence: 43, colour: 'red' } },
     ])
-    const { lines } = p.give({ sequence: 1, blocks: [block] }, 77)
+    const { lines } = p.give({ sequence: 1, blocks: [block] }, T + 77)
     expect(lines[0]).toContain('count=1i,sequence=41i')
     expect(lines[0]).not.toContain('level')
     expect(lines[2]).toContain('level=7')
@@ -94,7 +95,7 @@ describe('refusals', () => {
       device: 'pump-1',
       kind: 'mixed',
       timeMs: T,
-      refusedAtMs: 77,
+      refusedAtMs: T + 77,
     })
     expect(JSON.parse(Buffer.from(range?.original ?? '', 'base64').toString())).toEqual({
       times: [T, T + 1],
@@ -164,7 +165,7 @@ describe('refusals', () => {
     const good = encodeBatch(batchOf({ sequence: 1, blocks: [levels('pump-1', [0, 1])] }))
     const subject = 'telemetry.v1.12.workshop.agent-a'
     const deliver = (bytes: Uint8Array, streamSequence: number) =>
-      step(state, takeIn({ subject, bytes, streamSequence, receivedAtMs: 5 }), context, effects)
+      step(state, takeIn({ subject, bytes, streamSequence, receivedAtMs: T + 5 }), context, effects)
     deliver(Buffer.from('this is no batch'), 1)
     deliver(good.subarray(0, good.length - 3), 2)
     deliver(good, 3)
@@ -179,7 +180,12 @@ describe('refusals', () => {
 
   test('a batch of one agent under the name of another is refused', () => {
     const bytes = encodeBatch(batchOf({ agent: 'agent-b', sequence: 1, blocks: [levels('pump-1', [0, 1])] }))
-    const intake = takeIn({ subject: 'telemetry.v1.12.workshop.agent-a', bytes, streamSequence: 1, receivedAtMs: 5 })
+    const intake = takeIn({
+      subject: 'telemetry.v1.12.workshop.agent-a',
+      bytes,
+      streamSequence: 1,
+      receivedAtMs: T + 5,
+    })
     expect(intake).toMatchObject({ agent: 'agent-a', batch: undefined, reason: 'wrong_agent' })
   })
 })
@@ -187,11 +193,11 @@ describe('refusals', () => {
 describe('the account', () => {
   test('a gap is in flight, then missing; when it closes after all, stored', () => {
     const p = partition()
-    p.give({ sequence: 1, blocks: [levels('pump-1', [0, 1])] }, 1_000)
+    p.give({ sequence: 1, blocks: [levels('pump-1', [0, 1])] }, T + 1_000)
     p.skip(7)
-    p.give({ sequence: 3, blocks: [levels('pump-1', [2, 1])] }, 2_000)
-    expect(account(p.state, 3_000)).toMatchObject({ produced: 9, stored: 2, inFlight: 7, missing: 0 })
-    expect(account(p.state, 62_000)).toMatchObject({
+    p.give({ sequence: 3, blocks: [levels('pump-1', [2, 1])] }, T + 2_000)
+    expect(account(p.state, T + 3_000)).toMatchObject({ produced: 9, stored: 2, inFlight: 7, missing: 0 })
+    expect(account(p.state, T + 62_000)).toMatchObject({
       produced: 9,
       stored: 2,
       inFlight: 0,
@@ -201,7 +207,7 @@ describe('the account', () => {
     const late = levels('pump-1', ...Array.from({ length: 7 }, (_, i): [number, number] => [10 + i, i]))
     const batch = batchOf({ sequence: 2, readingsBefore: 1, blocks: [late] })
     step(p.state, intakeOf(batch), contextOf(), p.effects)
-    expect(account(p.state, 62_000)).toMatchObject({ produced: 9, stored: 9, inFlight: 0, missing: 0, gaps: [] })
+    expect(account(p.state, T + 62_000)).toMatchObject({ produced: 9, stored: 9, inFlight: 0, missing: 0, gaps: [] })
   })
 
   test('a tombstone closes a gap as shed', () => {
@@ -221,7 +227,7 @@ describe('the account', () => {
       const epoch = i.toString(16).padStart(16, '0')
       step(
         state,
-        intakeOf(batchOf({ epoch, sequence: 1, blocks: [levels('pump-1', [i, 1])] }), { receivedAtMs: i }),
+        intakeOf(batchOf({ epoch, sequence: 1, blocks: [levels('pump-1', [i, 1])] }), { receivedAtMs: T + i }),
         context,
         effects,
       )
@@ -340,11 +346,14 @@ describe('windows', () => {
 
   test('a gap that has become missing holds back nothing any more; what comes of it after all revises', () => {
     const p = partition(contextOf([mixedContract], { missingAfterMs: 60_000 }))
-    p.give({ sequence: 1, completeThroughMs: end(1), blocks: [levels('pump-1', [500, 1])] }, 1_000)
+    p.give({ sequence: 1, completeThroughMs: end(1), blocks: [levels('pump-1', [500, 1])] }, T + 1_000)
     p.skip(1)
-    const held = p.give({ sequence: 3, completeThroughMs: end(15), blocks: [levels('pump-1', [12_000, 1])] }, 2_000)
+    const held = p.give({ sequence: 3, completeThroughMs: end(15), blocks: [levels('pump-1', [12_000, 1])] }, T + 2_000)
     expect(held.rollups).toEqual([])
-    const passed = p.give({ sequence: 4, completeThroughMs: end(16), blocks: [levels('pump-1', [15_500, 1])] }, 62_000)
+    const passed = p.give(
+      { sequence: 4, completeThroughMs: end(16), blocks: [levels('pump-1', [15_500, 1])] },
+      T + 62_000,
+    )
     expect(passed.rollups).toEqual([expect.stringContaining('level_count=1i')])
     const late = batchOf({
       sequence: 2,
@@ -353,7 +362,7 @@ describe('windows', () => {
       blocks: [levels('pump-1', [1_500, 1])],
     })
     clearEffects(p.effects)
-    step(p.state, intakeOf(late, { receivedAtMs: 63_000 }), contextOf(), p.effects)
+    step(p.state, intakeOf(late, { receivedAtMs: T + 63_000 }), contextOf(), p.effects)
     expect(texts(p.effects).rollups[0]).toMatch(/level_count=2i.*revision=1i/)
   })
 
@@ -367,6 +376,38 @@ describe('windows', () => {
     expect(series?.windows?.[0]?.open.length).toBeLessThanOrEqual(6 + 64)
     expect(p.state.dirty.size).toBeGreaterThan(400)
   })
+})
+
+test('a month of minutes in one block: no more rows than there may be', () => {
+  const p = partition(contextOf([mixedContract], { memoryMs: 60_000 }))
+  p.give({
+    sequence: 1,
+    completeThroughMs: T,
+    blocks: [levels('pump-1', ...Array.from({ length: 40_000 }, (_, i): [number, number] => [i * 60_000, i % 100]))],
+  })
+  const [series] = allSeries(p.state)
+  for (const { rows, open } of series?.windows ?? []) {
+    expect(rows.size).toBeLessThanOrEqual(6 + 64)
+    expect(open.length).toBe(rows.size)
+  }
+  expect(p.state.counters.readings).toBe(40_000)
+})
+
+test('values whose squares overflow leave out their mean and deviation, not the window', () => {
+  const wide = contractSchema.parse({
+    ...mixedContract,
+    interval: '1s',
+    fields: { level: { type: 'float', label: 'Level' } },
+  })
+  const p = partition(contextOf([wide]))
+  const { rollups } = p.give({
+    sequence: 1,
+    completeThroughMs: T + 10_000,
+    blocks: [levels('pump-1', [0, 1.7e308], [1, -1.7e308], [2, 5e-324], [3, -0])],
+  })
+  expect(rollups).toEqual([
+    `mixed_10s,device=pump-1,site=workshop level_min=-1.7e+308,level_max=1.7e+308,level_count=4i,level_last=0,revision=0i ${T}`,
+  ])
 })
 
 describe('detectors and alerts', () => {
@@ -432,6 +473,98 @@ describe('detectors and alerts', () => {
       'alert,detector=threshold_above_20,device=pump-1,field=level,rule=everything,site=workshop',
       'alert,detector=threshold_above_10,device=pump-1,field=flow,rule=everything,site=workshop',
     ])
+  })
+
+  const YEAR_MS = 365 * 86_400_000
+  /** A minute of ordinary life, then what is given, then a value that somebody must be told of. @returns what was said of it */
+  function lifeWith(strange: (sequence: number) => Omit<BatchPlan, 'readingsBefore'>) {
+    const p = partition(contextOf([watched]))
+    const second = (s: number, level: number) =>
+      p.give(
+        { sequence: s + 1, completeThroughMs: T + s * 1_000, blocks: [block([s * 1_000 - 1, level])] },
+        T + s * 1_000,
+      )
+    for (let s = 0; s < 60; s++) second(s, 5)
+    p.give(strange(61), T + 60_000)
+    const letters = [...p.effects.deadLetters]
+    const rollups: string[] = []
+    let told = 0
+    for (let s = 61; s < 90; s++) {
+      rollups.push(...second(s, 12).rollups)
+      told += p.effects.transitions.length
+    }
+    return { p, letters, rollups, told }
+  }
+
+  test('a sample of next year is refused, and blinds neither detectors nor windows to what comes after it', () => {
+    const { p, letters, rollups, told } = lifeWith((sequence) => ({
+      sequence,
+      completeThroughMs: T + 60_000,
+      blocks: [block([59_500, 6], [YEAR_MS, 7])],
+    }))
+    expect(letters).toMatchObject([
+      { stage: 'contract', reason: 'time_in_future', field: 'level', readingCount: 1, timeMs: T + YEAR_MS },
+    ])
+    expect(letters[0]?.detail).toBe(
+      'measured at 2027-01-01T00:00:00.000Z, received at 2026-01-01T00:01:00.000Z: set the clock of pump-1 or of its agent; time_ms is milliseconds since 1970',
+    )
+    expect(told).toBe(1)
+    // One for each ten seconds: none of them provisional.
+    expect(rollups.filter((line) => line.startsWith('watched_10s'))).toHaveLength(2)
+    expect(account(p.state)).toMatchObject({ produced: 91, stored: 90, deadLettered: 1, inFlight: 0, missing: 0 })
+  })
+
+  test('a promise of next year, too, closes no more than a day', () => {
+    const { p } = lifeWith((sequence) => ({ sequence, completeThroughMs: T + YEAR_MS }))
+    expect([...p.state.agents.values()][0]?.watermarkMs).toBe(T + 60_000 + 86_400_000)
+  })
+
+  test('a device that the registry moves is not silent where it stood: its alerts there end, its windows there are written', () => {
+    let site = 'hall-a'
+    const findDevice = (device: string) => ({ device, site, line: '', name: '', location: '' })
+    const p = partition(contextOf([watched], { findDevice }))
+    const told: string[] = []
+    const rollups: string[] = []
+    for (let s = 1; s < 120; s++) {
+      if (s === 35) site = 'hall-b'
+      const blocks = [block([s * 1_000 - 1, s < 35 ? 12 : 5])]
+      rollups.push(...p.give({ sequence: s, completeThroughMs: T + s * 1_000, blocks }).rollups)
+      told.push(...p.effects.transitions.map((t) => `${t.state} ${t.site} ${t.detector}`))
+    }
+    expect(told).toEqual(['firing hall-a threshold_above_10', 'resolved hall-a threshold_above_10'])
+    expect(Object.keys(p.state.alerts.episodes)).toEqual([])
+    const counts = rollups
+      .filter((line) => line.startsWith('watched_1m'))
+      .map((line) => /site=(\S+) .*count=(\d+)i/.exec(line)?.slice(1))
+    expect(counts).toEqual([
+      ['hall-a', '34'],
+      ['hall-b', '26'],
+    ])
+    // And back: where it stood before, as if it had never left.
+    site = 'hall-a'
+    for (let s = 120; s < 240; s++)
+      p.give({ sequence: s, completeThroughMs: T + s * 1_000, blocks: [block([s * 1_000 - 1, 5])] })
+    expect(Object.keys(p.state.alerts.episodes)).toEqual([])
+  })
+
+  test('the promises of another gateway’s agent of the same name end no alert', () => {
+    const context = contextOf([watched])
+    const state = stateFor(context)
+    const give = (site: string, sequence: number, atMs: number, blocks: BatchPlan['blocks'] = []) => {
+      const readingsBefore = site === 'hall-a' ? sequence - 1 : 0
+      const effects = createEffects()
+      step(
+        state,
+        intakeOf(batchOf({ sequence, readingsBefore, completeThroughMs: atMs, blocks }), { site }),
+        context,
+        effects,
+      )
+      return effects.transitions.map((t) => `${t.site} ${t.state}`)
+    }
+    expect(give('hall-a', 1, T, [block([0, 12])])).toEqual(['hall-a firing'])
+    expect(give('hall-a', 2, T + 2_000, [block([1_000, 5])])).toEqual([])
+    expect(give('hall-b', 1, T + 3_600_000)).toEqual([])
+    expect(give('hall-a', 3, T + 3_600_000)).toEqual(['hall-a resolved'])
   })
 
   test('readings older than those seen are history: no detector judges them', () => {

@@ -11,10 +11,19 @@ import type { Effects } from './effects.ts'
 import { siteOf } from './enrich.ts'
 import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
 import type { Intake, TakenRefusal } from './intake.ts'
-import { addLetter, refuseUnknownKind, refuseViolations } from './refuse.ts'
+import { AHEAD_MS_MAX, addLetter, refuseAhead, refuseUnknownKind, refuseViolations } from './refuse.ts'
 import { writeSamples } from './sample-lines.ts'
-import { createSeries } from './series.ts'
-import { type AgentState, addSeries, agentOf, epochOf, findSeries, type PartitionState, SERIES_MAX } from './state.ts'
+import { createSeries, type DeviceSeries } from './series.ts'
+import {
+  type AgentState,
+  addSeries,
+  agentKeyOf,
+  agentOf,
+  epochOf,
+  findSeries,
+  type PartitionState,
+  SERIES_MAX,
+} from './state.ts'
 import { judgeSilence, tell, watchBlock } from './watch-block.ts'
 import { watermarkOf } from './watermark.ts'
 import { SMALLEST_WIDTH_MS, windowStart } from './window.ts'
@@ -67,7 +76,9 @@ function stepBatch(s: BatchScope): void {
   const { header } = batch
   s.epoch = epochOf(agent, header.epoch)
   if (s.epoch) {
-    if (!receiveBatch(s.epoch.sequences, header, s.receivedAtMs)) {
+    // A promise from a clock that is far ahead would close windows and end alerts of days that have not been.
+    const completeThroughMs = Math.min(header.completeThroughMs, s.receivedAtMs + AHEAD_MS_MAX)
+    if (!receiveBatch(s.epoch.sequences, { ...header, completeThroughMs }, s.receivedAtMs)) {
       state.counters.duplicates += 1
       return
     }
@@ -82,28 +93,31 @@ function stepBatch(s: BatchScope): void {
   s.originIndex = effects.origins.push(s.origin) - 1
   for (const [i, letter] of batch.deadLetters.entries())
     addLetter(state, agent, s.epoch, edgeLetter(s.origin, i, letter), effects)
-  for (const block of batch.blocks) stepBlock(s, block)
+  for (const block of batch.blocks) stepBlock(s, refuseAhead(s, block))
   advance(s)
   writeTouched(s)
 }
 
 function stepBlock(s: BatchScope, block: DeviceBlock): void {
+  if (block.timesMs.length === 0) return
   const { state, context, agent } = s
   const contract = context.contracts.get(block.kind)
   if (contract === undefined) {
     refuseUnknownKind(s, block)
     return
   }
-  const agentKey = `${agent.site}/${agent.agent}`
+  const agentKey = agentKeyOf(agent)
   const site = siteOf(context.findDevice, block.device, s.site)
   let series = findSeries(state, site, block.device, block.kind)
   if (series === undefined) {
     const withWindows = state.seriesCount < SERIES_MAX
     series = createSeries(site, block.device, contract, agentKey, { withWindows })
+    leaveFormerSite(s, series)
     if (withWindows) addSeries(state, series)
   } else if (series.agent !== agentKey) {
     series.agent = agentKey
-    agent.series.push(series)
+    leaveFormerSite(s, series)
+    if (!agent.series.includes(series)) agent.series.push(series)
   }
   const known = series
   const violations = checkBlock(contract, block, (field) => {
@@ -116,6 +130,20 @@ function stepBlock(s: BatchScope, block: DeviceBlock): void {
   watchBlock(s, series, block, refusals)
 }
 
+/** The registry moved the device: where it stood it is not silent but gone. Its windows there are written, its alerts end. */
+function leaveFormerSite(s: BatchScope, { site, device, contract }: DeviceSeries): void {
+  const { agent, state, context } = s
+  const agentKey = agentKeyOf(agent)
+  for (const devices of state.sites.values())
+    for (const former of devices.get(device) ?? []) {
+      if (former.site === site || former.agent !== agentKey || former.contract.kind !== contract.kind) continue
+      former.agent = ''
+      agent.series = agent.series.filter((one) => one !== former)
+      closeWindows(s, former, Number.POSITIVE_INFINITY)
+      tell(s, context.engine.forget(state.alerts, { site: former.site, device, kind: contract.kind }))
+    }
+}
+
 /** The agent's event time moves on: windows close, devices may be silent, alerts may be due. */
 function advance(s: BatchScope): void {
   const { agent, state, context, live } = s
@@ -124,7 +152,7 @@ function advance(s: BatchScope): void {
   agent.watermarkMs = watermarkMs
   const moved = watermarkMs > before
   if (moved) {
-    const agentKey = `${agent.site}/${agent.agent}`
+    const agentKey = agentKeyOf(agent)
     if (agent.series.some((series) => series.agent !== agentKey))
       agent.series = agent.series.filter((series) => series.agent === agentKey)
     const closing = windowStart(watermarkMs, SMALLEST_WIDTH_MS) > windowStart(before, SMALLEST_WIDTH_MS)
@@ -135,7 +163,7 @@ function advance(s: BatchScope): void {
     tell(
       s,
       context.engine.advance(state.alerts, {
-        agent: agent.agent,
+        agent: agentKey,
         completeThroughMs: watermarkMs,
         live,
       }),

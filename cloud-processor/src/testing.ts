@@ -138,7 +138,13 @@ export function batchOf(plan: BatchPlan): Batch {
   }
 }
 
-export const intakeOf = (batch: Batch, { site = 'workshop', streamSequence = 1, receivedAtMs = 0 } = {}): Intake => ({
+/** When the stream received what a test does not say more of: later than all that tests measure. */
+export const RECEIVED_AT_MS = 1_800_000_000_000
+
+export const intakeOf = (
+  batch: Batch,
+  { site = 'workshop', streamSequence = 1, receivedAtMs = RECEIVED_AT_MS } = {},
+): Intake => ({
   site,
   agent: batch.header.agent,
   streamSequence,

@@ -6,6 +6,7 @@ import { enrichTransition } from './enrich.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
 import { enqueue } from './notifiers/index.ts'
 import type { DeviceSeries, FieldSeries } from './series.ts'
+import { agentKeyOf } from './state.ts'
 
 const ANOMALIES_KEPT = 100
 
@@ -40,7 +41,7 @@ export function watchBlock(
         const verdict = detector.observe(state, timeMs, value)
         if (verdict)
           judge(s, {
-            agent: s.agent.agent,
+            agent: agentKeyOf(s.agent),
             site: series.site,
             device: series.device,
             kind: series.contract.kind,
@@ -80,7 +81,7 @@ export function judgeSilence(s: BatchScope, series: DeviceSeries, completeThroug
   const verdict = series.silence.judge(series.silenceState, { lastSampleMs: series.newestMs, completeThroughMs })
   if (verdict)
     judge(s, {
-      agent: s.agent.agent,
+      agent: agentKeyOf(s.agent),
       site: series.site,
       device: series.device,
       kind: series.contract.kind,

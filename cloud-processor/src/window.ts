@@ -198,7 +198,7 @@ export function writeRow(
       lines.string(key.last, row.strings?.[slot] ?? '')
       continue
     }
-    lines.float(key.mean, row.cells[at + MEAN] as number, key.scale)
+    writeFinite(lines, key.mean, row.cells[at + MEAN] as number, key.scale)
     if (key.type === 'boolean') {
       lines.boolean(key.last, last === 1)
       continue
@@ -206,7 +206,8 @@ export function writeRow(
     lines.float(key.min, row.cells[at + MIN] as number, key.scale)
     lines.float(key.max, row.cells[at + MAX] as number, key.scale)
     lines.integer(key.count, count)
-    lines.float(
+    writeFinite(
+      lines,
       key.stddev,
       count > 1 ? Math.sqrt(Math.max(0, row.cells[at + M2] as number) / (count - 1)) : 0,
       key.scale,
@@ -217,6 +218,11 @@ export function writeRow(
   lines.end(prefix, row.startMs, 0, -1)
   row.revision += 1
   row.changed = false
+}
+
+/** Beyond some 1e154 squares overflow: what cannot be said is left out, and the rest of the row is stored. */
+function writeFinite(lines: LineBuffer, key: Uint8Array, value: number, scale: number): void {
+  if (Number.isFinite(value)) lines.float(key, value, scale)
 }
 
 /** Forgets closed rows that lie wholly before the time. */
@@ -230,16 +236,15 @@ export function forgetBefore(windows: Windows, timeMs: number): void {
   windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, windowStart(timeMs, windows.widthMs))
 }
 
-/** Forgets the oldest row when there are too many. @returns it, when it was still open */
-export function forgetOldest(windows: Windows, limit: number): WindowRow | undefined {
-  if (windows.rows.size <= limit) return undefined
-  let oldest: WindowRow | undefined
-  for (const row of windows.rows.values()) if (!oldest || row.startMs < oldest.startMs) oldest = row
-  if (oldest === undefined) return undefined
-  windows.rows.delete(oldest.startMs)
-  if (windows.current === oldest) windows.current = undefined
-  windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, oldest.startMs + windows.widthMs)
-  if (oldest.closed) return undefined
-  windows.open = windows.open.filter((row) => row !== oldest)
-  return oldest
+/** Forgets the oldest rows when there are too many. @returns those of them that were still open */
+export function forgetOldest(windows: Windows, limit: number): WindowRow[] {
+  const excess = windows.rows.size - limit
+  if (excess <= 0) return []
+  const oldest = [...windows.rows.values()].sort((a, b) => a.startMs - b.startMs).slice(0, excess)
+  for (const row of oldest) windows.rows.delete(row.startMs)
+  const lastMs = (oldest.at(-1) as WindowRow).startMs
+  if (windows.current !== undefined && windows.current.startMs <= lastMs) windows.current = undefined
+  windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, lastMs + windows.widthMs)
+  windows.open = windows.open.filter((row) => row.startMs > lastMs)
+  return oldest.filter((row) => !row.closed)
 }

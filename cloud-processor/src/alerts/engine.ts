@@ -48,6 +48,8 @@ export interface AlertEngine {
   judge(state: AlertState, change: VerdictChange): AlertTransition[]
   /** Also ends episodes whose detector is in no contract any more. */
   advance(state: AlertState, advance: Advance): AlertTransition[]
+  /** The device stands somewhere else now: its episodes here end with what was last known of them. */
+  forget(state: AlertState, place: { site: string; device: string; kind: string }): AlertTransition[]
   /** Pending and firing episodes, most severe first, then oldest first: what `/alerts` answers. */
   open(state: AlertState): Episode[]
 }
@@ -208,6 +210,13 @@ export function createAlertEngine(
               ? settle(state, key, episode, completeThroughMs)
               : close(state, key, episode, episode.seenAtMs)),
           )
+      return out
+    },
+    forget(state, { site, device, kind }) {
+      const out: AlertTransition[] = []
+      for (const [key, episode] of Object.entries(state.episodes))
+        if (episode.site === site && episode.device === device && episode.kind === kind)
+          out.push(...close(state, key, episode, episode.seenAtMs))
       return out
     },
     open: (state) =>
