@@ -1,4 +1,4 @@
-import { type Batch, decodeBatch } from '@tributary/protocol'
+import { type Batch, decodeBatch, type Tombstone } from '@tributary/protocol'
 import { createLogger, createMetrics, type FileSystem, nodeFileSystem, systemClock } from '@tributary/runtime'
 import { openSpool, type Spool } from '@tributary/spool'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -17,7 +17,13 @@ const opened: { spool: Spool; writer: BatchWriter }[] = []
 
 async function start(
   folder: string,
-  options: { fileSystem?: FileSystem; ageMs?: number; readings?: number; bytesMax?: number } = {},
+  options: {
+    fileSystem?: FileSystem
+    ageMs?: number
+    readings?: number
+    bytesMax?: number
+    tombstones?: () => Promise<Tombstone[]>
+  } = {},
 ) {
   const dependencies = { clock, log, metrics: createMetrics('test') }
   const limits = { segmentBytesMax: 2 ** 21, bytesMax: options.bytesMax ?? 2 ** 25, durabilityMs: 5, freeBytesMin: 0 }
@@ -41,7 +47,7 @@ async function start(
       stamper: createStamper(),
       completeThrough: createCompleteThrough(1_000, recovered.completeThroughMs),
       pendingSinceMs: () => [],
-      tombstones: () => tombstonesFor(spool, writer.totals.readingsTotal),
+      tombstones: options.tombstones ?? (() => tombstonesFor(spool, writer.totals.readingsTotal)),
       clock,
       log,
       onBatch: () => undefined,
@@ -115,6 +121,41 @@ describe('what is reported as stored', () => {
     expect(batch?.header).toMatchObject({ readingCount: 101, readingsTotal: 101, sampleCount: 1 })
     expect(writer.totals).toMatchObject({ deadLetters: 100, deadLetteredReadings: 100 })
   })
+})
+
+test('a batch is not lost because the tombstones could not be made: they follow later', async () => {
+  let failures = 2
+  const { spool, writer } = await start(temporaryFolder(), {
+    tombstones: async () => {
+      if (failures-- > 0) throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO' })
+      return []
+    },
+  })
+  let stored = 0
+  for (let i = 0; i < 3; i++) {
+    writer.accept('in', deliveryOf({ sequence: i, value: 1 }), () => stored++)
+    await writer.flush(AbortSignal.timeout(5_000))
+  }
+  expect(stored).toBe(3)
+  expect((await batchesIn(spool)).map(({ header }) => header.sampleCount)).toEqual([1, 1, 1])
+})
+
+test('a refusal that went into a summary is reported as stored with the summary, not with a batch that was full before', async () => {
+  const { spool, writer } = await start(temporaryFolder(), { readings: 50_000, ageMs: 200 })
+  const storedAt: number[] = []
+  for (let i = 0; i < 30; i++)
+    writer.accept('in', deliveryOf({ value: { nested: i } }), () => storedAt.push(spool.nextSequence - 1))
+  for (let i = 0; i < 900; i++) writer.accept('in', deliveryOf({ value: `${i}`.padEnd(1_000, 'x') }))
+  await writer.flush(AbortSignal.timeout(10_000))
+  const batches = await batchesIn(spool)
+  expect(batches.length).toBeGreaterThan(1)
+  const toldIn = (batch: Batch) => batch.deadLetters.reduce((sum, letter) => sum + letter.readingCount, 0)
+  const told = batches.map((_, i) => batches.slice(0, i + 1).reduce((sum, batch) => sum + toldIn(batch), 0))
+  expect(told.at(-1)).toBe(30)
+  storedAt.forEach((sequence, i) => {
+    expect(told[sequence - 1], `refusal ${i} was reported as stored with batch ${sequence}`).toBeGreaterThan(i)
+  })
+  expect(storedAt).toHaveLength(30)
 })
 
 describe('a repeat', () => {

@@ -117,20 +117,21 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
     due = false
     for (const letter of budget.takeSummaries()) {
       if (!open.addDeadLetter(letter)) {
-        pushClosed()
+        pushClosed(false)
         open.addDeadLetter(letter)
       }
     }
-    if (!open.isEmpty || onStored.length > 0) pushClosed()
+    if (!open.isEmpty || onStored.length > 0) pushClosed(true)
   }
-  const pushClosed = () => {
+  /** @param isAll nothing of the deliveries so far is still in a summary: they are stored with this batch */
+  const pushClosed = (isAll: boolean) => {
     cancelAge?.()
     cancelAge = undefined
     due = false
     const completeThroughMs = dependencies.completeThrough.next(clock.wallMs(), dependencies.pendingSinceMs())
-    closed.push({ content: open.finish(), completeThroughMs, onStored })
+    closed.push({ content: open.finish(), completeThroughMs, onStored: isAll ? onStored : [] })
     open = createBatcher()
-    onStored = []
+    if (isAll) onStored = []
   }
   const becomeDue = () => {
     due = true
@@ -159,7 +160,7 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
   }
   const hasRoom = () => closed.length < WAITING_BATCHES_MAX
   const write = async ({ content, completeThroughMs }: ClosedBatch): Promise<void> => {
-    const tombstones = (await dependencies.tombstones()).slice(0, TOMBSTONES_PER_BATCH_MAX)
+    const tombstones = await tombstonesNow()
     if (content.sampleCount === 0 && content.deadLetters.length === 0 && tombstones.length === 0) return
     const createdAtMs = clock.wallMs()
     const header: BatchHeader = {
@@ -185,6 +186,15 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
     totals.samples += content.sampleCount
     if (tombstones.length > 0) spool.lossesReported()
     dependencies.onBatch(content, bytes.length)
+  }
+  /** They are read from the spool, which may fail; then they wait for a later batch. */
+  const tombstonesNow = async (): Promise<Tombstone[]> => {
+    try {
+      return (await dependencies.tombstones()).slice(0, TOMBSTONES_PER_BATCH_MAX)
+    } catch (error) {
+      log.warn({ err: error }, 'what the spool lost cannot be told yet; it is tried again with the next batch')
+      return []
+    }
   }
   /** What the codec refuses, although the batcher keeps the limits, must neither block nor vanish: it is counted as one dead letter. */
   const encode = (header: BatchHeader, content: BatchContent, tombstones: Tombstone[]): Uint8Array => {
@@ -226,7 +236,7 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
     }
   }
   const roll = () => {
-    pushClosed()
+    pushClosed(!budget.hasSummaries)
     advance()
   }
   return {
