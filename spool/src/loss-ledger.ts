@@ -6,8 +6,11 @@ import type { SequenceRange } from './cursor.ts'
 import type { Identity } from './identity.ts'
 import type { SpoolLoss } from './spool.ts'
 
+/** Fewer than the owner can report at once. */
+export const LOSSES_SHOWN_MAX = 500
+
 export interface LossLedger {
-  /** A copy; `reported` then takes back exactly what the last copy showed. */
+  /** A copy of the first `LOSSES_SHOWN_MAX`; `reported` then takes back exactly what the last copy showed. */
   snapshot(): readonly SpoolLoss[]
   /** @returns sequences in the range that were not known to be lost before */
   add(range: SequenceRange, reason: SpoolLoss['reason']): number
@@ -39,7 +42,7 @@ export function createLossLedger(
   }
   return {
     snapshot() {
-      shown = [...open]
+      shown = open.slice(0, LOSSES_SHOWN_MAX)
       return shown
     },
     add(range, reason) {

@@ -66,7 +66,7 @@ export interface Spool {
   readonly bytesUsed: number
   /**
    * What opening and reading found to be lost; the owner turns it into tombstones and calls `lossesReported`. Opening looks
-   * at the newest segment only, so it grows while older ones are read: always before a record beyond the hole is returned.
+   * at the newest segment only, so it grows while older ones are read: always before a record beyond the hole is returned. Of very many the first are shown; the others follow when those are reported.
    */
   readonly losses: readonly SpoolLoss[]
   /** Takes back what `losses` showed when it was last read; it is not told again, even after a restart. */
