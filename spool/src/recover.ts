@@ -4,7 +4,7 @@
  */
 import { type FileSystem, type Logger, messageOf, type OpenFile } from '@tributary/runtime'
 import { type CursorFound, type CursorState, readCursor, type SequenceRange } from './cursor.ts'
-import { drawEpoch, type Identity, readIdentity, type SpoolEpoch } from './identity.ts'
+import { drawEpoch, type Identity, isDenied, readIdentity, type SpoolEpoch } from './identity.ts'
 import type { Meters } from './meters.ts'
 import { salvagingRead } from './reader.ts'
 import { epochSeed, type ScanResult, scanRecords } from './record.ts'
@@ -204,6 +204,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
         await file.close()
       }
     } catch (error) {
+      if (isDenied(error)) throw error
       log.error({ path, err: messageOf(error) }, 'a segment cannot be read')
       return { epoch: undefined, bytes: SEGMENT_HEADER_BYTES }
     }

@@ -4,17 +4,24 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
+import {
+  createLogger,
+  createMetrics,
+  type FileSystem,
+  nodeFileSystem,
+  systemClock,
+  UserError,
+} from '@tributary/runtime'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openSpool, SpoolFullError, type SpoolOptions } from './index.ts'
 
 const options: SpoolOptions = { segmentBytesMax: 4096, bytesMax: 64 * 1024, durabilityMs: 0, freeBytesMin: 0 }
 const payloadOf = (sequence: number) => Buffer.from(`record ${sequence} ${'x'.repeat(sequence % 300)}`)
-const open = (folder: string, changed: Partial<SpoolOptions> = {}) =>
+const open = (folder: string, changed: Partial<SpoolOptions> = {}, fileSystem: FileSystem = nodeFileSystem) =>
   openSpool(
     folder,
     { ...options, ...changed },
-    { clock: systemClock, log: createLogger('spool', 'silent'), metrics: createMetrics('test') },
+    { clock: systemClock, log: createLogger('spool', 'silent'), metrics: createMetrics('test'), fileSystem },
   )
 
 describe('a spool on a real disk', () => {
@@ -23,6 +30,28 @@ describe('a spool on a real disk', () => {
     folder = await mkdtemp(join(tmpdir(), 'spool-'))
   })
   afterEach(() => rm(folder, { recursive: true }))
+
+  it('files of another user are named, with what to do; none is taken for damaged', async () => {
+    const spool = await open(folder)
+    await spool.append(payloadOf(1))
+    await spool.close()
+    const refusing = (name: string): FileSystem => ({
+      ...nodeFileSystem,
+      open: async (path, mode) => {
+        if (path.endsWith(name)) throw Object.assign(new Error(`EACCES: ${path}`), { code: 'EACCES' })
+        return nodeFileSystem.open(path, mode)
+      },
+    })
+    for (const name of ['cursor', 'identity', '.seg']) {
+      const opening = open(folder, {}, refusing(name))
+      await expect(opening).rejects.toThrow(UserError)
+      await expect(opening).rejects.toThrow(/cannot be read \(EACCES\)/)
+    }
+    const again = await open(folder)
+    expect(again.epoch).toBe(spool.epoch)
+    expect((await again.read(1, 10_000)).map(({ sequence }) => sequence)).toEqual([1])
+    await again.close()
+  })
 
   it('gives back what was appended, across segments and a restart', async () => {
     const spool = await open(folder)

@@ -11,7 +11,7 @@ import {
 } from '@tributary/runtime'
 import { createCursorKeeper } from './cursor-keeper.ts'
 import { createGroupCommit } from './group-commit.ts'
-import { type SpoolEpoch, writeIdentity } from './identity.ts'
+import { isDenied, type SpoolEpoch, writeIdentity } from './identity.ts'
 import { type Processes, systemProcesses, takeLock } from './lock.ts'
 import { createLossLedger } from './loss-ledger.ts'
 import { createMeters, type DamageReason } from './meters.ts'
@@ -122,7 +122,11 @@ export async function openSpool(
   const payloadBytesMax = Math.min(RECORD_BYTES_MAX, segmentBytesMax - SEGMENT_HEADER_BYTES - RECORD_HEADER_BYTES)
   const meters = createMeters(metrics)
   await fileSystem.makeFolder(folder).catch((error) => {
-    throw new UserError(`the folder ${folder} cannot be made`, { cause: error, hint: 'check its path and permissions' })
+    const code = errorCode(error)
+    const hint = ['EEXIST', 'ENOTDIR'].includes(code ?? '')
+      ? 'a file stands in its way: move it, or choose another folder'
+      : 'check its path and permissions'
+    throw new UserError(`the folder ${folder} cannot be made (${code})`, { cause: error, hint })
   })
   const unlock = await takeLock(`${folder}/${LOCK_FILE}`, { fileSystem, clock, log, processes })
   try {
@@ -319,6 +323,13 @@ export async function openSpool(
     }
   } catch (error) {
     await unlock().catch(() => undefined)
-    throw error
+    if (!isDenied(error)) throw error
+    throw new UserError(`${pathIn(error) ?? `a file in ${folder}`} cannot be read (${errorCode(error)})`, {
+      cause: error,
+      hint: `all of ${folder} must belong to the user that runs this: \`chown -R USER ${folder}\``,
+    })
   }
 }
+
+const pathIn = (error: unknown): string | undefined =>
+  error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : undefined
