@@ -11,10 +11,11 @@ import {
   type Logger,
   messageOf,
   nodeFileSystem,
-  PermanentError,
   readFileWhole,
+  UserError,
   writeFileAtomic,
 } from '@tributary/runtime'
+import { TAKEN_OVER_HINT } from './consumer.ts'
 
 export interface Checkpoint {
   readonly bytes: Uint8Array
@@ -32,7 +33,7 @@ export interface CheckpointStore {
   save(bytes: Uint8Array, expectedRevision: number): Promise<number>
 }
 
-export class CheckpointConflictError extends PermanentError {
+export class CheckpointConflictError extends UserError {
   override readonly name = 'CheckpointConflictError'
 }
 
@@ -97,6 +98,7 @@ export function createFileCheckpointStore(
         if (found !== undefined && found.revision > expectedRevision && found.checksum !== attempted)
           throw new CheckpointConflictError(
             `partition ${partition} was taken over: its checkpoint has revision ${found.revision}, this processor knew ${expectedRevision}`,
+            { hint: TAKEN_OVER_HINT },
           )
       }
       const all = new Uint8Array(HEADER_BYTES + bytes.length)

@@ -1,6 +1,7 @@
 /**
  * One partition's durable pull consumer. It pulls ahead a little and holds that in a bounded queue; what is not acknowledged
- * comes again when the consumer is made anew, which `start` does.
+ * comes again when the consumer is made anew, which `start` does. Whoever starts last has the partition: the consumer bears its
+ * name, and who had it before sees that and ends, instead of taking turns at deleting each other's consumer.
  */
 import {
   AckPolicy,
@@ -12,7 +13,7 @@ import {
   type JsMsg,
 } from '@nats-io/jetstream'
 import { BATCH_BYTES_MAX, TELEMETRY_STREAM, telemetryPartitionFilter } from '@tributary/protocol'
-import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
+import { backoffDelayMs, type Clock, type Logger, messageOf, UserError } from '@tributary/runtime'
 import { ensureStreams } from './nats.ts'
 
 /** One pull: nats.js stalls when messages times payload passes 64 MB, and 24 of the largest batches stay under 32 MB. */
@@ -26,13 +27,18 @@ export const ACK_PENDING_MAX = 1_024
 const ACK_WAIT_MS = 10 * 60_000
 const PULL_EXPIRES_MS = 30_000
 const NANOSECONDS_PER_MS = 1_000_000
+/** How often one looks whether the consumer is still one's own. */
+const OWNER_EVERY_MS = 5_000
+
+export const TAKEN_OVER_HINT =
+  'two processors work on the same partitions: stop one of them, or give each partitions of its own'
 
 export interface PartitionConsumer {
   /** Deletes the consumer and makes it again: everything not acknowledged comes again, in order. */
   start(signal: AbortSignal): Promise<void>
   /**
    * What is there, at most so many bytes (at least one message). Waits for the first one, at most until `waitMs` have passed;
-   * then for others until `lingerMs` have passed or there is enough.
+   * then for others until `lingerMs` have passed or there is enough. Rejects when another processor took the partition.
    */
   take(limits: { bytesMax: number; waitMs: number; lingerMs: number }, signal: AbortSignal): Promise<JsMsg[]>
   /** Messages in the stream behind the last one delivered. */
@@ -44,13 +50,27 @@ export const consumerName = (partition: number): string => `processor-${partitio
 
 export function createPartitionConsumer(
   partition: number,
-  { client, manager, clock, log }: { client: JetStreamClient; manager: JetStreamManager; clock: Clock; log: Logger },
+  {
+    client,
+    manager,
+    owner,
+    clock,
+    log,
+  }: {
+    client: JetStreamClient
+    manager: JetStreamManager
+    /** Says who works on the partition, and differs between any two runs. */
+    owner: string
+    clock: Clock
+    log: Logger
+  },
 ): PartitionConsumer {
   let queue: JsMsg[] = []
   let queueBytes = 0
   let pending = 0
   let running = new AbortController()
   let pulling: Promise<void> | undefined
+  let takenOver: UserError | undefined
   let wake: () => void = () => undefined
   let room: () => void = () => undefined
 
@@ -61,6 +81,7 @@ export function createPartitionConsumer(
     })
     await manager.consumers.add(TELEMETRY_STREAM, {
       durable_name: consumerName(partition),
+      description: owner,
       filter_subject: telemetryPartitionFilter(partition),
       ack_policy: AckPolicy.Explicit,
       deliver_policy: DeliverPolicy.All,
@@ -71,24 +92,47 @@ export function createPartitionConsumer(
     return client.consumers.get(TELEMETRY_STREAM, consumerName(partition))
   }
 
+  /** @throws UserError when somebody else has made the consumer anew; a consumer that is gone is nobody's */
+  async function checkOwner(): Promise<void> {
+    const found = await manager.consumers.info(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
+      if (error instanceof JetStreamApiError) return undefined
+      throw error
+    })
+    const theirs = found?.config.description
+    if (found === undefined || theirs === owner) return
+    takenOver = new UserError(`partition ${partition} was taken over by ${theirs || 'somebody else'}`, {
+      hint: TAKEN_OVER_HINT,
+    })
+    wake()
+    throw takenOver
+  }
+
   const hasRoom = () => queue.length < QUEUE_MESSAGES_MAX && queueBytes < QUEUE_BYTES_MAX
 
   async function pull(first: Consumer, signal: AbortSignal): Promise<void> {
     let consumer: Consumer | undefined = first
+    let checkedAtMs = clock.monotonicMs()
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
-        consumer ??= await recreate()
+        if (consumer === undefined) {
+          await checkOwner()
+          consumer = await recreate()
+        }
         while (!signal.aborted) {
           while (!hasRoom() && !signal.aborted)
             await new Promise<void>((resolve) => {
               room = resolve
             })
           if (signal.aborted) return
+          if (clock.monotonicMs() - checkedAtMs > OWNER_EVERY_MS) {
+            await checkOwner()
+            checkedAtMs = clock.monotonicMs()
+          }
           await pullOnce(consumer, signal)
           attempt = 1
         }
       } catch (error) {
-        if (signal.aborted) return
+        if (signal.aborted || takenOver !== undefined) return
         const delayMs = backoffDelayMs({ firstMs: 200, maxMs: 5_000 }, attempt)
         log.warn(
           { partition, attempt, delayMs: Math.round(delayMs), reason: messageOf(error) },
@@ -158,11 +202,12 @@ export function createPartitionConsumer(
           wake = finish
           signal.addEventListener('abort', finish, { once: true })
         })
-      while (queue.length === 0 && !signal.aborted && clock.monotonicMs() - startMs < waitMs)
+      while (queue.length === 0 && !takenOver && !signal.aborted && clock.monotonicMs() - startMs < waitMs)
         await woken(startMs + waitMs)
       if (queue.length > 0)
         while (queueBytes < bytesMax && hasRoom() && !signal.aborted && clock.monotonicMs() - startMs < lingerMs)
           await woken(startMs + lingerMs)
+      if (takenOver) throw takenOver
       const taken: JsMsg[] = []
       let bytes = 0
       for (const message of queue) {

@@ -147,6 +147,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
         },
       },
       client,
+      ensureStreams: async () => undefined,
       publish: () => undefined,
       outbox: createOutbox([], { clock: systemClock, log, metrics: createMetrics('test') }),
       context,

@@ -40,6 +40,8 @@ export interface LoopDependencies {
   readonly sink: InfluxSink
   readonly checkpoints: CheckpointStore
   readonly client: JetStreamClient
+  /** Makes the stream of dead letters again when somebody deleted it. */
+  readonly ensureStreams: () => Promise<void>
   /** Core NATS. */
   readonly publish: Publish
   readonly outbox: Outbox
@@ -70,7 +72,8 @@ export interface PartitionLoop {
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
-  const { consumer, sink, checkpoints, client, publish, outbox, context, clock, log, processor } = dependencies
+  const { consumer, sink, checkpoints, client, ensureStreams, publish, outbox, context, clock, log, processor } =
+    dependencies
   const { partition } = options
   const effects = createEffects()
   let state = createState(context.engine.start())
@@ -241,7 +244,10 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
               msgID: letter.id,
             }),
           ),
-        )
+        ).catch(async (error: unknown) => {
+          await ensureStreams()
+          throw error
+        })
       })
   }
 

@@ -1,5 +1,7 @@
 /** The wiring: which parts there are, and in which order they start. Stopped in reverse. */
+import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
+import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
@@ -29,7 +31,7 @@ import { createFigures, type Partition } from './figures.ts'
 import { createHealthReporter } from './health.ts'
 import { createInfluxSink, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
-import { connectNats } from './nats.ts'
+import { connectNats, ensureStreams } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
 
 export interface Processor extends Service {
@@ -173,8 +175,9 @@ export function createProcessor(
     const manager = await jetstreamManager(connected, { checkAPI: false })
     const notifiers = createNotifiers(config.notifiers, { clock, log })
     const outboxMetrics = shared(metrics)
+    const owner = `${config.processor} (${hostname()}, ${randomBytes(4).toString('hex')})`
     return config.partitions.map((partition) => {
-      const consumer = createPartitionConsumer(partition, { client, manager, clock, log })
+      const consumer = createPartitionConsumer(partition, { client, manager, owner, clock, log })
       const outbox = createOutbox(notifiers, { clock, log, metrics: outboxMetrics })
       const loop = createPartitionLoop(
         {
@@ -187,6 +190,7 @@ export function createProcessor(
           sink,
           checkpoints: createFileCheckpointStore(at(config.checkpoint.folder), partition, { log }),
           client,
+          ensureStreams: () => ensureStreams(manager),
           publish: (subject, bytes) => connected.publish(subject, bytes),
           outbox,
           context: stepContext,

@@ -20,7 +20,8 @@ export async function runProcessor(configPath: string): Promise<number> {
     log = createLogger('processor', config.log.level)
     let failed: unknown
     const onFatal = (error: unknown) => {
-      failed ??= error
+      if (failed !== undefined) return // the other partitions say the same
+      failed = error
       reportFatal(error, log)
       process.kill(process.pid, 'SIGTERM')
     }
