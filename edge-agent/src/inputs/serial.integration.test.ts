@@ -1,4 +1,4 @@
-import { mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encode } from '@msgpack/msgpack'
 import { systemClock } from '@tributary/runtime'
@@ -243,6 +243,18 @@ test('a port that is not there: said once with what to do, tried again, and the 
   await isOpen(agent)
   cable.write('{"sequence":1,"value":1}\n')
   await until('it is read', () => bySequence(gateway.batches, 'pump-1', 'value').has(1))
+})
+
+test('a path that is no serial port is said so, with where to look', async () => {
+  const folder = temporaryFolder()
+  writeFileSync(`${folder}/file`, 'text')
+  for (const path of [folder, `${folder}/file`, '/dev/null']) {
+    const { agent } = await start(path)
+    await until('it is down', async () => (await agent.status()).inputs[0]?.state === 'down')
+    expect((await agent.status()).inputs[0]?.detail).toBe(`${path} is no serial port`)
+    const said = agent.log.find(({ msg }) => String(msg).startsWith(`${path} is no serial port`))
+    expect(said).toMatchObject({ level: 'warn', hint: expect.stringContaining('/dev/serial/by-id') })
+  }
 })
 
 test('a silent port is opened again: the device behind it may be another one by now', async () => {

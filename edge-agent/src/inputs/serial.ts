@@ -178,6 +178,11 @@ function openError(cause: Error, path: string): UserError {
     })
   if (/lock|busy|EBUSY|temporarily unavailable/i.test(text))
     return new UserError(`another program has ${path} open`, { cause, hint: `\`fuser -v ${path}\` names it` })
+  if (/inappropriate ioctl|ENOTTY|is a directory|EISDIR|not a tty/i.test(text))
+    return new UserError(`${path} is no serial port`, {
+      cause,
+      hint: '`ls -l /dev/serial/by-id/` lists those there are',
+    })
   return new UserError(`${path} cannot be opened: ${cause.message}`, { cause })
 }
 
