@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createLogger } from '@tributary/runtime'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createMarks, EPOCHS_PER_AGENT_MAX } from './marks.ts'
@@ -35,6 +35,13 @@ test('marks come back from the file', async () => {
   expect(after.latest('agent-1')).toEqual({ epoch: 'e1', receivedThrough: 3, storedThrough: 2 })
   expect(after.has('agent-2', 'e1', 1)).toBe(false)
   expect(after.streamMark).toEqual({ created: '2026-01-01', lastSequence: 77 })
+})
+
+test('a file that cannot be read does not keep the gateway from starting', async () => {
+  await mkdir(path)
+  const marks = createMarks(path, 'spool-1', { log })
+  await marks.load()
+  expect(marks.has('agent-1', 'e1', 1)).toBe(false)
 })
 
 test('what is in the store was received, also when the gateway forgot it', () => {

@@ -89,9 +89,9 @@ export function createMarks(
       streamMark = mark
     },
     async load() {
-      const bytes = await readFileWhole(path, fileSystem)
-      if (!bytes) return
       try {
+        const bytes = await readFileWhole(path, fileSystem)
+        if (!bytes) return
         const saved = parse(bytes)
         if (saved.spoolEpoch !== spoolEpoch) throw new Error('it belongs to another spool')
         streamMark = saved.stream
