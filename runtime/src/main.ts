@@ -9,13 +9,16 @@ import type { Service } from './service.ts'
 export const EXIT_FAILED = 1
 export const EXIT_USER_ERROR = 2
 
+/** Below the ten seconds after which a container is killed. */
+const DRAIN_MS_MAX = 8_000
+
 /**
  * Runs until SIGINT or SIGTERM, then drains for at most `drainMsMax`; a second signal hurries.
  * @returns the exit code
  */
 export async function runUntilSignal(
   service: Service,
-  { log, drainMsMax = 10_000 }: { log: Logger; drainMsMax?: number },
+  { log, drainMsMax = DRAIN_MS_MAX }: { log: Logger; drainMsMax?: number },
 ): Promise<number> {
   const starting = new AbortController()
   const draining = new AbortController()
