@@ -83,6 +83,7 @@ test.each([
   const loaded = await next.load()
   expect(numberIn(loaded?.bytes)).toBe(2)
   expect(said.join()).toContain('checkpoint is damaged')
+  expect(said.join()).toContain('the account goes on from an earlier checkpoint')
   expect(await next.save(bytesOf(9), 2)).toBe(3)
   expect(await next.save(bytesOf(10), 3)).toBe(4)
   expect(numberIn((await storeOn(disk).load())?.bytes)).toBe(10)

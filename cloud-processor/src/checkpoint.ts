@@ -84,11 +84,22 @@ export function createFileCheckpointStore(
         if (found instanceof Error) {
           damaged.add(file)
           log.error(
-            { file, partition, hint: 'what was acknowledged since the generation before is not in the account' },
-            `checkpoint is damaged (${found.message}); using the generation before`,
+            { file, partition },
+            `checkpoint is damaged (${found.message}); using the other generation when that is whole`,
           )
         } else if (found !== undefined && found.revision > (newest?.revision ?? 0)) newest = found
       }
+      if (damaged.size > 0)
+        log.error(
+          {
+            partition,
+            revision: newest?.revision,
+            hint: 'readings stored since then count as in flight, later as missing, although they are in InfluxDB; check the disk',
+          },
+          newest === undefined
+            ? 'no generation of the checkpoint is whole: account, windows and alerts begin anew'
+            : 'the account goes on from an earlier checkpoint',
+        )
       return newest
     },
     async save(bytes, expectedRevision) {

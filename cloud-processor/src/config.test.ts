@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { ConfigError, loadConfig, parseConfig } from '@tributary/runtime'
+import { ConfigError, loadConfig, parseConfig, VERSION } from '@tributary/runtime'
 import { expect, test } from 'vitest'
 import { type ProcessorConfig, processorConfigSchema } from './config.ts'
-import { VERSION } from './version.ts'
 
 const example = fileURLToPath(new URL('../processor.example.yaml', import.meta.url))
 const minimal = `processor: p

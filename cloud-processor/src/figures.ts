@@ -1,5 +1,5 @@
 /** What the processor says of itself: `/status`, `/account`, metrics, and its health as a kind. */
-import { type Clock, Gauge, type Metrics } from '@tributary/runtime'
+import { type Clock, Gauge, type Metrics, VERSION } from '@tributary/runtime'
 import { type Account, totalAccount } from './account.ts'
 import type { AlertEngine, Episode } from './alerts/index.ts'
 import type { HealthValues } from './health.ts'
@@ -8,7 +8,6 @@ import { createLatencies } from './latencies.ts'
 import type { PartitionLoop } from './loop.ts'
 import type { Outbox } from './notifiers/index.ts'
 import { openWindowCount, type PartitionState, type RecordedAnomaly } from './state.ts'
-import { VERSION } from './version.ts'
 
 export interface Partition {
   readonly loop: PartitionLoop

@@ -212,6 +212,18 @@ describe('with answers that this influxd does not give', () => {
       { clock: systemClock, log },
     )
 
+  test('every line in conflict: one request says so, not two a line', async () => {
+    const sink = sinkFor()
+    const body = '{"error":"partial write: field type conflict: input field \\"v\\" is type integer dropped=400"}'
+    answers = [{ status: 400, body }]
+    const lines = linesOf('m', Array(400).fill(1))
+    const error = (await sink.write(lines, 'raw', signal()).catch((e: unknown) => e)) as PartialWriteError
+    expect(error.rejected.size).toBe(400)
+    expect(error.rejected.get(399)?.reason).toBe('field_type_conflict')
+    expect(seen).toHaveLength(1)
+    await sink.close()
+  })
+
   test('too large: halved', async () => {
     const sink = sinkFor()
     answers = [{ status: 413 }, { status: 413 }]
@@ -224,6 +236,7 @@ describe('with answers that this influxd does not give', () => {
     [401, '{"error":"authorization failed"}', /influx.username/],
     [403, '{"error":"forbidden"}', /right to write/],
     [400, '{"error":"something new"}', /influx.url/],
+    [404, '{"error":"database not found: \\"d\\""}', /what was stored before is gone/],
     [503, 'overloaded', undefined],
     [429, '', undefined],
   ])('%i: nothing is lost, tried again, said with what to do', async (status, body, hint) => {
