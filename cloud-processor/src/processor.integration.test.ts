@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { type JetStreamClient, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import {
+  DEAD_LETTER_STREAM,
   type DeviceBlock,
   encodeBatch,
   parseControlMessage,
@@ -300,6 +301,22 @@ test('NATS restarted under it: goes on', async () => {
     return true
   })
   await until('stored', async () => (await agentAccount(one.agent))?.stored === 121 * READINGS_A_BATCH)
+})
+
+test('the stream of dead letters deleted under it: made again, and the letters that waited are in it', async () => {
+  const manager = await jetstreamManager(connection)
+  await manager.streams.delete(DEAD_LETTER_STREAM)
+  const one = AGENTS[1] as (typeof AGENTS)[number]
+  await client.publish(telemetrySubject(one.site, one.agent), Buffer.from('poison that comes late'))
+  await until('the letter is there', async () => {
+    for await (const letter of readDeadLetters(connection))
+      if (Buffer.from(letter.original, 'base64').toString() === 'poison that comes late') return true
+    return false
+  })
+  await until('everything is acknowledged', async () => {
+    const { state } = await manager.streams.info(TELEMETRY_STREAM)
+    return state.messages === 0
+  })
 })
 
 test.each([
