@@ -113,6 +113,11 @@ describe('style', () => {
     expect(found(tests, /\b(it|test|describe)\.(skip|todo|only)\b|expect\(true\)/)).toEqual([])
   })
 
+  test('the version is the one of package.json', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+    expect(readFileSync('runtime/src/version.ts', 'utf8')).toContain(`VERSION = '${version}'`)
+  })
+
   test('README has at most 120 lines', () => {
     expect(lines('README.md').length).toBeLessThanOrEqual(121)
   })

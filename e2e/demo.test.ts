@@ -1,6 +1,6 @@
 /** `npm start`, as a new user runs it. */
 import { spawn } from 'node:child_process'
-import { mkdtemp, readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '@tributary/runtime'
@@ -38,6 +38,16 @@ const npmStart = (folder: string, ...args: string[]) => {
   return { child, code, output: () => output }
 }
 
+/** Command lines of the processes that have the text in them. */
+async function processesWith(text: string): Promise<string[]> {
+  const found: string[] = []
+  for (const pid of await readdir('/proc')) {
+    const line = /^\d+$/.test(pid) ? await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '') : ''
+    if (line.includes(text)) found.push(line.replaceAll('\0', ' '))
+  }
+  return found
+}
+
 describe('npm start', () => {
   test('--for 50s --report: an anomaly is flagged, an alert is delivered, nothing is missing', {
     timeout: 180_000,
@@ -71,10 +81,20 @@ describe('npm start', () => {
     child.kill('SIGTERM')
     expect(await code, output()).toBe(0)
     expect(output()).toContain('Every reading is accounted for.')
-    const { stdout } = spawn('pgrep', ['-f', folder])
-    let left = ''
-    for await (const chunk of stdout) left += chunk
-    expect(left).toBe('')
+    expect(await processesWith(folder)).toEqual([])
+  })
+
+  test('a second Ctrl-C hurries: no account, and still no process is left', { timeout: 60_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tributary-demo-'))
+    const { child, code, output } = npmStart(folder)
+    const untilMs = systemClock.monotonicMs() + 40_000
+    while (!/produced [1-9]/.test(output()) && systemClock.monotonicMs() < untilMs) await systemClock.sleep(200)
+    child.kill('SIGTERM')
+    while (!/Stopping the devices/.test(output()) && systemClock.monotonicMs() < untilMs) await systemClock.sleep(50)
+    child.kill('SIGTERM')
+    expect(await code, output()).toBe(2)
+    expect(output()).toContain('interrupted twice')
+    expect(await processesWith(folder)).toEqual([])
   })
 
   test('a data folder that is not empty is refused, and left alone', { timeout: 30_000 }, async () => {

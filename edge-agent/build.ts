@@ -13,7 +13,7 @@ const require = createRequire(import.meta.url)
 const PREBUILDS = ['linux-x64', 'linux-arm64', 'linux-arm']
 
 /** serialport looks for its native part one folder above its own file; in the bundle that is the bundle's folder. */
-const nativeBesideBundle: Plugin = {
+export const nativeBesideBundle: Plugin = {
   name: 'native part beside the bundle',
   setup({ onLoad }) {
     onLoad({ filter: /bindings-cpp[\\/]dist[\\/]serialport-bindings\.js$/ }, async ({ path }) => {
@@ -37,6 +37,14 @@ const leftOut: Plugin = {
   },
 }
 
+/** serialport's native parts, one folder a platform, to lie beside a bundle. */
+export async function copyNativeParts(outputFolder: string): Promise<void> {
+  const native = join(dirname(require.resolve('@serialport/bindings-cpp/package.json')), 'prebuilds')
+  const beside = join(outputFolder, 'prebuilds')
+  await rm(beside, { recursive: true, force: true })
+  for (const platform of PREBUILDS) await cp(join(native, platform), join(beside, platform), { recursive: true })
+}
+
 /** @returns the path of the bundle */
 export async function buildAgent(outputFolder: string): Promise<string> {
   const outfile = join(outputFolder, 'agent.cjs')
@@ -54,10 +62,7 @@ export async function buildAgent(outputFolder: string): Promise<string> {
     logLevel: 'warning',
     plugins: [nativeBesideBundle, leftOut],
   })
-  const native = join(dirname(require.resolve('@serialport/bindings-cpp/package.json')), 'prebuilds')
-  const beside = join(outputFolder, 'prebuilds')
-  await rm(beside, { recursive: true, force: true })
-  for (const platform of PREBUILDS) await cp(join(native, platform), join(beside, platform), { recursive: true })
+  await copyNativeParts(outputFolder)
   await cp(join(here, 'agent.example.yaml'), join(outputFolder, 'agent.example.yaml'))
   return outfile
 }

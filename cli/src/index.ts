@@ -1,1 +1,1 @@
-export { version } from './version.ts'
+export { VERSION } from '@tributary/runtime'

@@ -1,4 +1,4 @@
-import { errorCode, messageOf, UserError } from '@tributary/runtime'
+import { errorCode, messageOf, UserError, VERSION } from '@tributary/runtime'
 import { Command, CommanderError } from 'commander'
 import { agentCommand } from './commands/agent.ts'
 import { checkCommand } from './commands/check.ts'
@@ -10,11 +10,10 @@ import { processorCommand } from './commands/processor.ts'
 import { simulateCommand } from './commands/simulate.ts'
 import { statusCommand } from './commands/status.ts'
 import { viewerCommand } from './commands/viewer.ts'
-import { version } from './version.ts'
 
 const program = new Command('tributary')
   .description('Carries sensor readings to InfluxDB and Grafana, loses none of them, and says so with numbers.')
-  .version(version)
+  .version(VERSION)
   .showHelpAfterError('(`tributary help <command>` explains a command)')
   .addCommand(agentCommand())
   .addCommand(gatewayCommand())

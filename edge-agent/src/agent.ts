@@ -13,6 +13,7 @@ import {
   runUntilSignal,
   type Service,
   systemClock,
+  VERSION,
 } from '@tributary/runtime'
 import { openSpool, type Spool } from '@tributary/spool'
 import { createAgentHealth } from './agent-health.ts'
@@ -31,7 +32,6 @@ import { createRepeatGuard } from './repeat-guard.ts'
 import { createStamper } from './stamper.ts'
 import type { AgentStatus } from './status.ts'
 import { createUplink } from './uplink.ts'
-import { VERSION } from './version.ts'
 
 export interface AgentDependencies {
   readonly clock: Clock

@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { ConfigError, parseConfig } from '@tributary/runtime'
+import { ConfigError, parseConfig, VERSION } from '@tributary/runtime'
 import { describe, expect, test } from 'vitest'
 import { type AgentConfig, agentConfigSchema } from './config.ts'
-import { VERSION } from './version.ts'
 
 const parse = (text: string, environment: Record<string, string> = {}): AgentConfig =>
   parseConfig('agent.yaml', text, agentConfigSchema, environment)

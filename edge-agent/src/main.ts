@@ -1,9 +1,8 @@
 /** The agent as a program of its own. */
 import { parseArgs } from 'node:util'
-import { EXIT_USER_ERROR, loadConfig, messageOf, UserError } from '@tributary/runtime'
+import { EXIT_USER_ERROR, loadConfig, messageOf, UserError, VERSION } from '@tributary/runtime'
 import { runAgent } from './agent.ts'
 import { agentConfigSchema } from './config.ts'
-import { VERSION } from './version.ts'
 
 const HELP = `tributary-agent ${VERSION}: from serial ports and MQTT to the gateway, through a spool
 

@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { ConfigError, parseConfig } from '@tributary/runtime'
+import { ConfigError, parseConfig, VERSION } from '@tributary/runtime'
 import { expect, test } from 'vitest'
 import { gatewayConfigSchema } from './config.ts'
 import { resolvePaths } from './gateway.ts'
 import { loadGatewayConfig } from './run.ts'
-import { VERSION } from './version.ts'
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 const smallest = {

@@ -1,5 +1,7 @@
 /** What `/status` answers, and what the health samples say. */
+
 import type { Clock, Metrics } from '@tributary/runtime'
+import { VERSION } from '@tributary/runtime'
 import type { Spool } from '@tributary/spool'
 import type { Admission } from './admission.ts'
 import type { Broker } from './broker.ts'
@@ -11,7 +13,6 @@ import type { NatsLink } from './nats-link.ts'
 import type { Refusals } from './refusals.ts'
 import type { Resend } from './resend.ts'
 import type { Stream } from './stream.ts'
-import { VERSION } from './version.ts'
 
 export interface AgentStatus {
   readonly agent: string

@@ -177,6 +177,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
         )
 
   const servers = [nats, influx]
+  const query = createInfluxQuery({ url: influx.url, version: '1', database: 'tributary' })
   const processes = [...servers, gateway, processor, simulator, ...agents, ...(viewer ? [viewer] : [])]
   return {
     nats,
@@ -199,7 +200,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     },
     versions: { node: process.versions.node, 'nats-server': natsServer.version, influxd: influxd.version },
     ledgerFolder: path('simulator', 'ledger'),
-    query: createInfluxQuery({ url: influx.url, version: '1', database: 'tributary' }),
+    query,
     async start(signal) {
       await Promise.all(servers.map((server) => server.start(signal)))
       // The simulator's first readings wait for nobody: everything downstream stands before it begins to measure.
@@ -208,6 +209,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       await Promise.all(agents.map((agent) => agent.start(signal)))
     },
     async stop() {
+      await query.close()
       await simulator.stop()
       await Promise.all(agents.map((agent) => agent.stop()))
       await gateway.stop()

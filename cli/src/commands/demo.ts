@@ -88,11 +88,11 @@ async function runDemo(options: DemoOptions): Promise<void> {
     say,
   })
   const startedAtMs = systemClock.monotonicMs()
+  const observing = new AbortController()
   try {
     say(`Starting ${pipeline.processes.map((p) => p.name).join(', ')} …`)
     await pipeline.start(AbortSignal.any([stopRequested.signal, hurry.signal]))
     sayWhere(pipeline, say)
-    const observing = new AbortController()
     const latency = createLatencyObserver(pipeline.query, DEVICE_KINDS, systemClock)
     const observer = latency.run(observing.signal)
     const figures = createLiveFigures(pipeline, latency, () => systemClock.monotonicMs())
@@ -124,6 +124,7 @@ async function runDemo(options: DemoOptions): Promise<void> {
     say('Stopped while starting.')
   } finally {
     view.stop()
+    observing.abort()
     say('Stopping the pipeline …')
     await pipeline.stop()
     await alerts.stop()
