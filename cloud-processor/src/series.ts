@@ -38,6 +38,8 @@ export interface DeviceSeries {
   /** `site/agent` that delivered last: its completeness closes the windows. */
   agent: string
   newestMs: number
+  /** When the stream received the last samples of it. */
+  heardAtMs: number
   readonly silence: SilenceDetector | undefined
   readonly silenceState: SilenceState | undefined
   /** undefined when there are too many series to keep windows of all. */
@@ -96,6 +98,7 @@ export function createSeries(
     fieldNamed: new Map(fields.map((field) => [field.name, field])),
     agent,
     newestMs: Number.NEGATIVE_INFINITY,
+    heardAtMs: Number.NEGATIVE_INFINITY,
     silence,
     silenceState: silence && (saved?.silence ?? silence.start()),
     windows: withWindows ? createWindows() : undefined,

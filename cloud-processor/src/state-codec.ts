@@ -33,6 +33,7 @@ interface SavedSeries {
   kind: string
   agent: string
   newestMs: number | null
+  heardAtMs?: number | null
   /** Names of the fields as the cells have them: a contract may have changed since. */
   fields: string[]
   watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
@@ -80,6 +81,7 @@ export function encodeState(state: PartitionState): Uint8Array {
       kind: series.contract.kind,
       agent: series.agent,
       newestMs: series.newestMs,
+      heardAtMs: series.heardAtMs,
       fields: series.fields.map(({ name }) => name),
       watches: Object.fromEntries(
         series.fields.map((field) => [
@@ -208,7 +210,10 @@ function restoreSeries(
       saved: watches,
       withWindows: saved.windows !== null,
     })
-  if (series) series.newestMs = orLowest(saved.newestMs)
+  if (series) {
+    series.newestMs = orLowest(saved.newestMs)
+    series.heardAtMs = orLowest(saved.heardAtMs ?? saved.newestMs)
+  }
   for (const [w, { forgottenBeforeMs, rows }] of (saved.windows ?? []).entries()) {
     const windows = series?.windows?.[w]
     if (windows) windows.forgottenBeforeMs = orLowest(forgottenBeforeMs)

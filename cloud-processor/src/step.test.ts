@@ -547,6 +547,35 @@ describe('detectors and alerts', () => {
     expect(Object.keys(p.state.alerts.episodes)).toEqual([])
   })
 
+  test('the alerts of a device that is gone for good, and of one whose agent is gone, too, end after a week and say why', () => {
+    const DAY_MS = 86_400_000
+    const p = partition(contextOf([watched], { receivers: ['people'] }))
+    const told: string[] = []
+    const remember = () =>
+      told.push(...p.effects.transitions.map((t) => `${t.state} ${t.device} ${t.detector}: ${t.message}`))
+    const named = (device: string) => ({ ...block([0, 12]), device })
+    const lost = batchOf({ agent: 'agent-lost', sequence: 1, completeThroughMs: T, blocks: [named('pump-lost')] })
+    step(p.state, intakeOf(lost, { receivedAtMs: T }), contextOf([watched]), p.effects)
+    p.give({ sequence: 1, completeThroughMs: T, blocks: [named('pump-1')] }, T)
+    for (let minute = 1; minute < 30; minute++)
+      p.give({ sequence: minute + 1, completeThroughMs: T + minute * 5_000 }, T + minute * 5_000)
+    expect(
+      Object.values(p.state.alerts.episodes).map(({ device, detector, state }) => `${device} ${detector} ${state}`),
+    ).toEqual(['pump-lost threshold_above_10 firing', 'pump-1 threshold_above_10 firing', 'pump-1 silence firing'])
+    for (let day = 1; day < 9; day++) {
+      p.give({ sequence: 30 + day, completeThroughMs: T + day * DAY_MS }, T + day * DAY_MS)
+      remember()
+      if (day === 7) expect(told).toEqual([])
+    }
+    expect(p.state.alerts.episodes).toEqual({})
+    const why = 'given up: nothing was heard of'
+    expect(told).toEqual([
+      `resolved pump-lost threshold_above_10: ${why} pump-lost for 7 d; it was: Level: 12.00 mm, 2.00 above the limit 10`,
+      `resolved pump-1 threshold_above_10: ${why} pump-1 for 7 d; it was: Level: 12.00 mm, 2.00 above the limit 10`,
+      expect.stringContaining(`resolved pump-1 silence: ${why} pump-1 for 7 d; it was: no watched sample of pump-1`),
+    ])
+  })
+
   test('the promises of another gateway’s agent of the same name end no alert', () => {
     const context = contextOf([watched])
     const state = stateFor(context)

@@ -7,6 +7,7 @@ import { checkBlock, type DeviceBlock } from '@tributary/protocol'
 import { BatchScope, type StepContext } from './batch-scope.ts'
 import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter.ts'
 import { receiveBatch, receiveTombstone } from './deduplicate.ts'
+import { sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
 import { siteOf } from './enrich.ts'
 import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
@@ -28,6 +29,8 @@ import { judgeSilence, tell, watchBlock } from './watch-block.ts'
 import { watermarkOf } from './watermark.ts'
 import { SMALLEST_WIDTH_MS, windowStart } from './window.ts'
 
+/** Alerts about a device that was not heard of for so long end by themselves. */
+const GIVE_UP_AFTER_MS = 7 * 86_400_000
 const NO_REFUSALS: (Uint8Array | null)[] = []
 
 /** One message: changes the state and adds to the effects. */
@@ -119,6 +122,7 @@ function stepBlock(s: BatchScope, block: DeviceBlock): void {
     leaveFormerSite(s, series)
     if (!agent.series.includes(series)) agent.series.push(series)
   }
+  series.heardAtMs = s.receivedAtMs
   const known = series
   const violations = checkBlock(contract, block, (field) => {
     const last = known.fieldNamed.get(field)?.lastValue
@@ -140,8 +144,26 @@ function leaveFormerSite(s: BatchScope, { site, device, contract }: DeviceSeries
       former.agent = ''
       agent.series = agent.series.filter((one) => one !== former)
       closeWindows(s, former, Number.POSITIVE_INFINITY)
-      tell(s, context.engine.forget(state.alerts, { site: former.site, device, kind: contract.kind }))
+      tell(
+        s,
+        context.engine.forget(
+          state.alerts,
+          { site: former.site, device, kind: contract.kind },
+          `${device} stands at ${site} now`,
+        ),
+      )
     }
+}
+
+/** An alert about a device that is gone for good must not stay open for ever, also when its agent is gone, too. */
+function giveUpForgotten(s: BatchScope): void {
+  const { state, context } = s
+  for (const place of Object.values(state.alerts.episodes)) {
+    const series = findSeries(state, place.site, place.device, place.kind)
+    if (series !== undefined && s.receivedAtMs - series.heardAtMs <= GIVE_UP_AFTER_MS) continue
+    const why = `given up: nothing was heard of ${place.device} for ${sayDuration(GIVE_UP_AFTER_MS)}`
+    tell(s, context.engine.forget(state.alerts, place, why))
+  }
 }
 
 /** The agent's event time moves on: windows close, devices may be silent, alerts may be due. */
@@ -156,6 +178,7 @@ function advance(s: BatchScope): void {
     if (agent.series.some((series) => series.agent !== agentKey))
       agent.series = agent.series.filter((series) => series.agent === agentKey)
     const closing = windowStart(watermarkMs, SMALLEST_WIDTH_MS) > windowStart(before, SMALLEST_WIDTH_MS)
+    if (closing) giveUpForgotten(s)
     for (const series of agent.series) {
       if (closing) closeWindows(s, series, watermarkMs)
       judgeSilence(s, series, watermarkMs)

@@ -48,8 +48,8 @@ export interface AlertEngine {
   judge(state: AlertState, change: VerdictChange): AlertTransition[]
   /** Also ends episodes whose detector is in no contract any more. */
   advance(state: AlertState, advance: Advance): AlertTransition[]
-  /** The device stands somewhere else now: its episodes here end with what was last known of them. */
-  forget(state: AlertState, place: { site: string; device: string; kind: string }): AlertTransition[]
+  /** Nothing more will be heard of the device here: its episodes end with what was last known of them. @param why told in their stead */
+  forget(state: AlertState, place: { site: string; device: string; kind: string }, why: string): AlertTransition[]
   /** Pending and firing episodes, most severe first, then oldest first: what `/alerts` answers. */
   open(state: AlertState): Episode[]
 }
@@ -212,11 +212,12 @@ export function createAlertEngine(
           )
       return out
     },
-    forget(state, { site, device, kind }) {
+    forget(state, { site, device, kind }, why) {
       const out: AlertTransition[] = []
       for (const [key, episode] of Object.entries(state.episodes))
         if (episode.site === site && episode.device === device && episode.kind === kind)
-          out.push(...close(state, key, episode, episode.seenAtMs))
+          for (const ended of close(state, key, episode, episode.seenAtMs))
+            out.push(ended.device === device ? { ...ended, message: `${why}; it was: ${episode.message}` } : ended)
       return out
     },
     open: (state) =>
