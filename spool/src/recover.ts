@@ -82,7 +82,8 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
     const firstSequence = parseSegmentName(name)
     if (firstSequence !== undefined) names.push({ name, firstSequence })
     else if (name === `${IDENTITY_FILE}.new` || name.startsWith(`${LOCK_FILE}.`))
-      await fileSystem.remove(`${folder}/${name}`).catch(() => undefined)
+      // What is in the way of a file of ours and cannot be removed is a folder.
+      await fileSystem.remove(`${folder}/${name}`).catch(() => setAside(name, 'foreign'))
     else await setAside(name, 'foreign')
   }
   const fresh = identityFound === undefined && cursor === undefined && names.length === 0

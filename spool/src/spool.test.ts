@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -30,6 +30,18 @@ describe('a spool on a real disk', () => {
     folder = await mkdtemp(join(tmpdir(), 'spool-'))
   })
   afterEach(() => rm(folder, { recursive: true }))
+
+  it('folders that bear the names of its files are set aside', async () => {
+    for (const name of ['identity.new', 'lock', 'lock.1.stale', '00000000000000000009.seg', 'mine'])
+      await mkdir(join(folder, name))
+    for (let i = 1; i <= 3; i++) {
+      const spool = await open(folder)
+      expect(await spool.append(payloadOf(i))).toBe(spool.nextSequence - 1)
+      expect((await spool.read(spool.nextSequence - 1, 1)).length).toBe(1)
+      await spool.close()
+    }
+    expect(await readdir(join(folder, 'quarantine'))).toContain('mine')
+  })
 
   it('files of another user are named, with what to do; none is taken for damaged', async () => {
     const spool = await open(folder)
