@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createLogger, systemClock } from '@tributary/runtime'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { createCredentials, hashPassword, parseCredentials, setPassword } from './credentials.ts'
@@ -41,6 +41,15 @@ test('the right password is taken, again and again; others are not', async () =>
 test('the same password has another hash each time', () => {
   expect(hashPassword('one')).not.toBe(hashPassword('one'))
   expect(() => hashPassword('')).toThrow(/empty/)
+})
+
+test('a new credentials file is for its owner alone, and an old one keeps its mode', async () => {
+  await rm(file, { force: true })
+  await setPassword(file, 'agent-1', 'one')
+  expect((await stat(file)).mode & 0o777).toBe(0o600)
+  await chmod(file, 0o640)
+  await setPassword(file, 'agent-1', 'two')
+  expect((await stat(file)).mode & 0o777).toBe(0o640)
 })
 
 test('setPassword adds a line, changes a line, and leaves the others', async () => {

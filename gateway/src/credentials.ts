@@ -4,7 +4,7 @@
  * wait, and a password once verified is remembered as a digest under a key of this process.
  */
 import { createHmac, randomBytes, type ScryptOptions, scrypt, scryptSync, timingSafeEqual } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { chmod, chown, readFile, stat } from 'node:fs/promises'
 import { isName, NAME_RULE } from '@tributary/protocol'
 import { errorCode, type Logger, messageOf, readFileWhole, UserError, writeFileAtomic } from '@tributary/runtime'
 
@@ -42,7 +42,11 @@ export async function setPassword(file: string, agent: string, password: string)
   const at = lines.findIndex((other) => other.startsWith(`${agent}:`))
   if (at < 0) lines.push(line)
   else lines[at] = line
+  const before = await stat(file).catch(() => undefined)
   await writeFileAtomic(file, Buffer.from(`${lines.filter((text, i) => text !== '' || i > 0).join('\n')}\n`))
+  // Readable for whoever could read it before: root may set a password for the gateway's own user.
+  await chmod(file, before ? before.mode & 0o777 : 0o600)
+  if (before && process.getuid?.() === 0) await chown(file, before.uid, before.gid)
 }
 
 /** @throws Error that says what is wrong with the line */
