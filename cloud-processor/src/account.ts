@@ -74,8 +74,8 @@ export function accountOfAgent(agent: AgentState, nowMs: number, missingAfterMs:
     ...sumRows(rows),
     gaps,
     letters: [...agent.letters].map(([key, count]) => {
-      const [stage = '', reason = ''] = key.split('/')
-      return { stage, reason, ...count }
+      const slash = key.indexOf('/')
+      return { stage: key.slice(0, slash), reason: key.slice(slash + 1), ...count }
     }),
   }
 }

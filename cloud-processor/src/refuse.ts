@@ -6,6 +6,9 @@ import type { Effects } from './effects.ts'
 import type { DeviceSeries } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
 
+/** Reasons counted singly of one agent: those of the edge are the agent's own words. */
+const LETTER_REASONS_MAX = 64
+
 /** Counts the letter where its readings are accounted for, and has it published. */
 export function addLetter(
   state: PartitionState,
@@ -14,7 +17,8 @@ export function addLetter(
   letter: DeadLetter,
   effects: Pick<Effects, 'deadLetters'>,
 ): void {
-  const key = `${letter.stage}/${letter.reason}`
+  const known = agent.letters.has(`${letter.stage}/${letter.reason}`) || agent.letters.size < LETTER_REASONS_MAX
+  const key = `${letter.stage}/${known ? letter.reason : 'other'}`
   const count = agent.letters.get(key) ?? { letters: 0, readings: 0 }
   count.letters += 1
   count.readings += letter.readingCount

@@ -378,6 +378,26 @@ describe('windows', () => {
   })
 })
 
+test('an agent that refuses for ever new reasons: so many are counted singly, the others together', () => {
+  const p = partition()
+  const letterOf = (reason: string) => ({
+    input: 'serial',
+    device: 'pump-1',
+    reason,
+    detail: '',
+    receivedAtMs: T,
+    readingCount: 2,
+    original: new Uint8Array(1),
+    originalBytes: 1,
+  })
+  p.give({ sequence: 1, deadLetters: Array.from({ length: 500 }, (_, i) => letterOf(`line ${i}/500`)) })
+  const row = account(p.state)
+  expect(row?.letters).toHaveLength(65)
+  expect(row?.letters[0]).toEqual({ stage: 'edge', reason: 'line 0/500', letters: 1, readings: 2 })
+  expect(row?.letters.at(-1)).toEqual({ stage: 'edge', reason: 'other', letters: 436, readings: 872 })
+  expect(row).toMatchObject({ produced: 1_000, deadLettered: 1_000, inFlight: 0 })
+})
+
 test('a month of minutes in one block: no more rows than there may be', () => {
   const p = partition(contextOf([mixedContract], { memoryMs: 60_000 }))
   p.give({
