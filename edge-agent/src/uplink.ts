@@ -161,6 +161,8 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
       .catch((error) => log.warn({ err: error }, 'the spool could not be trimmed; it is tried again'))
       .finally(() => {
         trimming = false
+        // What was acknowledged meanwhile; a trim that got nowhere waits for the next acknowledgement.
+        if (spool.trimmedThrough >= through) trim()
       })
   }
   const drained = (signal: AbortSignal): Promise<void> =>
