@@ -20,4 +20,4 @@ export const agentGaugeQuery = (field: AccountField, where = '"site" =~ /^$site$
 
 export const openAlertsQuery =
   `SELECT count("state") AS "value" FROM (SELECT last("state") AS "state" FROM "alert" WHERE "site" =~ /^$site$/ ` +
-  `GROUP BY "site", "device", "rule") WHERE "state" = 'firing'`
+  `GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" = 'firing'`

@@ -137,7 +137,7 @@ function eventLines(nowMs: number): string[] {
   return anomalies.flatMap(([device, field, detector, kind, ageMs, message], i) => {
     const open = i === 1
     const alert = (state: string, severity: string, timeMs: number) =>
-      `alert,${site},device=${device},rule=${detector}-${field} episode="e${i}",state="${state}",severity="${severity}",kind="${kind}",value=${7 + i},message="${message}" ${timeMs}`
+      `alert,${site},device=${device},rule=${detector}-${field},field=${field},detector=${detector} episode="e${i}",state="${state}",severity="${severity}",kind="${kind}",value=${7 + i},message="${message}" ${timeMs}`
     return [
       `anomaly,${site},device=${device},field=${field},detector=${detector} kind="${kind}",value=${7 + i},score=0.9${i},expected=2.1,lower=1.5,upper=2.7,message="${message}" ${nowMs - ageMs}`,
       alert('firing', open ? 'critical' : 'warning', nowMs - ageMs + 1_000),

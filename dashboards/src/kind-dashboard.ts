@@ -201,14 +201,14 @@ export function openAlertsTable(at: PanelPlace) {
   return table(at, {
     query:
       `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
-      `FROM "alert" WHERE "site" =~ /^$site$/ GROUP BY "site", "device", "rule") WHERE "state" <> 'resolved' GROUP BY "site", "device", "rule"`,
+      `FROM "alert" WHERE "site" =~ /^$site$/ GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" <> 'resolved' GROUP BY "site", "device", "rule", "field", "detector"`,
     columns: [
       { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
       { name: 'device', title: 'Device', width: 130 },
       { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 100 },
       { name: 'message', title: 'Message' },
     ],
-    hidden: ['site', 'rule', 'kind', 'state'],
+    hidden: ['site', 'rule', 'field', 'detector', 'kind', 'state'],
     noValue: 'No open alerts',
   })
 }

@@ -15,7 +15,8 @@ import { emptyDelivery, readSample } from '../sample.ts'
 import { type Input, type InputStatus, type Intake, SETTLE_MS } from './input.ts'
 import { createSerialAcknowledger, type SerialAcknowledger } from './serial-acknowledger.ts'
 
-const BACKOFF: Backoff = { firstMs: 500, maxMs: 5_000 }
+/** Opening a local device costs nothing, and what was plugged in again has samples that wait. */
+const BACKOFF: Backoff = { firstMs: 250, maxMs: 1_000 }
 const CLOSE_MS_MAX = 2_000
 /** Bytes that the kernel and we read at once. */
 const READ_BYTES = 16 * 1024
