@@ -97,6 +97,13 @@ describe('npm start', () => {
     expect(await processesWith(folder)).toEqual([])
   })
 
+  test('a scenario that does not exist ends it at once, with 2', { timeout: 30_000 }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tributary-demo-'))
+    const { code, output } = npmStart(folder, '--scenario', 'no-such.yaml')
+    expect(await code, output()).toBe(2)
+    expect(output()).toContain('no-such.yaml')
+  })
+
   test('a data folder that is not empty is refused, and left alone', { timeout: 30_000 }, async () => {
     const child = spawn(process.execPath, [
       join(repositoryFolder, 'stack', 'bootstrap.mjs'),

@@ -7,12 +7,10 @@ import { describe, expect, test } from 'vitest'
 import { runTributary } from './harness/run-tributary.ts'
 
 const README_LINES_MAX = 120
-const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-  cwd: repositoryFolder,
-  encoding: 'utf8',
-})
-  .split('\n')
-  .filter((file) => file !== '' && existsSync(join(repositoryFolder, file)))
+/** The folder may be a copy without git, on a machine without git. */
+const tracked = readdirSync(repositoryFolder, { recursive: true, encoding: 'utf8' }).filter(
+  (file) => !/(^|\/)(node_modules|dist|\.git|\.tributary)(\/|$)/.test(file),
+)
 const read = (file: string) => readFileSync(join(repositoryFolder, file), 'utf8')
 const pages = tracked.filter((file) => file.endsWith('.md'))
 /** For people who use it; the DESIGN.md of a package names its own files relative to itself. */

@@ -25,7 +25,7 @@ export const QUEUE_BYTES_MAX = 8 * BATCH_BYTES_MAX
 export const ACK_PENDING_MAX = 1_024
 /** Longer than any write that waits for a database; a new start does not wait for it. */
 const ACK_WAIT_MS = 10 * 60_000
-const PULL_EXPIRES_MS = 30_000
+const PULL_EXPIRES_MS = 10_000
 const NANOSECONDS_PER_MS = 1_000_000
 /** How often one looks whether the consumer is still one's own. */
 const OWNER_EVERY_MS = 5_000
@@ -93,13 +93,14 @@ export function createPartitionConsumer(
   }
 
   /** @throws UserError when somebody else has made the consumer anew; a consumer that is gone is nobody's */
-  async function checkOwner(): Promise<void> {
+  /** @returns false when there is no consumer any more, as after a stream was deleted */
+  async function checkOwner(): Promise<boolean> {
     const found = await manager.consumers.info(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
       if (error instanceof JetStreamApiError) return undefined
       throw error
     })
     const theirs = found?.config.description
-    if (found === undefined || theirs === owner) return
+    if (found === undefined || theirs === owner) return found !== undefined
     takenOver = new UserError(`partition ${partition} was taken over by ${theirs || 'somebody else'}`, {
       hint: TAKEN_OVER_HINT,
     })
@@ -125,8 +126,11 @@ export function createPartitionConsumer(
             })
           if (signal.aborted) return
           if (clock.monotonicMs() - checkedAtMs > OWNER_EVERY_MS) {
-            await checkOwner()
             checkedAtMs = clock.monotonicMs()
+            if (!(await checkOwner())) {
+              log.warn({ partition }, 'the consumer is gone; it is made anew')
+              consumer = await recreate()
+            }
           }
           await pullOnce(consumer, signal)
           attempt = 1

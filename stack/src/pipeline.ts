@@ -84,9 +84,9 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
   const admin = (port: number) => `http://127.0.0.1:${port}`
 
   const viewerPort = options.viewerPort === 0 ? await freePort() : options.viewerPort
-  const agentNames = ['agent-1', 'agent-2']
   const devicesOf = (agent: string) =>
     scenario.devices.filter((device) => (device.serial !== undefined) === (agent === 'agent-1'))
+  const agentNames = ['agent-1', 'agent-2'].filter((agent) => devicesOf(agent).length > 0)
   const agentPorts = await Promise.all(agentNames.map(() => freePort()))
   const password = crypto.randomUUID()
   await writeFile(path('agents.passwd'), agentNames.map((name) => `${name}:${hashPassword(password)}\n`).join(''), {

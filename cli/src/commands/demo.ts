@@ -41,11 +41,7 @@ export function demoCommand(): Command {
     .option('--for <duration>', 'stop by itself after this long, such as 90s or 10m', duration)
     .option('--report <file>', 'write the result as JSON')
     .option('--seed <n>', 'seed of the simulated values and faults', wholeNumber, 1)
-    .option(
-      '--scenario <file>',
-      'what the devices do and suffer',
-      join(repositoryFolder, 'firmware-sim', 'scenarios', 'demo.yaml'),
-    )
+    .option('--scenario <file>', 'what the devices do and suffer: a YAML file, or demo, steady or mqtt-only', 'demo')
     .option('--rate <n>', 'readings a second of all devices together (default: as the scenario says)', wholeNumber)
     .option(
       '--data-dir <folder>',
@@ -77,19 +73,20 @@ async function runDemo(options: DemoOptions): Promise<void> {
 
   const view = createLiveView(process.stdout)
   const alerts = createAlertReceiver((alert) => view.event(alertLine(alert.transition)))
-  await alerts.start()
-  const pipeline = await createPipeline({
-    dataFolder,
-    scenarioFile: resolve(options.scenario),
-    seed: options.seed,
-    ratePerSecond: options.rate,
-    viewerPort: options.viewerPort,
-    alertWebhookUrl: alerts.url,
-    say,
-  })
   const startedAtMs = systemClock.monotonicMs()
   const observing = new AbortController()
+  let pipeline: Pipeline | undefined
   try {
+    await alerts.start()
+    pipeline = await createPipeline({
+      dataFolder,
+      scenarioFile: scenarioFile(options.scenario),
+      seed: options.seed,
+      ratePerSecond: options.rate,
+      viewerPort: options.viewerPort,
+      alertWebhookUrl: alerts.url,
+      say,
+    })
     say(`Starting ${pipeline.processes.map((p) => p.name).join(', ')} …`)
     await pipeline.start(AbortSignal.any([stopRequested.signal, hurry.signal]))
     sayWhere(pipeline, say)
@@ -126,12 +123,15 @@ async function runDemo(options: DemoOptions): Promise<void> {
     view.stop()
     observing.abort()
     say('Stopping the pipeline …')
-    await pipeline.stop()
+    await pipeline?.stop()
     await alerts.stop()
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
   }
 }
+
+/** One of ours by its name, or a path. */
+const scenarioFile = (given: string): string => (/^[a-z][a-z0-9-]*$/.test(given) ? given : resolve(given))
 
 async function prepareFolder(given: string | undefined): Promise<string> {
   if (given === undefined) {
