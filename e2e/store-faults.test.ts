@@ -32,7 +32,8 @@ describe('under load', () => {
     test(name, { timeout: 180_000 }, () =>
       withPipeline({ ratePerSecond: RATE, seed: 12 }, async (pipeline) => {
         await fault(pipeline)
-        await systemClock.sleep(5_000)
+        // Long enough for two whole windows of 10 s, wherever the run began.
+        await systemClock.sleep(15_000)
         const { ledger } = await expectBalanced(pipeline)
         expect(ledger.produced).toBeGreaterThan(RATE * 10)
         expect(ledger.deadLettered).toBe(0)
