@@ -4,6 +4,7 @@ import {
   EXIT_FAILED,
   EXIT_USER_ERROR,
   loadConfig,
+  orReportFatal,
   reportFatal,
   runUntilSignal,
   systemClock,
@@ -15,7 +16,7 @@ import { createProcessor } from './processor.ts'
 /** Runs until SIGINT or SIGTERM. @returns the exit code */
 export async function runProcessor(configPath: string): Promise<number> {
   let log = createLogger('processor', 'info')
-  try {
+  const work = async () => {
     const config = await loadConfig(configPath, processorConfigSchema)
     log = createLogger('processor', config.log.level)
     let failed: unknown
@@ -30,8 +31,6 @@ export async function runProcessor(configPath: string): Promise<number> {
     const code = await runUntilSignal(processor, { log })
     if (failed === undefined) return code
     return failed instanceof UserError ? EXIT_USER_ERROR : EXIT_FAILED
-  } catch (error) {
-    reportFatal(error, log)
-    return error instanceof UserError ? EXIT_USER_ERROR : EXIT_FAILED
   }
+  return orReportFatal(work, () => log)
 }

@@ -1,14 +1,4 @@
-import {
-  createLogger,
-  createMetrics,
-  EXIT_FAILED,
-  EXIT_USER_ERROR,
-  loadConfig,
-  reportFatal,
-  runUntilSignal,
-  systemClock,
-  UserError,
-} from '@tributary/runtime'
+import { createLogger, createMetrics, loadConfig, orReportFatal, runUntilSignal, systemClock } from '@tributary/runtime'
 import { type GatewayConfig, gatewayConfigSchema } from './config.ts'
 import { createCredentials } from './credentials.ts'
 import { createGateway, resolvePaths } from './gateway.ts'
@@ -20,7 +10,7 @@ export const loadGatewayConfig = async (configPath: string): Promise<GatewayConf
 /** Runs until SIGINT or SIGTERM; SIGHUP reads credentials and certificate again. @returns the exit code */
 export async function runGateway(configPath: string): Promise<number> {
   let log = createLogger('gateway', 'info')
-  try {
+  const work = async () => {
     const config = await loadGatewayConfig(configPath)
     log = createLogger('gateway', config.log.level)
     const gateway = await createGateway(config, { clock: systemClock, log, metrics: createMetrics('gateway') })
@@ -33,23 +23,14 @@ export async function runGateway(configPath: string): Promise<number> {
     } finally {
       process.off('SIGHUP', onHangUp)
     }
-  } catch (error) {
-    reportFatal(error, log)
-    return error instanceof UserError ? EXIT_USER_ERROR : EXIT_FAILED
   }
+  return orReportFatal(work, () => log)
 }
 
-/** Checks config and credentials and says what is wrong. @returns the exit code */
-export async function checkGateway(configPath: string, say: (text: string) => void): Promise<number> {
-  try {
-    const config = await loadGatewayConfig(configPath)
-    const credentials = createCredentials(config.credentials_file, { log: createLogger('gateway', 'warn') })
-    await credentials.reload()
-    say(`${configPath}: gateway ${config.gateway} at site ${config.site}, ${credentials.size} agents. No mistakes.`)
-    return 0
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error
-    say(`${error.message}${error.hint ? `\n${error.hint}` : ''}`)
-    return EXIT_USER_ERROR
-  }
+/** Checks config and credentials. @returns a sentence that says that all is well @throws UserError */
+export async function checkGateway(configPath: string): Promise<string> {
+  const config = await loadGatewayConfig(configPath)
+  const credentials = createCredentials(config.credentials_file, { log: createLogger('gateway', 'warn') })
+  await credentials.reload()
+  return `${configPath}: gateway ${config.gateway} at site ${config.site}, ${credentials.size} agents. No mistakes.`
 }
