@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
-import { isName } from '@tributary/protocol'
+import { type AgentChannel, isName, mqttTopic } from '@tributary/protocol'
 import {
   type Clock,
   errorCode,
@@ -30,6 +30,15 @@ export interface Broker extends Service {
   isConnected(agent: string): boolean
   readonly agentsConnected: number
   disconnect(agents: readonly string[], why: string): void
+  /**
+   * Sends to an agent on its own topic with QoS 0, past all others: one that reads nothing holds nobody up.
+   * @returns false when nothing was sent: it is not connected, has not subscribed, or has not read what was sent before
+   */
+  publish(agent: string, channel: AgentChannel, payload: string): boolean
+  /** Called with what an agent says on `…/clock`. To be called before `start`. */
+  onClock(callback: (agent: string, payload: Uint8Array) => void): void
+  /** Called once an agent's subscription stands. To be called before `start`. */
+  onSubscribed(callback: (agent: string, channel: AgentChannel) => void): void
   /** Reads the TLS certificate and key again; new connections get them. */
   reloadCertificate(): Promise<void>
 }
@@ -37,6 +46,10 @@ export interface Broker extends Service {
 interface Session {
   readonly guard: FrameGuard
   readonly remote: string
+  client: Client | undefined
+  /** Messages on their way into its socket. */
+  unwritten: number
+  ended: boolean
   agent: string | undefined
   /** Settles when everything before has its PUBACK or its refusal. */
   last: Promise<void>
@@ -46,6 +59,8 @@ interface Session {
 /** Connections that have not said who they are; a takeover needs one while its predecessor still counts. */
 const STRANGERS_MAX = 64
 const CONNECT_MS_MAX = 5_000
+/** Messages to an agent that wait for it to read; what is beyond is not sent. */
+const UNWRITTEN_MAX = 16
 const STALL_MS_MAX = 30_000
 const DRAIN_MS_MAX = 3_000
 const KEEPALIVE_SECONDS_MAX = 300
@@ -67,7 +82,17 @@ export function createBroker(
   const byAgent = new Map<string, Session>()
   let aedes: Aedes | undefined
   let server: Server | TlsServer | undefined
+  const clockListeners: ((agent: string, payload: Uint8Array) => void)[] = []
+  const subscribeListeners: ((agent: string, channel: AgentChannel) => void)[] = []
 
+  /** A listener that throws would end the process from within a hook. */
+  const tell = (listen: () => void) => {
+    try {
+      listen()
+    } catch (error) {
+      log.error({ err: error }, 'a message of an agent could not be dealt with')
+    }
+  }
   const refuse = (session: Session, reason: RefusalReason, detail: string) =>
     refusals.refuse(reason, { ...(session.agent ? { agent: session.agent } : {}), remote: session.remote }, detail)
 
@@ -86,7 +111,16 @@ export function createBroker(
       clock,
       refuse: (reason, detail) => refuse(session, reason, detail),
     })
-    const session: Session = { guard, remote, agent: undefined, last: Promise.resolve(), failed: false }
+    const session: Session = {
+      guard,
+      remote,
+      client: undefined,
+      unwritten: 0,
+      ended: false,
+      agent: undefined,
+      last: Promise.resolve(),
+      failed: false,
+    }
     connections.add(session)
     guard.stream.once('close', () => {
       connections.delete(session)
@@ -95,7 +129,8 @@ export function createBroker(
       connectedGauge.set(byAgent.size)
       log.info({ agent: session.agent }, 'agent disconnected')
     })
-    sessions.set(aedes.handle(guard.stream), session)
+    session.client = aedes.handle(guard.stream)
+    sessions.set(session.client, session)
   }
 
   const authenticate = async (session: Session, agent: string | undefined, password: Uint8Array | undefined) => {
@@ -139,7 +174,10 @@ export function createBroker(
     if (!channel) throw new Refusal('foreign_topic', `${agent} must not publish to ${shown(packet.topic)}`)
     if (packet.retain || packet.qos === 2 || (channel === 'batch' && packet.qos !== 1))
       throw new Refusal('not_supported', `${agent}: batches are published with QoS 1, nothing is retained`)
-    if (channel !== 'batch') return
+    if (channel === 'clock') {
+      for (const listen of clockListeners) tell(() => listen(agent, asBytes(packet.payload)))
+      return
+    }
     const admitted = admit(agent, asBytes(packet.payload))
     // Acknowledged in order, whatever finishes first; after a failure nothing more is acknowledged on this connection.
     const before = session.last
@@ -205,6 +243,8 @@ export function createBroker(
         if (session) refuse(session, 'foreign_topic', detail)
         done(new Refusal('foreign_topic', detail))
       },
+      // Nothing that an agent says goes to agents, not even back to itself: only `publish` below does.
+      authorizeForward: (_client, packet) => ('clientId' in packet ? null : packet),
       published(_packet, client, done) {
         if (client) sessions.get(client)?.guard.settled()
         done(null)
@@ -222,10 +262,20 @@ export function createBroker(
         before.guard.end()
       } else log.info({ agent, remote }, 'agent connected')
     })
+    broker.on('subscribe', (subscriptions, client: Client) => {
+      const agent = sessions.get(client)?.agent
+      if (agent === undefined) return
+      for (const { topic } of subscriptions) {
+        const channel = maySubscribe(agent, topic)
+        if (channel) for (const listen of subscribeListeners) tell(() => listen(agent, channel))
+      }
+    })
     broker.on('clientReady', (client: Client) => sessions.get(client)?.guard.open())
     const onError = (client: Client, error: Error) => {
       const session = sessions.get(client)
-      if (!session || error instanceof Refusal) return
+      // Each message that was on its way ends in the same error.
+      if (!session || session.ended || error instanceof Refusal) return
+      session.ended = true
       if (
         errorCode(error) !== undefined ||
         /keep alive|drain timeout|connection closed|did not arrive/.test(error.message)
@@ -269,6 +319,18 @@ export function createBroker(
         session.guard.end()
       }
     },
+    publish(agent, channel, payload) {
+      const session = byAgent.get(agent)
+      const topic = mqttTopic(agent, channel)
+      if (!session?.client || !isSubscribed(session.client, topic) || session.unwritten >= UNWRITTEN_MAX) return false
+      session.unwritten += 1
+      session.client.publish({ cmd: 'publish', topic, payload, qos: 0, dup: false, retain: false }, () => {
+        session.unwritten -= 1
+      })
+      return true
+    },
+    onClock: (callback) => void clockListeners.push(callback),
+    onSubscribed: (callback) => void subscribeListeners.push(callback),
     async reloadCertificate() {
       const secure = await readTls()
       if (secure && server && 'setSecureContext' in server) server.setSecureContext(secure)
@@ -308,6 +370,9 @@ export function createBroker(
   }
 }
 
+/** aedes keeps them by topic; its types do not say so. */
+const isSubscribed = (client: Client, topic: string): boolean =>
+  (client as Client & { readonly subscriptions: Readonly<Record<string, unknown>> }).subscriptions[topic] !== undefined
 const shown = (topic: string): string => JSON.stringify(topic.slice(0, 200))
 const asBytes = (payload: string | Buffer): Buffer => (typeof payload === 'string' ? Buffer.from(payload) : payload)
 const deniedUnknown = () => Object.assign(new Refusal('link_error', 'the connection is gone'), { returnCode: 3 })

@@ -9,6 +9,7 @@ test('an agent publishes batches and clock messages on its own topics', () => {
 test('an agent subscribes to what is meant for it', () => {
   expect(maySubscribe('agent-1', 'tributary/v1/agent-1/stored')).toBe('stored')
   expect(maySubscribe('agent-1', 'tributary/v1/agent-1/command')).toBe('command')
+  expect(maySubscribe('agent-1', 'tributary/v1/agent-1/clock')).toBe('clock')
 })
 
 test.each([

@@ -2,7 +2,7 @@
 import { type AgentChannel, parseMqttTopic } from '@tributary/protocol'
 
 const FROM_AGENT: readonly AgentChannel[] = ['batch', 'clock']
-const TO_AGENT: readonly AgentChannel[] = ['stored', 'command']
+const TO_AGENT: readonly AgentChannel[] = ['stored', 'command', 'clock']
 
 function ownChannel(agent: string, topic: string, channels: readonly AgentChannel[]): AgentChannel | undefined {
   const address = parseMqttTopic(topic)
