@@ -1,6 +1,6 @@
 /** What goes wrong on a device's link, and when: decided by the schedule and by a hash, sample by sample. */
 import { bits, keyOf, uniform } from './noise.ts'
-import type { FaultConfig } from './scenario.ts'
+import { type FaultConfig, SWAP_UNPLUGGED_MS } from './scenario.ts'
 import { occurrenceAt } from './schedule.ts'
 
 export type DamageKind = 'noise' | 'truncate' | 'wrong_checksum'
@@ -8,9 +8,19 @@ export type DamageKind = 'noise' | 'truncate' | 'wrong_checksum'
 export interface LineState {
   readonly silent: boolean
   readonly unplugged: boolean
+  /** The device whose place it is plugged in at. */
+  readonly swappedWith: string | undefined
+  /** Gone again within milliseconds of being opened. */
+  readonly vanishing: boolean
+  /** Everything is sent twice. */
+  readonly doubled: boolean
 }
 
 export interface LineFaults {
+  /** A fault besides those of the scenario; its `at` counts from the start of the run. */
+  add(fault: FaultConfig): void
+  /** Plugged in again, each at its own place: added unplugs and swaps of the named devices end now. */
+  replug(elapsedMs: number, devices: readonly string[]): void
   stateAt(elapsedMs: number): LineState
   /** What happens to one frame; `attempt` counts the sendings of the device. */
   damageAt(elapsedMs: number, attempt: number): DamageKind | undefined
@@ -26,22 +36,59 @@ export interface LineFaults {
   }[]
 }
 
-const QUIET: LineState = { silent: false, unplugged: false }
+const QUIET: LineState = {
+  silent: false,
+  unplugged: false,
+  swappedWith: undefined,
+  vanishing: false,
+  doubled: false,
+}
 const GARBAGE_BYTES_MAX = 60
+/** Added faults that are remembered; beyond it the first is forgotten. */
+const ADDED_MAX = 1_000
 
 export function createLineFaults(faults: readonly FaultConfig[], device: string, seed: number): LineFaults {
-  const own = faults.flatMap((fault, index) => (fault.device === device ? [{ fault, index }] : []))
+  const isOwn = (fault: FaultConfig) => fault.device === device || (fault.kind === 'swap' && fault.with === device)
+  const own = faults.flatMap((fault, index) => (isOwn(fault) ? [{ fault, index }] : []))
+  const ofScenario = own.length
   const key = keyOf(`${device} line`, seed)
+  let nextIndex = faults.length
   const at = (fault: FaultConfig, elapsedMs: number) =>
-    occurrenceAt({ atMs: fault.at, forMs: fault.for, everyMs: fault.every }, elapsedMs, elapsedMs)
+    occurrenceAt(
+      { atMs: fault.at, forMs: fault.for + (fault.kind === 'swap' ? SWAP_UNPLUGGED_MS : 0), everyMs: fault.every },
+      elapsedMs,
+      elapsedMs,
+    )
   return {
+    add(fault) {
+      if (!isOwn(fault)) return
+      own.push({ fault, index: nextIndex++ })
+      if (own.length > ofScenario + ADDED_MAX) own.splice(ofScenario, 1)
+    },
+    replug(elapsedMs, devices) {
+      for (const entry of own.slice(ofScenario)) {
+        const { fault } = entry
+        const names = fault.kind === 'swap' ? [fault.device, fault.with] : fault.kind === 'unplug' ? [fault.device] : []
+        if (fault.at + fault.for <= elapsedMs || !names.some((name) => devices.includes(name))) continue
+        entry.fault = { ...fault, for: Math.max(0.001, elapsedMs - fault.at) }
+      }
+    },
     stateAt(elapsedMs) {
       if (own.length === 0) return QUIET
-      const active = own.filter(({ fault }) => at(fault, elapsedMs))
-      return {
-        silent: active.some(({ fault }) => fault.kind === 'dropout'),
-        unplugged: active.some(({ fault }) => fault.kind === 'unplug'),
+      const state = { ...QUIET }
+      for (const { fault } of own) {
+        const found = at(fault, elapsedMs)
+        if (!found) continue
+        if (fault.kind === 'dropout') state.silent = true
+        if (fault.kind === 'unplug') state.unplugged = true
+        if (fault.kind === 'vanish') state.vanishing = true
+        if (fault.kind === 'duplicate') state.doubled = true
+        if (fault.kind !== 'swap') continue
+        const sinceMs = elapsedMs - found.fromMs
+        if (sinceMs < SWAP_UNPLUGGED_MS || sinceMs >= fault.for) state.unplugged = true
+        else state.swappedWith = fault.device === device ? fault.with : fault.device
       }
+      return state
     },
     damageAt(elapsedMs, attempt) {
       for (const { fault, index } of own) {

@@ -14,6 +14,8 @@ export interface MeasuringDevice {
   readonly counts: Readonly<Counts>
   /** Measures what fell due up to a moment and tells the ledger. @returns how many readings */
   measure(untilMs: number): number
+  /** For faults that come besides the scenario's. */
+  readonly faults: Pick<LineFaults, 'add' | 'replug'>
   /** Hands what was measured since to the link, and lets it work. Only after the ledger was flushed. */
   send(nowMs: number): void
 }
@@ -91,6 +93,7 @@ export function createMeasuringDevice(
       return nextSequence
     },
     counts,
+    faults,
     measure(untilMs) {
       const before = counts.readings
       for (; ; nextSequence++) {

@@ -66,7 +66,7 @@ export function createMqttLink(
     const objects = samples.map((sample) => sampleObject(sample, shape))
     return [{ topic, payload: JSON.stringify(objects.length === 1 ? objects[0] : objects) }]
   }
-  const publish = async (to: MqttClient, sequences: readonly number[]) => {
+  const publish = async (to: MqttClient, sequences: readonly number[], doubled: boolean) => {
     const mine = generation
     inFlight++
     for (const sequence of sequences) {
@@ -75,7 +75,12 @@ export function createMqttLink(
       else counts.repeatedSamples++
     }
     try {
-      const messages = messagesOf(sequences.map((sequence) => model.sample(sequence)))
+      const once = messagesOf(sequences.map((sequence) => model.sample(sequence)))
+      const messages = doubled ? [...once, ...once] : once
+      if (doubled) {
+        counts.sentSamples += sequences.length
+        counts.repeatedSamples += sequences.length
+      }
       await Promise.all(messages.map(({ topic, payload }) => to.publishAsync(topic, payload, { qos: 1 })))
       for (const sequence of sequences) outbox.acknowledge(sequence, sequence)
     } catch (error) {
@@ -96,7 +101,7 @@ export function createMqttLink(
       if (dropped) lost(dropped.sequence, { reason: 'lost_at_device', cause: 'ring_full', sent: dropped.sent })
     },
     tick(elapsedMs) {
-      const { silent, unplugged } = faults.stateAt(elapsedMs)
+      const { silent, unplugged, doubled } = faults.stateAt(elapsedMs)
       if (unplugged && client) void unplug()
       if (!unplugged && !client) plug()
       if (silent || !client?.connected) return
@@ -107,7 +112,7 @@ export function createMqttLink(
         const sequences = outbox.take(samplesPerMessage, nowMs)
         if (sequences.length === 0) break
         publishedAtMs = nowMs
-        void publish(client, sequences)
+        void publish(client, sequences, doubled)
       }
     },
     status: () => ({

@@ -92,4 +92,36 @@ faults:
     await expect(loadScenario('/nowhere/at-all.yaml')).rejects.toThrow(/does not exist/)
     await expect(loadScenario('no-such-scenario')).rejects.toThrow(/does not exist/)
   })
+
+  it('devices are only swapped when somebody can tell them apart', () => {
+    const said = mistakes(`
+name: swaps
+devices:
+  - { name: a, class: pump, serial: { framing: json, announce: true } }
+  - { name: b, class: pump, serial: { framing: json } }
+  - { name: c, class: pump, serial: { framing: cobs, announce: true, acknowledge: false } }
+  - { name: d, class: pump, mqtt: {} }
+  - { name: e, class: pump, serial: { framing: json, announce: true } }
+faults:
+  - { device: a, kind: swap, with: b, at: 1s, for: 5s }
+  - { device: a, kind: swap, with: c, at: 1s, for: 5s }
+  - { device: a, kind: swap, with: d, at: 1s, for: 5s }
+  - { device: a, kind: swap, with: a, at: 1s, for: 5s }
+  - { device: a, kind: swap, with: z, at: 1s, for: 5s }
+  - { device: a, kind: swap, with: e, at: 1s, for: 100ms }
+  - { device: a, kind: swap, with: e, at: 1s, for: 5s, every: 5.2s }
+  - { device: d, kind: vanish, at: 1s, for: 5s }
+`)
+    for (const part of [
+      'faults[0].with: both need "announce: true"',
+      'faults[1].with: two framings',
+      'faults[2].with: both must be serial devices',
+      'faults[3].with: must be another device',
+      'faults[4].with: there is no such device',
+      'faults[5].for: must be longer than 500ms',
+      'faults[6].every: must be more than 500ms longer',
+      'faults[7].kind: needs a serial device',
+    ])
+      expect(said).toContain(part)
+  })
 })

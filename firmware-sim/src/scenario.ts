@@ -17,7 +17,7 @@ const serialLink = z.strictObject({
   checksum: z.boolean().default(true),
   acknowledge: z.boolean().default(true),
   ring_samples: z.int().min(1).max(RING_SAMPLES_MAX).default(RING_SAMPLES_DEFAULT),
-  /** Send `device` and `kind` in every sample (not in CSV). */
+  /** Send `device` and `kind` in every sample: whoever reads the port can tell who speaks. */
   announce: z.boolean().default(false),
   /** CSV: send `#columns:` when the port opens and every 10 s. */
   announce_columns: z.boolean().default(false),
@@ -64,7 +64,58 @@ const fault = z.discriminatedUnion('kind', [
   z.strictObject({ ...when, for: durationMs(), kind: z.literal('garbage'), share }),
   z.strictObject({ ...when, for: durationMs(), kind: z.literal('dropout'), measuring: z.boolean().default(true) }),
   z.strictObject({ ...when, for: durationMs(), kind: z.literal('unplug') }),
+  /** Whenever the port is opened the device is gone again within milliseconds, and back on a new terminal. */
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('vanish') }),
+  /** Everything is sent twice. */
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('duplicate') }),
+  /** Two devices are unplugged, and each is plugged in where the other one was; afterwards back again. */
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('swap'), with: z.string() }),
 ])
+
+/** Two devices that are swapped are both unplugged for so long, before and after. */
+export const SWAP_UNPLUGGED_MS = 500
+
+/** What is wrong with a fault for these devices, as [setting, message]. */
+export function mistakesInFault(fault: FaultConfig, devices: ReadonlyMap<string, DeviceConfig>): [string, string][] {
+  const device = devices.get(fault.device)
+  if (!device) return [['device', 'there is no such device in this scenario']]
+  const { serial } = device
+  switch (fault.kind) {
+    case 'noise':
+    case 'truncate':
+    case 'wrong_checksum':
+      if (!serial) return [['kind', 'needs a serial device']]
+      if (serial.framing !== 'cobs' && !serial.checksum)
+        return [['kind', 'needs a line with a checksum: nobody could tell the damage otherwise']]
+      return []
+    case 'garbage':
+    case 'vanish':
+      return serial ? [] : [['kind', 'needs a serial device']]
+    case 'dropout':
+      if (!fault.measuring && fault.every !== undefined)
+        return [['every', 'a dropout without measuring cannot repeat; write it out']]
+      return []
+    case 'swap': {
+      const other = devices.get(fault.with)
+      if (!other) return [['with', 'there is no such device in this scenario']]
+      if (other === device) return [['with', 'must be another device']]
+      if (!serial || !other.serial) return [['with', 'both must be serial devices']]
+      const mistakes: [string, string][] = []
+      if (!serial.announce || !other.serial.announce)
+        mistakes.push(['with', 'both need "announce: true": nobody could tell otherwise who speaks'])
+      const isSameLine = serial.framing === other.serial.framing && serial.checksum === other.serial.checksum
+      if (!isSameLine && !(serial.acknowledge && other.serial.acknowledge))
+        mistakes.push(['with', 'two framings can only be swapped when both devices wait for an acknowledgement'])
+      if (fault.for <= SWAP_UNPLUGGED_MS) mistakes.push(['for', `must be longer than ${SWAP_UNPLUGGED_MS}ms`])
+      if (fault.every !== undefined && fault.every <= fault.for + SWAP_UNPLUGGED_MS)
+        mistakes.push(['every', `must be more than ${SWAP_UNPLUGGED_MS}ms longer than "for"`])
+      return mistakes
+    }
+    case 'unplug':
+    case 'duplicate':
+      return []
+  }
+}
 
 export const scenarioSchema = z
   .strictObject({
@@ -91,7 +142,7 @@ export const scenarioSchema = z
     const check = (section: 'anomalies' | 'bad_values' | 'faults') =>
       scenario[section].forEach((entry, i) => {
         const found = devices.get(entry.device)
-        if (!found) complain([section, i, 'device'], 'there is no such device in this scenario')
+        if (!found && section !== 'faults') complain([section, i, 'device'], 'there is no such device in this scenario')
         if (entry.every !== undefined && entry.every <= (entry.for ?? 0))
           complain([section, i, 'every'], 'must be longer than "for"')
         if (!found) return
@@ -121,32 +172,21 @@ export const scenarioSchema = z
               complain([section, i, 'kind'], 'a CSV line cannot have a field beside its columns')
             if (found.mqtt?.payload === 'plain') complain([section, i, 'kind'], 'needs samples in JSON or COBS')
             break
-          case 'noise':
-          case 'truncate':
-          case 'wrong_checksum':
-            if (!found.serial) complain([section, i, 'kind'], 'needs a serial device')
-            else if (found.serial.framing !== 'cobs' && !found.serial.checksum)
-              complain([section, i, 'kind'], 'needs a line with a checksum: nobody could tell the damage otherwise')
-            break
-          case 'garbage':
-            if (!found.serial) complain([section, i, 'kind'], 'needs a serial device')
-            break
-          case 'dropout':
-            if (!entry.measuring && entry.every !== undefined)
-              complain([section, i, 'every'], 'a dropout without measuring cannot repeat; write it out')
-            break
         }
       })
     check('anomalies')
     check('bad_values')
     check('faults')
+    scenario.faults.forEach((fault, i) => {
+      for (const [setting, message] of mistakesInFault(fault, devices)) complain(['faults', i, setting], message)
+    })
   })
 
 export type Scenario = z.infer<typeof scenarioSchema>
-export type DeviceConfig = Scenario['devices'][number]
+export type DeviceConfig = z.infer<typeof device>
 export type AnomalyConfig = Scenario['anomalies'][number]
 export type BadValueConfig = Scenario['bad_values'][number]
-export type FaultConfig = Scenario['faults'][number]
+export type FaultConfig = z.infer<typeof fault>
 
 /** Ours, beside the sources; beside the program when it is bundled. */
 const OUR_SCENARIOS = ['../scenarios/', './scenarios/']
@@ -167,5 +207,6 @@ export const readingsPerSecond = (scenario: Scenario): number =>
 /** What the columns of a CSV device are, for the agent's config. */
 export const csvColumns = (config: DeviceConfig): string[] => {
   const [sequence, ...rest] = DEVICE_CLASSES[config.class].fields.map((f) => f.name)
-  return [sequence as string, ...(config.clock === 'own' ? ['time_ms'] : []), ...rest]
+  const identity = config.serial?.announce ? ['device', 'kind'] : []
+  return [...identity, sequence as string, ...(config.clock === 'own' ? ['time_ms'] : []), ...rest]
 }

@@ -2,7 +2,8 @@
  * A device on a serial line. With acknowledgement it keeps each sample in its outbox until the host has acknowledged it; without,
  * what the line loses is told to the ledger before the bytes go out.
  */
-import { mkdir, rename, rm, symlink } from 'node:fs/promises'
+import { readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf } from '@tributary/runtime'
 import { createAcknowledgementReader } from './acknowledgement.ts'
@@ -25,6 +26,8 @@ const SETTLE_AFTER_OPEN_MS = 100
 /** Without acknowledgement the line is left alone for so long before it is unplugged, so that nothing lies in its buffer. */
 const QUIET_BEFORE_UNPLUG_MS = 250
 const WRITE_BYTES = 4_096
+/** A device that vanishes is gone so soon after its port was opened, at most. */
+const VANISH_MS_MAX = 5
 
 type SerialConfig = NonNullable<DeviceConfig['serial']>
 
@@ -37,14 +40,16 @@ export function createSerialLink(
   const framing = createFraming(config, serial)
   const outbox = createOutbox(serial.ring_samples, model.firstSequence)
   const acknowledgements = createAcknowledgementReader(framing)
-  const linkPath = join(folder, config.name)
   const key = keyOf(`${config.name} noise`, seed)
 
   let openTerminal: () => PseudoTerminal = () => {
     throw new Error('not started')
   }
   let terminal: PseudoTerminal | undefined
-  let relinking = Promise.resolve()
+  /** The device at whose place this one is plugged in: its own name, unless two were swapped. */
+  let place = config.name
+  let vanishing = false
+  let cancelVanish: (() => void) | undefined
   let open = false
   let readyAtMs = 0
   let greetedAtMs = 0
@@ -54,28 +59,31 @@ export function createSerialLink(
   let waitingBytes = 0
   let firstSent = 0
   let attempts = 0
+  let vanished = 0
   let highest = model.firstSequence - 1
   /** A frame was cut without its delimiter: the next one melts into it. */
   let swallowsNext = false
   const counts = { sentSamples: 0, repeatedSamples: 0, damagedFrames: 0 }
 
-  const relink = (path: string | undefined) => {
-    relinking = relinking
-      .then(async () => {
-        if (path === undefined) return rm(linkPath, { force: true })
-        await symlink(path, `${linkPath}.new`).catch(async () => {
-          await rm(`${linkPath}.new`, { force: true })
-          await symlink(path, `${linkPath}.new`)
-        })
-        await rename(`${linkPath}.new`, linkPath)
-      })
-      .catch((error) => log.error({ device: config.name, path: linkPath }, `cannot link the port: ${messageOf(error)}`))
-    return relinking
+  const linkPath = () => join(folder, place)
+  /** At once, not some time later: another device may take the place, or the number of the terminal, in the meantime. */
+  const relink = (change: () => void) => {
+    try {
+      change()
+    } catch (error) {
+      log.error({ device: config.name, path: linkPath() }, `cannot link the port: ${messageOf(error)}`)
+    }
   }
-  const plug = () => {
-    terminal = openTerminal()
+  const plug = (at: string) => {
+    const plugged = openTerminal()
+    terminal = plugged
+    place = at
     open = false
-    return relink(terminal.path)
+    relink(() => {
+      rmSync(`${linkPath()}.new`, { force: true })
+      symlinkSync(plugged.path, `${linkPath()}.new`)
+      renameSync(`${linkPath()}.new`, linkPath())
+    })
   }
   const dropWaiting = (cause: string) => {
     for (const { sequence } of waiting) if (sequence !== undefined) lose(sequence, cause)
@@ -85,11 +93,27 @@ export function createSerialLink(
     swallowsNext = false
   }
   const unplug = () => {
-    terminal?.close()
+    const unplugged = terminal
+    if (!unplugged) return
+    relink(() => {
+      if (readlinkSync(linkPath()) === unplugged.path) rmSync(linkPath())
+    })
+    unplugged.close()
     terminal = undefined
     open = false
     dropWaiting('unplugged')
-    return relink(undefined)
+  }
+  /** Looks every millisecond whether the port was opened: then the device is gone before its reader has settled. */
+  const vanishWhenOpened = () => {
+    cancelVanish = clock.after(1, () => {
+      cancelVanish = undefined
+      if (!terminal || !vanishing) return
+      if (!terminal.poll().open) return vanishWhenOpened()
+      cancelVanish = clock.after(bits(key, 2, ++vanished) % VANISH_MS_MAX, () => {
+        cancelVanish = undefined
+        unplug()
+      })
+    })
   }
   const enqueue = (bytes: Uint8Array, sequence?: number) => {
     if (bytes.length === 0) return
@@ -101,7 +125,7 @@ export function createSerialLink(
     lost(sequence, { reason: 'lost_on_line', cause, sent: true })
   }
 
-  const send = (sequence: number, elapsedMs: number) => {
+  const send = (sequence: number, elapsedMs: number, doubled: boolean) => {
     attempts++
     const garbage = faults.garbageAt(elapsedMs, attempts, framing.delimiter)
     if (garbage) enqueue(garbage)
@@ -121,6 +145,11 @@ export function createSerialLink(
     const lostOnLine = !serial.acknowledge && (damage !== undefined || swallowed)
     enqueue(frame, serial.acknowledge || lostOnLine ? undefined : sequence)
     if (lostOnLine) lose(sequence, damage ?? 'truncate')
+    if (doubled && damage === undefined && !swallowed) {
+      enqueue(frame)
+      counts.repeatedSamples++
+      counts.sentSamples++
+    }
     if (sequence > highest) highest = sequence
     else counts.repeatedSamples++
     counts.sentSamples++
@@ -165,7 +194,8 @@ export function createSerialLink(
     const state = faults.stateAt(elapsedMs)
     if (state.silent) return 'dropout'
     if (!terminal) return 'unplugged'
-    if (!serial.acknowledge && faults.stateAt(elapsedMs + QUIET_BEFORE_UNPLUG_MS).unplugged) return 'unplugged'
+    const soon = faults.stateAt(elapsedMs + QUIET_BEFORE_UNPLUG_MS)
+    if (!serial.acknowledge && (soon.unplugged || soon.vanishing || state.vanishing)) return 'unplugged'
     if (!open || nowMs < readyAtMs) return 'not_open'
     return waitingBytes >= WAITING_BYTES_MAX ? 'overrun' : undefined
   }
@@ -174,7 +204,7 @@ export function createSerialLink(
     async start() {
       openTerminal = await loadPseudoTerminals()
       await mkdir(folder, { recursive: true })
-      await plug()
+      plug(config.name)
     },
     measured(sequence) {
       const dropped = outbox.push(sequence)
@@ -182,9 +212,11 @@ export function createSerialLink(
     },
     tick(elapsedMs) {
       const nowMs = clock.monotonicMs()
-      const { unplugged } = faults.stateAt(elapsedMs)
-      if (unplugged && terminal) void unplug()
-      if (!unplugged && !terminal) void plug()
+      const { unplugged, swappedWith = config.name, doubled, ...state } = faults.stateAt(elapsedMs)
+      if (terminal && (unplugged || swappedWith !== place)) unplug()
+      else if (!terminal && !unplugged) plug(swappedWith)
+      vanishing = state.vanishing
+      if (vanishing && !cancelVanish) vanishWhenOpened()
       if (terminal) {
         const polled = terminal.poll()
         if (polled.open && !open) onOpened(nowMs)
@@ -211,19 +243,22 @@ export function createSerialLink(
         for (let sent = 0; sent < SAMPLES_PER_TICK_MAX && waitingBytes < WAITING_BYTES_MAX; sent++) {
           const [sequence] = outbox.take(1, nowMs)
           if (sequence === undefined) break
-          send(sequence, elapsedMs)
+          send(sequence, elapsedMs, doubled)
         }
       }
       flush()
     },
     status: () => ({
       link: 'serial',
-      address: linkPath,
+      address: linkPath(),
       open,
       unacknowledgedSamples: outbox.unacknowledged,
       ...counts,
     }),
     remaining: () => outbox.remaining(),
-    stop: () => unplug(),
+    async stop() {
+      cancelVanish?.()
+      unplug()
+    },
   }
 }

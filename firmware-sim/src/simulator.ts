@@ -17,6 +17,7 @@ import {
 } from '@tributary/runtime'
 import { createDeviceModels, type DeviceModel, type Run } from './device-model.ts'
 import { LEDGER_BYTES_MAX, type Ledger, openLedger } from './ledger.ts'
+import { type BroughtFault, bringFault } from './live-fault.ts'
 import { createMeasuringDevice, type MeasuringDevice } from './measuring-device.ts'
 import { readingsPerSecond, type Scenario } from './scenario.ts'
 import { deviceStatus, type SimulatorState, type SimulatorStatus } from './simulator-status.ts'
@@ -40,6 +41,8 @@ export interface SimulatorOptions {
 
 export interface Simulator extends Service {
   status(): SimulatorStatus
+  /** Brings a fault about now; see `live-fault.ts`. @throws UserError when it does not fit */
+  fault(request: unknown): BroughtFault
   /** Devices measure no more; what they keep is still sent. */
   stopMeasuring(why: string): void
   /** Resolves when everything that was measured is acknowledged and delivered; rejects with the signal's reason. */
@@ -123,6 +126,11 @@ export function createSimulator(
     devices: Object.fromEntries(devices.map((device) => [device.model.config.name, deviceStatus(device)])),
   })
 
+  const fault = (request: unknown): BroughtFault => {
+    const brought = bringFault(request, devices, elapsedMs(), startedAtMs)
+    log.info({ ...brought }, 'a fault was asked for')
+    return brought
+  }
   const drained = async (signal: AbortSignal) => {
     while (unacknowledged() > 0 || broker.status().waitingPublishes > 0) await clock.sleep(DRAIN_LOOK_MS, signal)
   }
@@ -145,6 +153,7 @@ export function createSimulator(
       metrics,
       ready: () => ready || 'the devices are not connected yet',
       routes: { '/status': status },
+      actions: { '/fault': fault },
     })
     await admin.start(running.signal)
 
@@ -200,6 +209,7 @@ export function createSimulator(
   return {
     name: 'simulator',
     status,
+    fault,
     stopMeasuring,
     drained,
     get state() {
