@@ -3,7 +3,7 @@
 export interface Clock {
   /** Milliseconds since 1970. May jump. */
   wallMs(): number
-  /** Milliseconds since some fixed moment of this boot. Never runs backwards. */
+  /** Milliseconds since about the machine's start: the same scale in every process of this boot. Never runs backwards, and stands still in sleep. */
   monotonicMs(): number
   /** Resolves after the delay, or rejects with the signal's reason. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>
@@ -15,7 +15,10 @@ const TIMER_MS_MAX = 2 ** 31 - 1
 
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs: () => {
+    const [seconds, nanoseconds] = process.hrtime()
+    return seconds * 1_000 + nanoseconds / 1_000_000
+  },
   sleep: (delayMs, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) {
