@@ -1,7 +1,6 @@
 /** Keeps the cursor file: lazily for what may be repeated after a crash, in time for what must not be. */
 import type { Clock, FileSystem, Logger } from '@tributary/runtime'
 import { type CursorFound, type CursorState, createCursorFile } from './cursor.ts'
-import type { Meters } from './meters.ts'
 
 const LAZY_MS = 1_000
 /** Numbers reserved ahead: so many may be tombstoned for nothing after a crash that damaged the end of the spool. */
@@ -14,6 +13,8 @@ export interface CursorKeeper {
   changed(): void
   /** Writes now. */
   write(): Promise<void>
+  /** What the cursor on the disk lets go of; a hole below it is explained. */
+  readonly trimmedThrough: number
   /** Writes that all is in order, and lets go of the file. */
   close(): Promise<void>
 }
@@ -23,14 +24,14 @@ export function createCursorKeeper(
   dependencies: {
     readonly clock: Clock
     readonly log: Logger
-    readonly meters: Meters
     readonly fileSystem: FileSystem
     readonly state: () => Omit<CursorState, 'closed' | 'reservedThrough'>
   },
 ): CursorKeeper {
-  const { clock, log, meters, fileSystem } = dependencies
+  const { clock, log, fileSystem } = dependencies
   const file = createCursorFile(start.path, fileSystem, start.found)
   let reservedThrough = start.reservedThrough
+  let trimmedThrough = start.found.state?.trimmedThrough ?? 0
   let lastDurable = start.found.state?.durableThrough ?? 0
   let cancelTimer: (() => void) | undefined
   let failed = false
@@ -46,8 +47,9 @@ export function createCursorKeeper(
       // Fast writers reserve further ahead, so that a reservation is not a write of its own.
       const ahead = Math.max(RESERVE_AHEAD, 4 * (Math.max(throughSequence, durableThrough) - lastDurable))
       const reserve = closed ? durableThrough : Math.max(reservedThrough, throughSequence, durableThrough + ahead)
-      meters.bytesWritten.inc(await file.write({ ...state, closed, reservedThrough: reserve }))
+      await file.write({ ...state, closed, reservedThrough: reserve })
       reservedThrough = reserve
+      trimmedThrough = state.trimmedThrough
       lastDurable = durableThrough
       failed = false
     })
@@ -69,6 +71,9 @@ export function createCursorKeeper(
       if (!ended) cancelTimer ??= clock.after(LAZY_MS, lazily)
     },
     write: () => write(0),
+    get trimmedThrough() {
+      return trimmedThrough
+    },
     async close() {
       ended = true
       await write(0, true).catch((error) =>

@@ -8,14 +8,18 @@
 import { crc32 } from 'node:zlib'
 import { type FileSystem, type OpenFile, writeAll } from '@tributary/runtime'
 import type { SpoolEpoch } from './identity.ts'
+import { SENT_RANGES_MAX, type SentRange } from './sent.ts'
 
 const SLOT_BYTES = 4096
 const FIXED_BYTES = 64
 const RANGE_BYTES = 12
 /** Ranges of losses already reported that are remembered; beyond, the oldest are forgotten and reported again. */
 export const REPORTED_RANGES_MAX = 300
+/** Of both kinds. Sent ranges that find no room are forgotten: sending twice harms less than telling a loss twice. */
+const RANGES_MAX = Math.floor((SLOT_BYTES - FIXED_BYTES - 4) / RANGE_BYTES)
 const MAGIC = Buffer.from('TRBCURSR', 'latin1')
-const CURSOR_VERSION = 1
+/** Version 1 had no sent ranges, and zeros where their number stands. */
+export const CURSOR_VERSION = 2
 
 export interface SequenceRange {
   readonly fromSequence: number
@@ -29,6 +33,8 @@ export interface CursorState {
   /** The owner knows which sequences of this epoch were never used. */
   readonly unusedReported: boolean
   readonly sentThrough: number
+  /** Sent beyond it, ascending. */
+  readonly sentRanges: readonly SentRange[]
   readonly trimmedThrough: number
   /** Was on the disk when this was written. */
   readonly durableThrough: number
@@ -63,8 +69,8 @@ export async function readCursor(path: string, fileSystem: FileSystem): Promise<
 }
 
 export interface CursorFile {
-  /** Resolves when the state is on the disk. One call at a time. @returns bytes written */
-  write(state: CursorState): Promise<number>
+  /** Resolves when the state is on the disk. One call at a time. */
+  write(state: CursorState): Promise<void>
   close(): Promise<void>
 }
 
@@ -81,7 +87,7 @@ export function createCursorFile(path: string, fileSystem: FileSystem, found: Cu
         await writeAll(file, encodeSlot(state, next), (next % 2) * SLOT_BYTES)
         await file.sync()
         generation = next
-        return SLOT_BYTES
+        return
       }
       // The slot that is no longer needed first: the other may hold the only state there is.
       for (const each of [next, next + 1]) {
@@ -91,7 +97,6 @@ export function createCursorFile(path: string, fileSystem: FileSystem, found: Cu
       await fileSystem.syncFolder(path.slice(0, path.lastIndexOf('/')))
       generation = next + 1
       whole = true
-      return 2 * SLOT_BYTES
     },
     async close() {
       await file?.close()
@@ -114,10 +119,16 @@ function encodeSlot(state: CursorState, generation: number): Buffer {
   slot.writeUIntLE(state.reservedThrough, 44, 6)
   const reported = state.reported.slice(-REPORTED_RANGES_MAX)
   slot.writeUInt16LE(reported.length, 50)
-  reported.forEach(({ fromSequence, toSequence }, i) => {
-    slot.writeUIntLE(fromSequence, FIXED_BYTES + i * RANGE_BYTES, 6)
-    slot.writeUIntLE(toSequence, FIXED_BYTES + i * RANGE_BYTES + 6, 6)
-  })
+  const sent = state.sentRanges.slice(-Math.min(SENT_RANGES_MAX, RANGES_MAX - reported.length))
+  slot.writeUInt16LE(sent.length, 58)
+  const ranges = [
+    ...reported.map((range) => [range.fromSequence, range.toSequence]),
+    ...sent.map(({ from, to }) => [from, to]),
+  ]
+  for (const [i, [from, to]] of (ranges as [number, number][]).entries()) {
+    slot.writeUIntLE(from, FIXED_BYTES + i * RANGE_BYTES, 6)
+    slot.writeUIntLE(to, FIXED_BYTES + i * RANGE_BYTES + 6, 6)
+  }
   slot.writeUInt32LE(crc32(slot.subarray(0, SLOT_BYTES - 4)), SLOT_BYTES - 4)
   return slot
 }
@@ -126,8 +137,15 @@ function decodeSlot(bytes: Uint8Array): { state: CursorState; generation: number
   const slot = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (slot.length < SLOT_BYTES || MAGIC.compare(slot, 0, MAGIC.length) !== 0) return undefined
   if (crc32(slot.subarray(0, SLOT_BYTES - 4)) !== slot.readUInt32LE(SLOT_BYTES - 4)) return undefined
-  if (slot.readUInt16LE(8) !== CURSOR_VERSION) return undefined
+  const version = slot.readUInt16LE(8)
+  if (version < 1 || version > CURSOR_VERSION) return undefined
   const flags = slot.readUInt16LE(10)
+  const reportedCount = Math.min(slot.readUInt16LE(50), REPORTED_RANGES_MAX)
+  const sentCount = version === 1 ? 0 : Math.min(slot.readUInt16LE(58), RANGES_MAX - reportedCount)
+  const rangeAt = (i: number) => ({
+    from: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES, 6),
+    to: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES + 6, 6),
+  })
   return {
     generation: slot.readUIntLE(12, 6),
     state: {
@@ -135,13 +153,14 @@ function decodeSlot(bytes: Uint8Array): { state: CursorState; generation: number
       closed: (flags & 1) !== 0,
       unusedReported: (flags & 2) !== 0,
       sentThrough: slot.readUIntLE(26, 6),
+      sentRanges: Array.from({ length: sentCount }, (_, i) => rangeAt(reportedCount + i)),
       trimmedThrough: slot.readUIntLE(32, 6),
       durableThrough: slot.readUIntLE(38, 6),
       reservedThrough: slot.readUIntLE(44, 6),
-      reported: Array.from({ length: Math.min(slot.readUInt16LE(50), REPORTED_RANGES_MAX) }, (_, i) => ({
-        fromSequence: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES, 6),
-        toSequence: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES + 6, 6),
-      })),
+      reported: Array.from({ length: reportedCount }, (_, i) => {
+        const { from, to } = rangeAt(i)
+        return { fromSequence: from, toSequence: to }
+      }),
     },
   }
 }

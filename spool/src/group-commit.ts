@@ -182,7 +182,6 @@ export function createGroupCommit(options: GroupCommitOptions, dependencies: Gro
     const offset = segment.endOffset
     // 2. The bytes, 3. on the device, 4. under a name that is there after a power cut.
     await writeAll(file, bytes, offset)
-    meters.bytesWritten.inc(bytes.length)
     const startedMs = clock.monotonicMs()
     await file.sync()
     meters.syncSeconds.observe((clock.monotonicMs() - startedMs) / 1000)

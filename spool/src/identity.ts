@@ -36,10 +36,8 @@ export async function readIdentity(path: string, fileSystem: FileSystem): Promis
   }
 }
 
-export async function writeIdentity(path: string, identity: Identity, fileSystem: FileSystem): Promise<number> {
+export async function writeIdentity(path: string, identity: Identity, fileSystem: FileSystem): Promise<void> {
   const epochs = identity.slice(-EPOCHS_MAX)
   const text = `${JSON.stringify({ format: 1, epochs, crc32: crc32(JSON.stringify(epochs)) })}\n`
-  const bytes = Buffer.from(text, 'utf8')
-  await writeFileAtomic(path, bytes, fileSystem)
-  return bytes.length
+  await writeFileAtomic(path, Buffer.from(text, 'utf8'), fileSystem)
 }

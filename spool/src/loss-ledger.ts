@@ -19,6 +19,8 @@ export interface LossLedger {
   reported(): boolean
   readonly reportedRanges: readonly SequenceRange[]
   readonly unusedReported: boolean
+  /** The owner has told of a prefix by itself: what of it was lost is not told again. */
+  settled(throughSequence: number): void
   /** Ranges that end below need not be remembered. */
   forgetBelow(sequence: number): void
 }
@@ -64,6 +66,18 @@ export function createLossLedger(
       reportedRanges = merge(reportedRanges)
       shown = []
       return true
+    },
+    settled(throughSequence) {
+      const rest = (losses: readonly SpoolLoss[]) =>
+        losses.filter(({ reason, toSequence }) => reason === 'unused' || toSequence > throughSequence)
+      const cut = open.find(
+        ({ reason, fromSequence, toSequence }) =>
+          reason !== 'unused' && fromSequence <= throughSequence && toSequence > throughSequence,
+      )
+      const piece = cut && { ...cut, fromSequence: throughSequence + 1 }
+      const replaced = (loss: SpoolLoss) => (piece && loss === cut ? piece : loss)
+      open = rest(open).map(replaced)
+      shown = rest(shown).map(replaced)
     },
     get reportedRanges() {
       return reportedRanges

@@ -18,6 +18,7 @@ import {
   type SegmentList,
   segmentName,
 } from './segment.ts'
+import type { SentRange } from './sent.ts'
 
 export const IDENTITY_FILE = 'identity'
 export const CURSOR_FILE = 'cursor'
@@ -32,6 +33,7 @@ export interface Recovered {
   readonly identityChanged: boolean
   readonly cursorFound: CursorFound
   readonly sentThrough: number
+  readonly sentRanges: readonly SentRange[]
   readonly trimmedThrough: number
   readonly durableThrough: number
   /** The last record that can be read; numbers above it, up to `durableThrough`, are lost. */
@@ -185,6 +187,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
     identityChanged,
     cursorFound,
     sentThrough: Math.max(trimmedThrough, Math.min(cursor?.sentThrough ?? 0, durableThrough)),
+    sentRanges: (cursor?.sentRanges ?? []).map(({ from, to }) => ({ from, to: Math.min(to, durableThrough) })),
     trimmedThrough: Math.min(trimmedThrough, durableThrough),
     durableThrough,
     lastReadable: lastRead,

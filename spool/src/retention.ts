@@ -17,24 +17,26 @@ export function createRetention(
     fileSystem: FileSystem
     log: Logger
     segments: SegmentList
-    beforeRemoval: () => Promise<void>
+    beforeRemoval: (throughSequence: number) => Promise<void>
     onRemoved: (segment: Segment) => void
   },
 ) {
   let trimmedThrough = trimmedThroughAtStart
   let running: Promise<void> = Promise.resolve()
 
-  const removable = (): Segment | undefined => {
+  const removable = (throughSequence: number): Segment | undefined => {
     const first = segments.all[0]
-    return first && segments.all.length > SEGMENTS_KEPT && segments.lastSequenceOf(first) <= trimmedThrough
+    return first && segments.all.length > SEGMENTS_KEPT && segments.lastSequenceOf(first) <= throughSequence
       ? first
       : undefined
   }
   async function removeWhatMayGo(): Promise<void> {
-    if (!removable()) return
+    // What is let go of meanwhile is not on the disk yet.
+    const through = trimmedThrough
+    if (!removable(through)) return
     try {
-      await beforeRemoval()
-      for (let segment = removable(); segment; segment = removable()) {
+      await beforeRemoval(through)
+      for (let segment = removable(through); segment; segment = removable(through)) {
         await fileSystem.remove(segment.path).catch((error) => {
           if (errorCode(error) !== 'ENOENT') throw error
         })
@@ -49,9 +51,17 @@ export function createRetention(
     get trimmedThrough() {
       return trimmedThrough
     },
+    /** What must go for bytes to come back; undefined when only the segments are left that stay. */
+    get oldestSegmentThrough() {
+      const first = segments.all[0]
+      return first && segments.all.length > SEGMENTS_KEPT ? segments.lastSequenceOf(first) : undefined
+    },
     settled: () => running,
-    async trim(throughSequence: number): Promise<void> {
+    /** Lets go of a prefix; nothing is removed yet. */
+    advance(throughSequence: number): void {
       trimmedThrough = Math.max(trimmedThrough, throughSequence)
+    },
+    async remove(): Promise<void> {
       running = running.then(removeWhatMayGo)
       await running
     },

@@ -1,4 +1,7 @@
-/** Whether there is room for another record: in the budget, on the disk, in memory. */
+/**
+ * Whether there is room for another record: in the budget, on the disk, in memory. Ordinary records leave a reserve of one
+ * segment, in the budget and on the disk, to what makes room.
+ */
 import type { Clock, FileSystem } from '@tributary/runtime'
 import type { Meters } from './meters.ts'
 import { SEGMENT_HEADER_BYTES, type SegmentList } from './segment.ts'
@@ -9,7 +12,7 @@ const FREE_BYTES_MS = 1_000
 
 export interface Room {
   /** @throws SpoolFullError at once when there is none */
-  take(pendingBytes: number, frameBytes: number): void
+  take(pendingBytes: number, frameBytes: number, fromReserve: boolean): void
   /** The segments have grown or shrunk. */
   written(): void
 }
@@ -19,6 +22,7 @@ export async function createRoom(
     readonly folder: string
     readonly bytesMax: number
     readonly freeBytesMin: number
+    readonly reserveBytes: number
     readonly queueBytesMax: number
   },
   {
@@ -52,15 +56,19 @@ export async function createRoom(
   await check()
   meters.bytesUsed.set(segments.bytes)
   return {
-    take(pendingBytes, frameBytes) {
+    take(pendingBytes, frameBytes, fromReserve) {
       const coming = pendingBytes + frameBytes
+      // Two segments in a row are full to more than a half; one more may begin because a write failed.
+      const headerBytes = (2 + Math.ceil((2 * coming) / limits.reserveBytes)) * SEGMENT_HEADER_BYTES
+      const budget = limits.bytesMax - (fromReserve ? 0 : limits.reserveBytes)
+      const freeBytesMin = Math.max(0, limits.freeBytesMin - (fromReserve ? limits.reserveBytes : 0))
       if (coming > limits.queueBytesMax) refuse('queue', `${pendingBytes} bytes wait for the disk already`)
-      if (segments.bytes + coming + SEGMENT_HEADER_BYTES > limits.bytesMax)
-        refuse('budget', `the spool holds ${segments.bytes} of ${limits.bytesMax} bytes`)
+      if (segments.bytes + coming + headerBytes > budget)
+        refuse('budget', `the spool holds ${segments.bytes} of ${budget} bytes`)
       const free = freeBytes - (segments.bytes - bytesAtCheck) - coming
       checkNowAndThen()
-      if (free < limits.freeBytesMin)
-        refuse('free_disk', `${Math.max(0, free)} bytes are free on the disk, ${limits.freeBytesMin} must stay free`)
+      if (free < freeBytesMin)
+        refuse('free_disk', `${Math.max(0, free)} bytes are free on the disk, ${freeBytesMin} must stay free`)
     },
     written() {
       meters.bytesUsed.set(segments.bytes)

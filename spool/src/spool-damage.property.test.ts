@@ -10,6 +10,8 @@ interface Round {
   readonly appends: readonly number[]
   readonly sentShare: number
   readonly trimShare: number
+  /** Given up without having been sent. */
+  readonly discardShare: number
   readonly end: 'close' | 'crash'
   readonly damages: readonly Damage[]
 }
@@ -18,11 +20,12 @@ const round: fc.Arbitrary<Round> = fc.record({
   appends: fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 5 }),
   sentShare: fc.double({ min: 0, max: 1, noNaN: true }),
   trimShare: fc.double({ min: 0, max: 1, noNaN: true }),
+  discardShare: fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, noNaN: true })),
   end: fc.constantFrom('close' as const, 'crash' as const),
   damages: fc.array(fc.constantFrom(...DAMAGES), { minLength: 1, maxLength: 3 }),
 })
 
-const quiet = { sentShare: 0, trimShare: 0, end: 'close' as const }
+const quiet = { sentShare: 0, trimShare: 0, discardShare: 0, end: 'close' as const }
 /** Histories that once found a mistake: reuse behind a damaged slot, a loss told under the wrong epoch. */
 const SEEDS: [number, Round[]][] = [
   [
@@ -83,6 +86,12 @@ async function play(seed: number, rounds: readonly Round[]): Promise<void> {
     for (const count of one.appends) await harness.append(count)
     harness.markSent(Math.floor(one.sentShare * harness.spool.nextSequence))
     await harness.trim(Math.floor(one.trimShare * harness.spool.nextSequence))
+    harness.markSentRange(
+      Math.ceil((0.3 + one.sentShare / 2) * harness.spool.nextSequence),
+      harness.spool.nextSequence - 2,
+    )
+    await harness.append(1, 0, { reserve: true })
+    await harness.discard(Math.floor(one.discardShare * (harness.spool.nextSequence - 1)))
     if (i % 2 === 1) harness.reportLosses()
     if (one.end === 'close') await harness.close()
     else {

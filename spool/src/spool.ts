@@ -14,6 +14,7 @@ import { createGroupCommit } from './group-commit.ts'
 import { isDenied, type SpoolEpoch, writeIdentity } from './identity.ts'
 import { type Processes, systemProcesses, takeLock } from './lock.ts'
 import { createLossLedger } from './loss-ledger.ts'
+import { meteredFileSystem } from './metered-file-system.ts'
 import { createMeters, type DamageReason } from './meters.ts'
 import { patientFileSystem } from './patient-file-system.ts'
 import { createReader } from './reader.ts'
@@ -22,6 +23,7 @@ import { CURSOR_FILE, IDENTITY_FILE, LOCK_FILE, recover } from './recover.ts'
 import { createRetention, SEGMENTS_KEPT } from './retention.ts'
 import { createRoom } from './room.ts'
 import { createSegmentList, SEGMENT_HEADER_BYTES } from './segment.ts'
+import { createSent, type SentRange } from './sent.ts'
 
 /** One record, as read back. */
 export interface SpoolRecord {
@@ -42,11 +44,14 @@ export interface SpoolLoss {
 
 export interface SpoolOptions {
   readonly segmentBytesMax: number
-  /** Bytes of all segments: appends beyond are refused with `SpoolFullError`. At least four segments. */
+  /**
+   * Bytes of all segments: appends beyond are refused with `SpoolFullError`. At least four segments. The last segment's worth is
+   * the reserve, which only appends with `reserve` may use.
+   */
   readonly bytesMax: number
   /** Appends within this time share one fsync; 0: each append is synced at once. */
   readonly durabilityMs: number
-  /** Keep this much free on the disk: below it appends are refused like beyond `bytesMax`. */
+  /** Keep this much free on the disk: below it appends are refused like beyond `bytesMax`; those with `reserve` may take one segment of it. */
   readonly freeBytesMin: number
   /** Bytes that may wait for their fsync; 16 MiB by default. Beyond, appends are refused. */
   readonly queueBytesMax?: number
@@ -59,11 +64,17 @@ export interface Spool {
   readonly nextSequence: number
   /** Every sequence up to here has been sent: a prefix. */
   readonly sentThrough: number
+  /** What was sent beyond it: ascending, with a gap before each, at most 100; of more the lowest are forgotten, and sent again. */
+  readonly sentRanges: readonly SentRange[]
   /** Every sequence up to here may be forgotten. */
   readonly trimmedThrough: number
   /** Lowest sequence that can still be read; `nextSequence` when there is none. */
   readonly firstSequence: number
   readonly bytesUsed: number
+  /** Bytes written to the disk since it was opened, with all overhead. */
+  readonly bytesWritten: number
+  /** Letting go of everything up to here gives the bytes of the oldest segment back; undefined when it is one of the last two, which stay. */
+  readonly oldestSegmentThrough: number | undefined
   /**
    * What opening and reading found to be lost; the owner turns it into tombstones and calls `lossesReported`. Opening looks
    * at the newest segment only, so it grows while older ones are read: always before a record beyond the hole is returned. Of very many the first are shown; the others follow when those are reported.
@@ -76,19 +87,30 @@ export interface Spool {
   /**
    * Guarantee: once it resolves, the record survives a power cut. Resolves in order of the calls. The payload must not be
    * changed until then.
+   * @param options `reserve`: it may use the room that others must leave, because it is what makes room
    * @returns the record's sequence
    * @throws SpoolFullError when there is no room; nothing was written and no sequence used
    * @throws PermanentError when the payload is larger than a segment
    */
-  append(payload: Uint8Array): Promise<number>
+  append(payload: Uint8Array, options?: { readonly reserve?: boolean }): Promise<number>
   /** Durable records from a sequence on, at most `bytesMax` bytes of them (at least one); empty when there are none yet. Reading removes nothing. */
   read(fromSequence: number, bytesMax: number): Promise<SpoolRecord[]>
   /** Resolves when a record with this or a higher sequence is durable. */
   waitFor(sequence: number, signal: AbortSignal): Promise<void>
   /** Moves the send cursor; kept on disk lazily: after a crash it may lie further back, and records are sent again. */
   markSent(throughSequence: number): void
+  /** The same for a range, both ends included: neighbours are joined, and the prefix swallows what it reaches. */
+  markSentRange(fromSequence: number, toSequence: number): void
   /** Lets go of a prefix; whole segments are removed. Never beyond `sentThrough`. */
   trim(throughSequence: number): Promise<void>
+  /**
+   * Lets go of a prefix that was not sent. It counts as sent and trimmed at once, and is never told as a loss, whatever of it could
+   * not be read: a durable tombstone must name every sequence of it already. Once it resolves, nothing of it comes back; after a
+   * crash before that it may, and the owner, who finds its tombstone, discards again. Its last records may stay readable, as those
+   * of a trim do.
+   * @throws when that cannot be written; it holds while the process lives, and the next call tries again
+   */
+  discard(throughSequence: number): Promise<void>
   close(): Promise<void>
 }
 
@@ -112,7 +134,6 @@ export async function openSpool(
   options: SpoolOptions,
   { clock, log, metrics, fileSystem: disk = nodeFileSystem, processes = systemProcesses }: SpoolDependencies,
 ): Promise<Spool> {
-  const fileSystem = patientFileSystem(disk)
   const { segmentBytesMax, bytesMax, durabilityMs, freeBytesMin, queueBytesMax = QUEUE_BYTES_MAX } = options
   if (bytesMax < (SEGMENTS_KEPT + 2) * segmentBytesMax)
     throw new UserError(
@@ -121,6 +142,12 @@ export async function openSpool(
     )
   const payloadBytesMax = Math.min(RECORD_BYTES_MAX, segmentBytesMax - SEGMENT_HEADER_BYTES - RECORD_HEADER_BYTES)
   const meters = createMeters(metrics)
+  let bytesWritten = 0
+  const metered = meteredFileSystem(disk, (bytes) => {
+    bytesWritten += bytes
+    meters.bytesWritten.inc(bytes)
+  })
+  const fileSystem = patientFileSystem(metered)
   await fileSystem.makeFolder(folder).catch((error) => {
     const code = errorCode(error)
     const hint = ['EEXIST', 'ENOTDIR'].includes(code ?? '')
@@ -137,7 +164,7 @@ export async function openSpool(
     const { epoch } = present
     let prepared = !recovered.identityChanged
     let nextSequence = recovered.durableThrough + 1
-    let sentThrough = recovered.sentThrough
+    const sent = createSent(recovered.sentThrough, recovered.sentRanges)
     let lastReadable = recovered.lastReadable
     let closed: Promise<void> | undefined
     let waiters: { sequence: number; resolve: () => void }[] = []
@@ -163,12 +190,12 @@ export async function openSpool(
       {
         clock,
         log,
-        meters,
         fileSystem,
         state: () => ({
           epoch: present,
           unusedReported: ledger.unusedReported,
-          sentThrough,
+          sentThrough: sent.through,
+          sentRanges: sent.ranges,
           trimmedThrough: retention.trimmedThrough,
           durableThrough: commits.durableThrough,
           reported: ledger.reportedRanges,
@@ -185,11 +212,11 @@ export async function openSpool(
         })
         if (path === dirname(path)) break
       }
-      meters.bytesWritten.inc(await writeIdentity(`${folder}/${IDENTITY_FILE}`, identity, fileSystem))
+      await writeIdentity(`${folder}/${IDENTITY_FILE}`, identity, fileSystem)
       prepared = true
     }
     const room = await createRoom(
-      { folder, bytesMax, freeBytesMin, queueBytesMax },
+      { folder, bytesMax, freeBytesMin, reserveBytes: segmentBytesMax, queueBytesMax },
       { clock, fileSystem, segments, meters },
     )
     const commits = createGroupCommit(
@@ -225,13 +252,18 @@ export async function openSpool(
       log,
       segments,
       // A hole that the cursor does not explain would be taken for a loss.
-      beforeRemoval: () => cursor.write(),
+      async beforeRemoval(throughSequence) {
+        if (cursor.trimmedThrough < throughSequence) await cursor.write()
+      },
       onRemoved(segment) {
         reader.forget(segment)
         ledger.forgetBelow(segments.all[0]?.firstSequence ?? 0)
         room.written()
       },
     })
+    const markSentRange = (fromSequence: number, toSequence: number) => {
+      if (sent.mark(fromSequence, Math.min(toSequence, commits.durableThrough))) cursor.changed()
+    }
     for (const range of recovered.lost) lose(range, 'tail')
     // What was found is on the disk before anyone acts on it.
     for (let attempt = 1; attempt <= OPENING_ATTEMPTS_MAX; attempt++) {
@@ -253,7 +285,10 @@ export async function openSpool(
         return nextSequence
       },
       get sentThrough() {
-        return sentThrough
+        return sent.through
+      },
+      get sentRanges() {
+        return sent.ranges
       },
       get trimmedThrough() {
         return retention.trimmedThrough
@@ -265,6 +300,12 @@ export async function openSpool(
       get bytesUsed() {
         return segments.bytes
       },
+      get bytesWritten() {
+        return bytesWritten
+      },
+      get oldestSegmentThrough() {
+        return retention.oldestSegmentThrough
+      },
       get losses() {
         return ledger.snapshot()
       },
@@ -274,11 +315,11 @@ export async function openSpool(
       get failing() {
         return commits.failing
       },
-      async append(payload) {
+      async append(payload, { reserve = false } = {}) {
         if (closed) throw new Error('the spool is closed')
         if (payload.length > payloadBytesMax)
           throw new PermanentError(`a record of ${payload.length} bytes is larger than a segment (${payloadBytesMax})`)
-        room.take(commits.pendingBytes, RECORD_HEADER_BYTES + payload.length)
+        room.take(commits.pendingBytes, RECORD_HEADER_BYTES + payload.length, reserve)
         return commits.append(nextSequence++, payload)
       },
       read: (fromSequence, readBytesMax) => reader.read(fromSequence, readBytesMax),
@@ -300,16 +341,22 @@ export async function openSpool(
           signal.addEventListener('abort', onAbort, { once: true })
           waiters.push(waiter)
         }),
-      markSent(throughSequence) {
-        const through = Math.min(throughSequence, commits.durableThrough)
-        if (through <= sentThrough) return
-        sentThrough = through
-        cursor.changed()
-      },
+      markSent: (throughSequence) => markSentRange(1, throughSequence),
+      markSentRange,
       async trim(throughSequence) {
         if (closed) return
-        await retention.trim(Math.min(throughSequence, sentThrough))
+        retention.advance(Math.min(throughSequence, sent.through))
         cursor.changed()
+        await retention.remove()
+      },
+      async discard(throughSequence) {
+        if (closed) return
+        const through = Math.min(throughSequence, commits.durableThrough)
+        sent.mark(1, through)
+        ledger.settled(through)
+        retention.advance(through)
+        await cursor.write()
+        await retention.remove()
       },
       close() {
         closed ??= (async () => {

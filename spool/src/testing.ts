@@ -30,8 +30,10 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
   let spool: Spool | undefined
   let crashesAtOpening = 0
   let appends = 0
-  let sentThrough = 0
   let trimmedThrough = 0
+  let discardedThrough = 0
+  /** Sequences that it was told are sent or may go. */
+  const sent = new Set<number>()
   const reported: SpoolLoss[] = []
   /** `epoch/sequence` → payload, of appends that resolved. */
   const acknowledged = new Map<string, string>()
@@ -89,11 +91,15 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
       )
       if (opened === 'crashed') return opened
       spool = opened
-      assert(
-        damage || spool.sentThrough <= Math.max(sentThrough, trimmedThrough),
-        'it claims to have sent what it was not told',
-      )
-      assert(damage || spool.trimmedThrough <= trimmedThrough, 'it claims to have trimmed what it was not told')
+      const claims = [{ from: 1, to: spool.sentThrough }, ...spool.sentRanges]
+      for (const [i, { from, to }] of claims.entries()) {
+        assert(i === 0 || (from > (claims[i - 1]?.to ?? 0) + 1 && to >= from), 'sent ranges are ascending and apart')
+        assert(to < spool.nextSequence, 'it claims to have sent what there is not')
+        for (let sequence = from; sequence <= to; sequence++)
+          assert(damage || sent.has(sequence), `it claims to have sent ${sequence}, which it was not told`)
+      }
+      const goneThrough = Math.max(trimmedThrough, discardedThrough)
+      assert(damage || spool.trimmedThrough <= goneThrough, 'it claims to have trimmed what it was not told')
       for (const key of shown.keys()) {
         const [epoch, sequence] = key.split('/')
         assert(epoch !== spool.epoch || Number(sequence) < spool.nextSequence, `${key} will be given out again`)
@@ -101,14 +107,14 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
       return undefined
     },
     /** Appends in one go, and waits for all. */
-    async append(count: number, bytes = 0): Promise<'crashed' | undefined> {
+    async append(count: number, bytes = 0, { reserve = false } = {}): Promise<'crashed' | undefined> {
       const on = current()
       const waiting: Promise<unknown>[] = []
       let lastResolved = 0
       for (let i = 0; i < count; i++) {
         const sequence = on.nextSequence
         const payload = `${on.epoch}/${sequence}|${++appends}|${'x'.repeat(bytes || random.below(200))}`
-        const append = on.append(Buffer.from(payload, 'latin1')).then(
+        const append = on.append(Buffer.from(payload, 'latin1'), { reserve }).then(
           (given) => {
             assert.equal(given, sequence)
             assert(given > lastResolved, 'appends resolve in order')
@@ -127,7 +133,11 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
         }
         waiting.push(append)
       }
-      return (await pump(Promise.all(waiting))) === 'crashed' ? 'crashed' : undefined
+      const before = on.bytesUsed
+      if ((await pump(Promise.all(waiting))) === 'crashed') return 'crashed'
+      const budget = options.bytesMax - (reserve ? 0 : options.segmentBytesMax)
+      assert(on.bytesUsed <= Math.max(before, budget), `${on.bytesUsed} bytes are more than ${budget}`)
+      return undefined
     },
     async readOn(fromSequence: number, bytesMax: number): Promise<number> {
       const records = await pump(current().read(fromSequence, bytesMax))
@@ -142,12 +152,27 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
       return records.length === 0 ? 0 : (records[records.length - 1]?.sequence ?? 0)
     },
     markSent(throughSequence: number) {
-      current().markSent(throughSequence)
-      sentThrough = Math.max(sentThrough, current().sentThrough)
+      harness.markSentRange(1, throughSequence)
+    },
+    markSentRange(fromSequence: number, toSequence: number) {
+      const on = current()
+      for (let n = fromSequence; n <= Math.min(toSequence, on.nextSequence - 1); n++) sent.add(n)
+      if (fromSequence === 1) on.markSent(toSequence)
+      else on.markSentRange(fromSequence, toSequence)
+      for (let n = fromSequence; n <= Math.min(toSequence, on.nextSequence - 1); n++)
+        assert(n <= on.sentThrough || on.sentRanges.some(({ from, to }) => from <= n && n <= to), `${n} was marked`)
     },
     async trim(throughSequence: number) {
       trimmedThrough = Math.max(trimmedThrough, Math.min(throughSequence, current().sentThrough))
       await pump(current().trim(throughSequence))
+    },
+    /** What the spool must not tell of any more, and need not have. */
+    async discard(throughSequence: number) {
+      const on = current()
+      const through = Math.min(throughSequence, on.nextSequence - 1)
+      for (let n = 1; n <= through; n++) sent.add(n)
+      discardedThrough = Math.max(discardedThrough, through)
+      await pump(on.discard(throughSequence))
     },
     reportLosses() {
       reported.push(...current().losses)
@@ -193,7 +218,7 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
           damage || !isLost(position, epoch),
           `${position} was acknowledged, nothing was damaged, and it is called lost`,
         )
-        if (position <= trimmedThrough || found.get(position) === payload) continue
+        if (position <= Math.max(trimmedThrough, discardedThrough) || found.get(position) === payload) continue
         assert(damage, `${payload.slice(0, 60)} was acknowledged and is gone`)
         // Where a new epoch began because nobody knows how far the old one went, the end of that has no number.
         assert(isLost(position, epoch) || epoch !== on.epoch, `${position} is gone and not named`)
