@@ -1,6 +1,6 @@
-/** Finds or unpacks every server that the tests and benchmarks need, and prints their versions. */
+/** Finds or unpacks every server and library that the tests and benchmarks need, and prints their versions. */
 import { messageOf, UserError } from '@tributary/runtime'
-import { findServer, type ServerName } from './src/index.ts'
+import { findLibfaketime, findServer, type ServerName } from './src/index.ts'
 
 const say = (text: string) => console.error(text)
 try {
@@ -8,6 +8,7 @@ try {
     const { version, path } = await findServer(name, say)
     say(`${name} ${version} (${path})`)
   }
+  say(`libfaketime (${await findLibfaketime(say)})`)
 } catch (error) {
   say(messageOf(error))
   if (error instanceof UserError && error.hint) say(`→ ${error.hint}`)

@@ -42,6 +42,17 @@ const RECIPES: Record<ServerName, Recipe> = {
     versionArguments: ['--version'],
   },
 }
+
+/** Debian's name of this machine's architecture, as folders of libraries have it. */
+const TRIPLETS: Partial<Record<NodeJS.Architecture, string>> = {
+  x64: 'x86_64-linux-gnu',
+  arm64: 'aarch64-linux-gnu',
+  arm: 'arm-linux-gnueabihf',
+}
+const LIBFAKETIME = {
+  package: 'libfaketime',
+  unpacked: `usr/lib/${TRIPLETS[process.arch] ?? process.arch}/faketime/libfaketime.so.1`,
+}
 const LOCK_WAIT_MS_MAX = 10 * 60_000
 const LIBRARY_ROUNDS_MAX = 6
 const FONTS_FILE = 'fonts.conf'
@@ -62,9 +73,41 @@ export async function findServer(
   const folder = join(serversFolder(), name)
   const path = join(folder, recipe.unpacked)
   if (!(await isExecutable(path)))
-    await withLock(folder, async () => ((await isExecutable(path)) ? undefined : unpack(name, folder, say)))
+    await withLock(folder, async () => {
+      const hint = `install ${name} (package ${recipe.package}) yourself and see that it is on PATH`
+      if (!(await isExecutable(path))) await unpack(recipe, folder, say, hint)
+    })
   return described(name, path, await unpackedEnvironment(folder))
 }
+
+/**
+ * libfaketime, to be preloaded into a process whose wall clock shall lie: installed, else unpacked as servers are.
+ * @returns the path for `LD_PRELOAD`
+ * @throws UserError when it is neither there nor to be had
+ */
+export async function findLibfaketime(say: (text: string) => void = () => undefined): Promise<string> {
+  const installed = join('/', LIBFAKETIME.unpacked)
+  if (await isReadable(installed)) return installed
+  const folder = join(serversFolder(), LIBFAKETIME.package)
+  const path = join(folder, LIBFAKETIME.unpacked)
+  const hint = `install the package ${LIBFAKETIME.package} yourself`
+  if (!(await isReadable(path)))
+    await withLock(folder, async () => {
+      if (!(await isReadable(path))) await unpack(LIBFAKETIME, folder, say, hint)
+    })
+  return path
+}
+
+/**
+ * What a process's environment needs for its wall clock to lie by what a file says; its monotonic clock stays right.
+ * @param offsetFile holds an offset such as `+1y`, `-90d`, `+3600`; it is read at every look at the clock, so rewriting it makes the clock jump
+ */
+export const fakedWallClock = (libfaketime: string, offsetFile: string): Record<string, string> => ({
+  LD_PRELOAD: libfaketime,
+  FAKETIME_TIMESTAMP_FILE: offsetFile,
+  FAKETIME_NO_CACHE: '1',
+  DONT_FAKE_MONOTONIC: '1',
+})
 
 export async function findOnPath(name: string): Promise<string | undefined> {
   for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'])
@@ -72,11 +115,13 @@ export async function findOnPath(name: string): Promise<string | undefined> {
   return undefined
 }
 
-const isExecutable = (path: string): Promise<boolean> =>
-  access(path, constants.X_OK).then(
+const isAccessible = (path: string, mode: number): Promise<boolean> =>
+  access(path, mode).then(
     () => true,
     () => false,
   )
+const isExecutable = (path: string): Promise<boolean> => isAccessible(path, constants.X_OK)
+const isReadable = (path: string): Promise<boolean> => isAccessible(path, constants.R_OK)
 
 async function described(name: ServerName, path: string, environment: Record<string, string>): Promise<FoundServer> {
   try {
@@ -97,16 +142,19 @@ async function described(name: ServerName, path: string, environment: Record<str
   }
 }
 
-async function unpack(name: ServerName, folder: string, say: (text: string) => void): Promise<void> {
-  const recipe = RECIPES[name]
-  const hint = `install ${name} (package ${recipe.package}) yourself and see that it is on PATH`
+async function unpack(
+  recipe: Pick<Recipe, 'package' | 'also' | 'unpacked'>,
+  folder: string,
+  say: (text: string) => void,
+  hint: string,
+): Promise<void> {
   for (const tool of ['apt-get', 'dpkg-deb'])
     if (!(await findOnPath(tool)))
-      throw new UserError(`${name} is not on PATH, and without ${tool} it cannot be unpacked`, { hint })
+      throw new UserError(`${recipe.package} is not installed, and without ${tool} it cannot be unpacked`, { hint })
   const unpacking = `${folder}.unpacking`
   await rm(unpacking, { recursive: true, force: true })
   await mkdir(unpacking, { recursive: true })
-  say(`${name} is not on PATH: unpacking it from the distribution's package ${recipe.package} (once)`)
+  say(`unpacking the distribution's package ${recipe.package} (once): it is not installed`)
   try {
     const apt = await createApt(say)
     const done = new Set<string>()
@@ -126,7 +174,7 @@ async function unpack(name: ServerName, folder: string, say: (text: string) => v
     if (missing.length > 0) throw new Error(`these libraries are missing: ${missing.join(', ')}`)
   } catch (error) {
     await rm(unpacking, { recursive: true, force: true })
-    throw new UserError(`${name} could not be unpacked: ${messageOf(error)}`, { cause: error, hint })
+    throw new UserError(`${recipe.package} could not be unpacked: ${messageOf(error)}`, { cause: error, hint })
   }
   await writeFontsFile(unpacking, folder)
   await rm(folder, { recursive: true, force: true })
