@@ -90,7 +90,7 @@ function climateBatch(devices: number, samples: number): Batch {
       ],
     }),
   )
-  const body = { blocks, deadLetters: [], tombstones: [] }
+  const body = { blocks, deadLetters: [], tombstones: [], rollups: [] }
   return {
     header: {
       formatVersion: BATCH_FORMAT_VERSION,
@@ -108,6 +108,7 @@ function climateBatch(devices: number, samples: number): Batch {
       backlogBatches: 0,
       backlogBytes: 0,
       drainSeconds: 0,
+      monotonicMs: 0,
     },
     ...body,
   }

@@ -265,6 +265,7 @@ function batchOf(agent: string, sequence: number): Batch {
       backlogBatches: 0,
       backlogBytes: 0,
       drainSeconds: 0,
+      monotonicMs: 0,
     },
     blocks: [
       {
@@ -279,5 +280,6 @@ function batchOf(agent: string, sequence: number): Batch {
     ],
     deadLetters: [],
     tombstones: [],
+    rollups: [],
   }
 }

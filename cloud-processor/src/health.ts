@@ -1,6 +1,12 @@
 /** The processor's own health: a kind like any other, sent along the same path, so that one data source serves all dashboards. */
 import { randomBytes } from 'node:crypto'
-import { type DeviceBlock, encodeBatch, type FieldColumn, telemetrySubject } from '@tributary/protocol'
+import {
+  BATCH_FORMAT_VERSION,
+  type DeviceBlock,
+  encodeBatch,
+  type FieldColumn,
+  telemetrySubject,
+} from '@tributary/protocol'
 import type { Clock } from '@tributary/runtime'
 
 export type HealthValues = Readonly<Record<string, number | string | undefined>>
@@ -33,7 +39,7 @@ export function createHealthReporter(site: string, processor: string, clock: Clo
       readingsTotal += columns.length
       const bytes = encodeBatch({
         header: {
-          formatVersion: 1,
+          formatVersion: BATCH_FORMAT_VERSION,
           agent: processor,
           epoch,
           sequence,
@@ -48,10 +54,12 @@ export function createHealthReporter(site: string, processor: string, clock: Clo
           backlogBatches: 0,
           backlogBytes: 0,
           drainSeconds: 0,
+          monotonicMs: 0,
         },
         blocks: [block],
         deadLetters: [],
         tombstones: [],
+        rollups: [],
       })
       return { subject: telemetrySubject(site, processor), bytes, id: `${processor}/${epoch}/${sequence}` }
     },

@@ -1,5 +1,6 @@
 /** What several tests of this package need: batches as an agent would make them, and a context to put them through `step`. */
 import {
+  BATCH_FORMAT_VERSION,
   type Batch,
   type Contract,
   type Contracts,
@@ -7,6 +8,7 @@ import {
   type DeviceBlock,
   type EdgeDeadLetter,
   type FieldColumn,
+  type RollupBlock,
   type Tombstone,
 } from '@tributary/protocol'
 import { createAlertEngine } from './alerts/index.ts'
@@ -98,6 +100,7 @@ export interface BatchPlan {
   readonly blocks?: readonly DeviceBlock[]
   readonly deadLetters?: readonly EdgeDeadLetter[]
   readonly tombstones?: readonly Tombstone[]
+  readonly rollups?: readonly RollupBlock[]
 }
 
 export const readingsOf = (blocks: readonly DeviceBlock[]): number =>
@@ -112,11 +115,11 @@ export const readingsOf = (blocks: readonly DeviceBlock[]): number =>
   )
 
 export function batchOf(plan: BatchPlan): Batch {
-  const { blocks = [], deadLetters = [], tombstones = [] } = plan
+  const { blocks = [], deadLetters = [], tombstones = [], rollups = [] } = plan
   const readingCount = readingsOf(blocks) + deadLetters.reduce((sum, letter) => sum + letter.readingCount, 0)
   return {
     header: {
-      formatVersion: 1,
+      formatVersion: BATCH_FORMAT_VERSION,
       agent: plan.agent ?? 'agent-a',
       epoch: plan.epoch ?? EPOCH,
       sequence: plan.sequence,
@@ -131,10 +134,12 @@ export function batchOf(plan: BatchPlan): Batch {
       backlogBatches: 0,
       backlogBytes: 0,
       drainSeconds: 0,
+      monotonicMs: 0,
     },
     blocks,
     deadLetters,
     tombstones,
+    rollups,
   }
 }
 

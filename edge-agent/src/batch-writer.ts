@@ -179,6 +179,7 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       backlogBatches: 0,
       backlogBytes: 0,
       drainSeconds: 0,
+      monotonicMs: clock.monotonicMs(),
     }
     const bytes = encode(header, content, tombstones)
     await append(bytes)
@@ -199,7 +200,7 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
   /** What the codec refuses, although the batcher keeps the limits, must neither block nor vanish: it is counted as one dead letter. */
   const encode = (header: BatchHeader, content: BatchContent, tombstones: Tombstone[]): Uint8Array => {
     try {
-      return encodeBatch({ header, blocks: content.blocks, deadLetters: content.deadLetters, tombstones })
+      return encodeBatch({ header, blocks: content.blocks, deadLetters: content.deadLetters, tombstones, rollups: [] })
     } catch (error) {
       log.error({ err: error, readings: content.readingCount }, 'a batch could not be encoded; its readings are lost')
       const letter: EdgeDeadLetter = {
@@ -212,7 +213,13 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
         originalBytes: 0,
         readingCount: content.readingCount,
       }
-      return encodeBatch({ header: { ...header, sampleCount: 0 }, blocks: [], deadLetters: [letter], tombstones })
+      return encodeBatch({
+        header: { ...header, sampleCount: 0 },
+        blocks: [],
+        deadLetters: [letter],
+        tombstones,
+        rollups: [],
+      })
     }
   }
   const append = async (bytes: Uint8Array): Promise<void> => {

@@ -20,9 +20,16 @@ const header = (content: BatchContent): BatchHeader => ({
   backlogBatches: 0,
   backlogBytes: 0,
   drainSeconds: 0,
+  monotonicMs: 0,
 })
 const encoded = (content: BatchContent) =>
-  encodeBatch({ header: header(content), blocks: content.blocks, deadLetters: content.deadLetters, tombstones: [] })
+  encodeBatch({
+    header: header(content),
+    blocks: content.blocks,
+    deadLetters: content.deadLetters,
+    tombstones: [],
+    rollups: [],
+  })
 
 /** Samples as they went in: a list of field → value by device, kind and time. */
 function unpack(bytes: Uint8Array): Map<string, Record<string, FieldValue>> {

@@ -49,10 +49,12 @@ const append = (spool: Spool, createdAtMs = clock.wallMs()) =>
         backlogBatches: 0,
         backlogBytes: 0,
         drainSeconds: 0,
+        monotonicMs: 0,
       },
       blocks: [],
       deadLetters: [],
       tombstones: [],
+      rollups: [],
     }),
   )
 async function startUplink(spool: Spool, port: number, gateway: Record<string, unknown> = {}): Promise<Uplink> {

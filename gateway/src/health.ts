@@ -48,10 +48,12 @@ export function createHealth(
         backlogBatches: 0,
         backlogBytes: 0,
         drainSeconds: 0,
+        monotonicMs: 0,
       },
       blocks: [{ device: gateway, kind: 'gateway_health', timesMs: Float64Array.of(nowMs), columns: fields }],
       deadLetters: [],
       tombstones: [],
+      rollups: [],
     })
     await admission.admit(gateway, batch)
     // Only now: a sample that was not kept leaves no hole in the sequence.

@@ -120,6 +120,7 @@ export function makeBatch(agent: string, sequence: number, header: Partial<Batch
         backlogBatches: 0,
         backlogBytes: 0,
         drainSeconds: 0,
+        monotonicMs: 0,
         ...header,
       },
       blocks: [
@@ -132,6 +133,7 @@ export function makeBatch(agent: string, sequence: number, header: Partial<Batch
       ],
       deadLetters: [],
       tombstones: [],
+      rollups: [],
     }),
   )
 }

@@ -19,7 +19,7 @@ const bytesOf = (message: string, fields: object): Uint8Array => {
   return type.encode(type.fromObject(fields)).finish()
 }
 
-const HEADER = { format_version: 1, agent: 'pi-7', epoch: Buffer.from('00c0ffee12345678', 'hex'), sequence: 1 }
+const HEADER = { format_version: 2, agent: 'pi-7', epoch: Buffer.from('00c0ffee12345678', 'hex'), sequence: 1 }
 
 /** An envelope with right checksums around any header and body. */
 function seal(header: object, body: object | Uint8Array, announced?: number): Uint8Array {
@@ -81,7 +81,8 @@ describe('the wrong bytes altogether', () => {
 
 describe('headers', () => {
   test.each<[string, object, DecodeError['reason'], RegExp]>([
-    ['a later format', { format_version: 2 }, 'unknown_version', /format version 2.*update/],
+    ['a later format', { format_version: 3 }, 'unknown_version', /format version 3.*up to 2: update/],
+    ['a monotonic time before boot', { monotonic_ms: -1 }, 'malformed', /monotonicMs is -1/],
     ['no format', { format_version: 0 }, 'malformed', /no format version/],
     ['a name that would break a topic', { agent: 'a/b' }, 'malformed', /"a\/b" is no name/],
     ['a name that is too long', { agent: 'a'.repeat(65) }, 'too_large', /65 bytes; 64/],
@@ -186,6 +187,87 @@ describe('blocks and columns', () => {
 
   test('groups, which protobuf gave up, are refused and not followed', () => {
     expect(refusal(seal({}, new Uint8Array(1000).fill(0x9b, 0))).reason).toBe('malformed')
+  })
+})
+
+describe('roll-ups', () => {
+  const number = (values: number[]) => ({ doubles: { values } })
+  const whole = {
+    field: 'f',
+    counts: number([1]),
+    last_offsets_ms: number([0]),
+    lasts: number([5]),
+    means: number([5]),
+    squared_deviations: number([0]),
+    minimums: number([5]),
+    maximums: number([5]),
+  }
+  const rollup = (column: object, block: object = {}) =>
+    seal(
+      { sequence: 7 },
+      {
+        rollups: [
+          {
+            device: 'd',
+            kind: 'k',
+            window_count: 1,
+            width_ms: 1000,
+            from_sequence: 1,
+            to_sequence: 6,
+            columns: [column],
+            ...block,
+          },
+        ],
+      },
+    )
+
+  test('those of these tests are themselves right', () => {
+    expect(decodeBatch(rollup(whole)).rollups[0]?.columns[0]).toMatchObject({
+      type: 'number',
+      means: Float64Array.of(5),
+    })
+  })
+
+  test.each<[string, object, RegExp]>([
+    ['no statistics', { field: 'f' }, /lacks its last values/],
+    ['no counts', { ...whole, counts: undefined }, /lacks numbers for its statistic 2/],
+    [
+      'counts that are text',
+      { ...whole, counts: { strings: { entries: ['1'] } } },
+      /lacks numbers for its statistic 2/,
+    ],
+    ['numbers without a mean', { ...whole, means: undefined }, /lacks numbers for its statistic 5/],
+    ['booleans without their count', { ...whole, lasts: { booleans: { bits: Uint8Array.of(1) } } }, /statistic 9/],
+    [
+      'statistics with holes',
+      { ...whole, counts: { present: Uint8Array.of(0), doubles: {} } },
+      /lacks numbers for its statistic 2/,
+    ],
+    ['a statistic without values', { ...whole, means: {} }, /no values in a form/],
+    ['more values than windows', { ...whole, means: number([1, 2]) }, /16 bytes where 1 values/],
+  ])('%s', (_, column, detail) => {
+    const error = refusal(rollup(column))
+    expect(error.reason).toBe('malformed')
+    expect(error.message).toMatch(detail)
+  })
+
+  test('windows that are announced and not there, or more than are allowed', () => {
+    expect(refusal(rollup(whole, { window_count: 40_000 })).reason).toBe('malformed')
+    expect(refusal(rollup(whole, { window_count: 0xffffffff })).reason).toBe('too_large')
+    const many = { device: 'd', kind: 'k', width_ms: 1, from_sequence: 1, to_sequence: 1 }
+    expect(refusal(seal({ sequence: 7 }, { rollups: new Array(8193).fill(many) })).reason).toBe('too_large')
+  })
+
+  test('statistics repeated without end use up the slots', () => {
+    const steps = new Array(999).fill(0)
+    const column = bytesOf('RollupColumn', { counts: { decimals: { deltas: new Array(1000).fill(0) } } })
+    const repeated = Buffer.concat(new Array(201).fill(column))
+    const block = bytesOf('Rollup', { device: 'd', kind: 'k', window_count: 1000, width_ms: 1, time_steps: steps })
+    const length = (n: number) =>
+      n < 128 ? [n] : n < 16_384 ? [(n & 127) | 128, n >>> 7] : [(n & 127) | 128, ((n >>> 7) & 127) | 128, n >>> 14]
+    const withColumn = Buffer.concat([block, Buffer.from([0x3a, ...length(repeated.length)]), repeated])
+    const body = Buffer.concat([Buffer.from([0x22, ...length(withColumn.length)]), withColumn])
+    expect(refusal(seal({ sequence: 7 }, body)).message).toMatch(/more slots/)
   })
 })
 

@@ -4,6 +4,7 @@ import type { Batch } from './batch.ts'
 import { BATCH_FORMAT_VERSION, decodeBatch, decodeHeader, encodeBatch, rewriteSendFields } from './batch-codec.ts'
 import { countReadings, countSamples } from './batch-faults.ts'
 import { DecodeError } from './decode-error.ts'
+import type { RollupBlock } from './rollup.ts'
 
 const name = fc.stringMatching(/^[a-z]([a-z0-9_]{0,10}[a-z0-9])?$/)
 const epoch = fc.stringMatching(/^[0-9a-f]{16}$/)
@@ -53,32 +54,91 @@ const columns = (length: number) =>
 const block = fc
   .tuple(fc.array(timeMs, { minLength: 1, maxLength: 40 }), fc.integer({ min: 0, max: 5000 }), fc.boolean())
   .chain(([times, interval, regular]) =>
-    fc.record({ device: name, kind: name, columns: columns(times.length) }).map(({ device, kind, columns: drawn }) => ({
-      device,
-      kind,
-      timesMs: Float64Array.from(times, (t, i) => (regular ? 1.7e12 + i * interval : t)),
-      columns: drawn.map(({ field, flags, values }) => {
-        const present = flags ? Uint8Array.from(flags) : null
-        // A slot whose sample lacks the field holds 0 or ''.
-        const at = <T>(i: number, value: T, nothing: T): T => (present && present[i] === 0 ? nothing : value)
-        const first = values[0]
-        if (typeof first === 'string')
-          return { field, present, type: 'string' as const, values: (values as string[]).map((v, i) => at(i, v, '')) }
-        if (typeof first === 'boolean')
+    fc
+      .record({ device: name, kind: name, stamped: fc.boolean(), columns: columns(times.length) })
+      .map(({ device, kind, stamped, columns: drawn }) => ({
+        device,
+        kind,
+        ...(stamped ? { stampedByAgent: true as const } : {}),
+        timesMs: Float64Array.from(times, (t, i) => (regular ? 1.7e12 + i * interval : t)),
+        columns: drawn.map(({ field, flags, values }) => {
+          const present = flags ? Uint8Array.from(flags) : null
+          // A slot whose sample lacks the field holds 0 or ''.
+          const at = <T>(i: number, value: T, nothing: T): T => (present && present[i] === 0 ? nothing : value)
+          const first = values[0]
+          if (typeof first === 'string')
+            return { field, present, type: 'string' as const, values: (values as string[]).map((v, i) => at(i, v, '')) }
+          if (typeof first === 'boolean')
+            return {
+              field,
+              present,
+              type: 'boolean' as const,
+              values: Uint8Array.from(values as boolean[], (v, i) => at(i, Number(v), 0)),
+            }
           return {
             field,
             present,
-            type: 'boolean' as const,
-            values: Uint8Array.from(values as boolean[], (v, i) => at(i, Number(v), 0)),
+            type: 'number' as const,
+            values: Float64Array.from(values as number[], (v, i) => at(i, v, 0)),
           }
+        }),
+      })),
+  )
+
+const rollupColumn = (windows: number, widthMs: number) => {
+  const each = <T>(value: fc.Arbitrary<T>) => fc.array(value, { minLength: windows, maxLength: windows })
+  const window = fc.record({
+    count: fc.nat(1000),
+    offset: fc.double({ min: 0, max: widthMs, maxExcluded: true, noNaN: true }),
+    values: fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { minLength: 3, maxLength: 3 }),
+    mean: number,
+    squares: number,
+    text: text(40),
+  })
+  return fc
+    .record({ field: name, type: fc.constantFrom('number', 'boolean', 'string'), drawn: each(window) })
+    .map(({ field, type, drawn }): RollupBlock['columns'][number] => {
+      const numbers = (of: (one: (typeof drawn)[number]) => number) =>
+        Float64Array.from(drawn, (one) => (one.count === 0 ? 0 : of(one)))
+      const common = { field, counts: numbers((one) => one.count), lastOffsetsMs: numbers((one) => one.offset) }
+      if (type === 'string') return { ...common, type, lasts: drawn.map((one) => (one.count === 0 ? '' : one.text)) }
+      if (type === 'boolean')
         return {
-          field,
-          present,
-          type: 'number' as const,
-          values: Float64Array.from(values as number[], (v, i) => at(i, v, 0)),
+          ...common,
+          type,
+          lasts: Uint8Array.from(drawn, (one) => (one.count === 0 ? 0 : one.count & 1)),
+          trueCounts: numbers((one) => one.count >> 1),
         }
-      }),
-    })),
+      return {
+        ...common,
+        type: 'number',
+        means: numbers((one) => one.mean),
+        squaredDeviations: numbers((one) => one.squares),
+        minimums: numbers((one) => Math.min(...one.values)),
+        maximums: numbers((one) => Math.max(...one.values)),
+        lasts: numbers((one) => one.values[0] as number),
+      }
+    })
+}
+
+const rollup = fc
+  .record({
+    widthMs: fc.constantFrom(1, 10_000, 60_000, 86_400_000),
+    places: fc.uniqueArray(fc.integer({ min: -500, max: 99_999 }), { maxLength: 8 }),
+  })
+  .chain(({ widthMs, places }) =>
+    fc.record({
+      device: name,
+      kind: name,
+      widthMs: fc.constant(widthMs),
+      timesMs: fc.constant(
+        Float64Array.from(
+          places.sort((a, b) => a - b),
+          (place) => place * widthMs + 0,
+        ),
+      ),
+      columns: fc.uniqueArray(rollupColumn(places.length, widthMs), { maxLength: 4, selector: ({ field }) => field }),
+    }),
   )
 
 const batch: fc.Arbitrary<Batch> = fc
@@ -101,6 +161,7 @@ const batch: fc.Arbitrary<Batch> = fc
       backlogBatches: count,
       backlogBytes: count,
       drainSeconds: fc.double({ min: 0, max: 1e9, noNaN: true }),
+      monotonicMs: fc.double({ min: 0, max: 1e12, noNaN: true }),
     }),
     blocks: fc.array(block, { maxLength: 4 }),
     deadLetters: fc.array(
@@ -124,6 +185,13 @@ const batch: fc.Arbitrary<Batch> = fc
         .map(({ length, ...stone }) => ({ ...stone, toSequence: stone.fromSequence + length })),
       { maxLength: 3 },
     ),
+    rollups: fc.array(rollup, { maxLength: 3 }),
+    rolledUp: fc.integer({ min: 0, max: 100 }),
+  })
+  .map(({ rolledUp, rollups, ...rest }) => {
+    const { sequence } = rest.header
+    const range = { fromSequence: Math.max(1, sequence - 1 - rolledUp), toSequence: sequence - 1 }
+    return { ...rest, rollups: sequence === 1 ? [] : rollups.map((block) => ({ ...block, ...range })) }
   })
   .map(({ header, ...body }) => ({
     header: {

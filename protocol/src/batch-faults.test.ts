@@ -13,17 +13,17 @@ import {
   DEAD_LETTER_ORIGINAL_BYTES_MAX,
   DEAD_LETTERS_PER_BATCH_MAX,
   NAME_BYTES_MAX,
+  ROLLUP_WIDTH_MS_MAX,
+  ROLLUPS_PER_BATCH_MAX,
   STRING_VALUE_BYTES_MAX,
   TOMBSTONES_PER_BATCH_MAX,
 } from './limits.ts'
+import type { RollupBlock, RollupColumn } from './rollup.ts'
 
 const empty = goldenBatches['empty'] as Batch
 
 /** A batch whose counts are right. */
-function batch(
-  body: Partial<Pick<Batch, 'blocks' | 'deadLetters' | 'tombstones'>>,
-  header: Partial<Batch['header']> = {},
-): Batch {
+function batch(body: Partial<Omit<Batch, 'header'>>, header: Partial<Batch['header']> = {}): Batch {
   const whole = { ...empty, ...body }
   const counts = { sampleCount: countSamples(whole.blocks), readingCount: countReadings(whole) }
   return { ...whole, header: { ...empty.header, ...counts, ...header } }
@@ -52,6 +52,31 @@ const letter = {
   readingCount: 0,
 }
 const stone = { epoch: empty.header.epoch, fromSequence: 1, toSequence: 1, readingCount: 0, reason: 'r' }
+type NumberRollup = Extract<RollupColumn, { type: 'number' }>
+const numberRollup = (windows: number, change: Partial<NumberRollup> = {}): NumberRollup => ({
+  field: 'f',
+  type: 'number',
+  counts: new Float64Array(windows).fill(1),
+  lastOffsetsMs: new Float64Array(windows),
+  means: new Float64Array(windows),
+  squaredDeviations: new Float64Array(windows),
+  minimums: new Float64Array(windows),
+  maximums: new Float64Array(windows),
+  lasts: new Float64Array(windows),
+  ...change,
+})
+const rollup = (windows: number, columns: readonly RollupColumn[] = []): RollupBlock => ({
+  device: 'd',
+  kind: 'k',
+  widthMs: 1000,
+  fromSequence: 1,
+  toSequence: 6,
+  timesMs: Float64Array.from({ length: windows }, (_, i) => i * 1000),
+  columns,
+})
+/** The batch's sequence is 7. */
+const rolledUp = (...rollups: RollupBlock[]): Batch => batch({ rollups }, { sequence: 7 })
+const oneWindow = (change: Partial<NumberRollup>): Batch => rolledUp(rollup(1, [numberRollup(1, change)]))
 const several = <T>(count: number, item: T): T[] => new Array(count).fill(item)
 
 const refused = (given: Batch): string => {
@@ -100,6 +125,44 @@ describe('limits: the last that is allowed, and one more', () => {
     ['devices', BATCH_DEVICES_MAX, (n) => batch({ blocks: several(n, 0).map((_, i) => block(1, [], `d${i}`)) })],
     ['dead letters', DEAD_LETTERS_PER_BATCH_MAX, (n) => batch({ deadLetters: several(n, letter) })],
     ['tombstones', TOMBSTONES_PER_BATCH_MAX, (n) => batch({ tombstones: several(n, stone) })],
+    ['roll-ups', ROLLUPS_PER_BATCH_MAX, (n) => rolledUp(...several(n, rollup(0)))],
+    [
+      'samples and windows together',
+      BATCH_SAMPLES_MAX,
+      (n) => batch({ blocks: [block(n - 1000, [])], rollups: [rollup(1000)] }, { sequence: 7 }),
+    ],
+    [
+      'statistics of windows',
+      BATCH_SLOTS_MAX,
+      (n) => rolledUp(rollup(Math.ceil(n / 7 - 0.9), [numberRollup(Math.ceil(n / 7 - 0.9))])),
+    ],
+    [
+      'columns of windows',
+      BLOCK_FIELDS_MAX,
+      (n) =>
+        rolledUp(
+          rollup(
+            1,
+            several(n, 0).map((_, i) => numberRollup(1, { field: `f${i}` })),
+          ),
+        ),
+    ],
+    [
+      'bytes in a string that is left of a window',
+      STRING_VALUE_BYTES_MAX,
+      (n) =>
+        rolledUp(
+          rollup(1, [
+            {
+              field: 's',
+              type: 'string',
+              counts: Float64Array.of(1),
+              lastOffsetsMs: Float64Array.of(0),
+              lasts: ['x'.repeat(n)],
+            },
+          ]),
+        ),
+    ],
     ['bytes in a string', STRING_VALUE_BYTES_MAX, (n) => batch({ blocks: [block(1, [strings('x'.repeat(n))])] })],
     ['bytes in a name', NAME_BYTES_MAX, (n) => batch({ blocks: [block(1, [], 'x'.repeat(n))] })],
     [
@@ -142,7 +205,9 @@ describe('contradictions', () => {
       batch({ deadLetters: [{ ...letter, readingCount: 2 }] }, { readingCount: 0 }),
       /says 0 readings.*hold 2/,
     ],
-    ['format version', batch({}, { formatVersion: 2 }), /format version 2/],
+    ['format version', batch({}, { formatVersion: 3 }), /format version 3/],
+    ['a former format version', batch({}, { formatVersion: 1 }), /only 2 is written/],
+    ['monotonic time', batch({}, { monotonicMs: -1 }), /monotonicMs is -1/],
     ['agent', batch({}, { agent: 'Pi 7' }), /"Pi 7" is no name/],
     ['epoch', batch({}, { epoch: 'XX' }), /"XX" is no epoch/],
     ['sequence', batch({}, { sequence: 0 }), /sequence is 0/],
@@ -176,6 +241,47 @@ describe('contradictions', () => {
       'a tombstone backwards',
       batch({ tombstones: [{ ...stone, fromSequence: 5, toSequence: 4 }] }),
       /from sequence 5 to 4/,
+    ],
+    ['a window without width', rolledUp({ ...rollup(0), widthMs: 0 }), /a window of 0 ms/],
+    ['a window that is too wide', rolledUp({ ...rollup(0), widthMs: ROLLUP_WIDTH_MS_MAX + 1 }), /a window of 86400001/],
+    ['a window beside the grid', rolledUp({ ...rollup(1), timesMs: Float64Array.of(5) }), /multiples of 1000/],
+    ['the same window twice', rolledUp({ ...rollup(2), timesMs: Float64Array.of(0, 0) }), /ascending/],
+    ['a window at no time', rolledUp({ ...rollup(1), timesMs: Float64Array.of(Number.NaN) }), /no time/],
+    ['a roll-up backwards', rolledUp({ ...rollup(0), fromSequence: 7 }), /sequences 7 to 6/],
+    ['a roll-up of sequence 0', rolledUp({ ...rollup(0), fromSequence: 0 }), /sequences 0 to 6/],
+    [
+      'a roll-up of itself',
+      batch({ rollups: [rollup(0)] }, { sequence: 6 }),
+      /sequence 6 holds a roll-up of sequence 6/,
+    ],
+    ['a roll-up without a device', rolledUp({ ...rollup(0), device: '' }), /a device without a name/],
+    ['two columns of a type', rolledUp(rollup(1, [numberRollup(1), numberRollup(1)])), /two columns of one type/],
+    [
+      'statistics for other windows',
+      rolledUp(rollup(2, [numberRollup(2, { means: new Float64Array(1) })])),
+      /one slot for/,
+    ],
+    ['half a reading', oneWindow({ counts: Float64Array.of(0.5) }), /a window of 0.5 readings/],
+    ['a last reading after its window', oneWindow({ lastOffsetsMs: Float64Array.of(1000) }), /1000 ms after the start/],
+    ['a minimum above the maximum', oneWindow({ minimums: Float64Array.of(2) }), /from 2 to 0/],
+    ['a last value beyond the maximum', oneWindow({ lasts: Float64Array.of(1) }), /with 1 as its last value/],
+    ['an infinite maximum', oneWindow({ maximums: Float64Array.of(Infinity) }), /from 0 to Infinity/],
+    ['values that are none', oneWindow({ lasts: Float64Array.of(Number.NaN) }), /with NaN as its last value/],
+    [
+      'more trues than readings',
+      rolledUp(
+        rollup(1, [
+          {
+            field: 'b',
+            type: 'boolean',
+            counts: Float64Array.of(1),
+            lastOffsetsMs: Float64Array.of(0),
+            trueCounts: Float64Array.of(2),
+            lasts: Uint8Array.of(1),
+          },
+        ]),
+      ),
+      /2 of 1 readings are true/,
     ],
   ])('%s', (_, given, detail) => {
     expect(refused(given)).toMatch(detail)

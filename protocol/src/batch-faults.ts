@@ -12,9 +12,13 @@ import {
   DEAD_LETTER_ORIGINAL_BYTES_MAX,
   DEAD_LETTERS_PER_BATCH_MAX,
   NAME_BYTES_MAX,
+  ROLLUPS_PER_BATCH_MAX,
   STRING_VALUE_BYTES_MAX,
   TOMBSTONES_PER_BATCH_MAX,
 } from './limits.ts'
+import type { RollupBlock } from './rollup.ts'
+import { rollupFault, rollupSlots } from './rollup-faults.ts'
+import { epochFault, isCount, isCount32, isTime, nameFault, textFault, timeFault } from './value-faults.ts'
 
 export interface BatchFault {
   /** A limit is broken; else the batch contradicts itself. */
@@ -42,21 +46,24 @@ export function faultOf(batch: Batch): BatchFault | undefined {
   return sizeFault(batch) ?? contradiction(batch)
 }
 
-function sizeFault({ blocks, deadLetters, tombstones }: Batch): BatchFault | undefined {
+function sizeFault({ blocks, deadLetters, tombstones, rollups }: Batch): BatchFault | undefined {
   const beyond = (what: string, found: number, allowed: number): BatchFault | undefined =>
     found > allowed ? { tooLarge: true, detail: `${found} ${what}; ${allowed} are allowed` } : undefined
   let slots = 0
   for (const { timesMs, columns } of blocks) slots += Math.max(1, timesMs.length) * columns.length
+  for (const block of rollups) slots += rollupSlots(block)
+  const windows = rollups.reduce((sum, { timesMs }) => sum + timesMs.length, 0)
   return (
     beyond('blocks', blocks.length, BATCH_BLOCKS_MAX) ??
     beyond('devices', new Set(blocks.map((block) => block.device)).size, BATCH_DEVICES_MAX) ??
-    beyond('samples', countSamples(blocks), BATCH_SAMPLES_MAX) ??
+    beyond('samples and windows', countSamples(blocks) + windows, BATCH_SAMPLES_MAX) ??
+    beyond('roll-ups', rollups.length, ROLLUPS_PER_BATCH_MAX) ??
     beyond(
       'columns in a block',
-      longest(blocks, (block) => block.columns.length),
+      longest<DeviceBlock | RollupBlock>([...blocks, ...rollups], (block) => block.columns.length),
       BLOCK_FIELDS_MAX,
     ) ??
-    beyond('slots (samples × columns)', slots, BATCH_SLOTS_MAX) ??
+    beyond('slots (samples × columns, windows × statistics)', slots, BATCH_SLOTS_MAX) ??
     beyond('readings', countReadings(blocks), BATCH_READINGS_MAX) ??
     beyond('dead letters', deadLetters.length, DEAD_LETTERS_PER_BATCH_MAX) ??
     beyond(
@@ -80,12 +87,13 @@ function firstFault<T>(items: readonly T[], fault: (item: T) => string | undefin
 }
 
 function contradiction(batch: Batch): BatchFault | undefined {
-  const { header, blocks, deadLetters, tombstones } = batch
+  const { header, blocks, deadLetters, tombstones, rollups } = batch
   const detail =
     headerFault(header) ??
     firstFault(blocks, blockFault) ??
     firstFault(deadLetters, deadLetterFault) ??
     firstFault(tombstones, tombstoneFault) ??
+    firstFault(rollups, (block) => rollupFault(block, header.sequence)) ??
     (header.sampleCount === countSamples(blocks)
       ? undefined
       : `the header says ${header.sampleCount} samples, the blocks hold ${countSamples(blocks)}`) ??
@@ -103,6 +111,8 @@ export function headerFault(header: BatchHeader): string | undefined {
     if (!isCount(header[name])) return `${name} is ${header[name]}`
   if (!(header.drainSeconds >= 0 && header.drainSeconds < Number.POSITIVE_INFINITY))
     return `drainSeconds is ${header.drainSeconds}`
+  if (!(header.monotonicMs >= 0 && header.monotonicMs < Number.POSITIVE_INFINITY))
+    return `monotonicMs is ${header.monotonicMs}`
   return (
     epochFault(header.epoch) ??
     timeFault('created at', header.createdAtMs) ??
@@ -131,39 +141,11 @@ function tombstoneFault(stone: Tombstone): string | undefined {
   return epochFault(stone.epoch) ?? textFault('the reason of a tombstone', stone.reason, NAME_BYTES_MAX)
 }
 
-const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
-const isCount32 = (value: number): boolean => isCount(value) && value <= 0xffffffff
-
-/** What a Date can hold: beyond it, formatting a time throws. */
-const TIME_MS_MAX = 8.64e15
-const timeFault = (what: string, timeMs: number): string | undefined =>
-  Math.abs(timeMs) <= TIME_MS_MAX ? undefined : `${what} ${timeMs} ms, which is no time`
-
-const epochFault = (epoch: string): string | undefined =>
-  /^[0-9a-f]{16}$/.test(epoch) ? undefined : `"${epoch}" is no epoch: 16 lower-case hexadecimal digits`
-
-function textFault(what: string, text: string, bytesMax: number): string | undefined {
-  if (text.length * 3 <= bytesMax) return undefined
-  const bytes = Buffer.byteLength(text)
-  return bytes <= bytesMax ? undefined : `${what} has ${bytes} bytes; ${bytesMax} are allowed`
-}
-
-// Names of devices, kinds and fields come from devices; the contract judges them. Here only what would break a wire or a screen.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/
-
-function nameFault(what: string, name: string): string | undefined {
-  if (name === '') return `${what} without a name`
-  if (CONTROL_CHARACTER.test(name)) return `${what} named ${JSON.stringify(name)}, with a control character`
-  return textFault(`the name of ${what}`, name, NAME_BYTES_MAX)
-}
-
 function blockFault({ device, kind, timesMs, columns }: DeviceBlock): string | undefined {
   const named = nameFault('a device', device) ?? nameFault('a kind', kind)
   if (named) return named
   for (let i = 0; i < timesMs.length; i++)
-    if (!(Math.abs(timesMs[i] as number) <= TIME_MS_MAX))
-      return timeFault(`a sample of ${device} measured at`, timesMs[i] as number)
+    if (!isTime(timesMs[i] as number)) return timeFault(`a sample of ${device} measured at`, timesMs[i] as number)
   const fields = new Set<string>()
   for (const column of columns) {
     const { field, present, values } = column

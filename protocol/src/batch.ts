@@ -3,6 +3,8 @@
  * (agent, epoch, sequence). These are the decoded shapes; `batch-codec.ts` turns them to bytes and back.
  */
 
+import type { RollupBlock } from './rollup.ts'
+
 export type Lane = 'live' | 'backlog'
 
 /**
@@ -36,6 +38,8 @@ export interface BatchHeader {
   readonly backlogBytes: number
   /** Seconds until the backlog is drained at the present pace; 0 when there is none. */
   readonly drainSeconds: number
+  /** Monotonic clock at `createdAtMs`, milliseconds since boot; 0 in format version 1, which had none. */
+  readonly monotonicMs: number
 }
 
 /** A column of a block. `present[i]` is 1 where sample i has the field; `null` means that every sample has it. */
@@ -56,6 +60,8 @@ export interface DeviceBlock {
   /** Event times, milliseconds since 1970, in the order of measurement. */
   readonly timesMs: Float64Array
   readonly columns: readonly FieldColumn[]
+  /** The times are those of arrival at the agent, as wrong as its clock may be; else the device told them. */
+  readonly stampedByAgent?: true
 }
 
 /** What the agent could not read or must not send: travels inside a batch, so that it is accounted for like any reading. */
@@ -82,7 +88,7 @@ export interface Tombstone {
   readonly fromSequence: number
   readonly toSequence: number
   readonly readingCount: number
-  /** A short stable word (`disk_budget`, `damaged`, …). */
+  /** A short stable word (`rolled_up_10s`, `rolled_up_1m`, `shed`, `damaged`, …). */
   readonly reason: string
 }
 
@@ -91,6 +97,8 @@ export interface Batch {
   readonly blocks: readonly DeviceBlock[]
   readonly deadLetters: readonly EdgeDeadLetter[]
   readonly tombstones: readonly Tombstone[]
+  /** What is left of readings that were shed: not counted in the header. */
+  readonly rollups: readonly RollupBlock[]
 }
 
 /** Header fields that change between two sends of the same batch. */

@@ -1,4 +1,4 @@
-/** The compressed part of a batch: blocks, dead letters of the edge, tombstones. */
+/** The compressed part of a batch: blocks, dead letters of the edge, tombstones, roll-ups. */
 import type { Batch, DeviceBlock, EdgeDeadLetter, Tombstone } from './batch.ts'
 import { decodeBlock, encodeBlock } from './block-codec.ts'
 import { malformed, tooLarge } from './decode-error.ts'
@@ -9,10 +9,13 @@ import {
   DEAD_LETTER_ORIGINAL_BYTES_MAX,
   DEAD_LETTERS_PER_BATCH_MAX,
   NAME_BYTES_MAX,
+  ROLLUPS_PER_BATCH_MAX,
   STRING_VALUE_BYTES_MAX,
   TOMBSTONES_PER_BATCH_MAX,
 } from './limits.ts'
 import { createNumberRoom } from './number-room.ts'
+import type { RollupBlock } from './rollup.ts'
+import { decodeRollup, encodeRollup } from './rollup-codec.ts'
 import { VARINT_BYTES_MAX } from './varints.ts'
 import {
   createReader,
@@ -33,7 +36,7 @@ import {
   writeUnsigned,
 } from './wire.ts'
 
-export type Body = Pick<Batch, 'blocks' | 'deadLetters' | 'tombstones'>
+export type Body = Pick<Batch, 'blocks' | 'deadLetters' | 'tombstones' | 'rollups'>
 
 const EPOCH_BYTES = 8
 
@@ -46,11 +49,12 @@ export function epochFromBytes(bytes: Uint8Array): string {
 
 export function encodeBody(body: Body): Uint8Array {
   const writer = createWriter()
-  const samples = body.blocks.reduce((most, block) => Math.max(most, block.timesMs.length), 0)
+  const samples = [...body.blocks, ...body.rollups].reduce((most, block) => Math.max(most, block.timesMs.length), 0)
   const scratch = new Uint8Array(samples * VARINT_BYTES_MAX)
   for (const block of body.blocks) writeMessage(writer, 1, (message) => encodeBlock(message, block, scratch))
   for (const letter of body.deadLetters) writeMessage(writer, 2, (message) => encodeDeadLetter(message, letter))
   for (const stone of body.tombstones) writeMessage(writer, 3, (message) => encodeTombstone(message, stone))
+  for (const block of body.rollups) writeMessage(writer, 4, (message) => encodeRollup(message, block, scratch))
   return writer.finish()
 }
 
@@ -64,6 +68,7 @@ export function decodeBody(bytes: Uint8Array): Body {
   const blocks: DeviceBlock[] = []
   const deadLetters: EdgeDeadLetter[] = []
   const tombstones: Tombstone[] = []
+  const rollups: RollupBlock[] = []
   readFields(reader, reader.len, (tag) => {
     switch (tag) {
       case (1 << 3) | LENGTH:
@@ -80,11 +85,15 @@ export function decodeBody(bytes: Uint8Array): Body {
           throw tooLarge(`more than ${TOMBSTONES_PER_BATCH_MAX} tombstones`)
         tombstones.push(decodeTombstone(readBytes(reader)))
         return true
+      case (4 << 3) | LENGTH:
+        if (rollups.length >= ROLLUPS_PER_BATCH_MAX) throw tooLarge(`more than ${ROLLUPS_PER_BATCH_MAX} roll-ups`)
+        rollups.push(decodeRollup(reader, readEnd(reader), budget))
+        return true
       default:
         return false
     }
   })
-  return { blocks, deadLetters, tombstones }
+  return { blocks, deadLetters, tombstones, rollups }
 }
 
 function encodeDeadLetter(writer: Writer, letter: EdgeDeadLetter): void {

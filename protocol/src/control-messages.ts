@@ -1,10 +1,12 @@
-/** Small JSON messages between processor and gateway. Parsing refuses what does not fit; it never throws. */
+/** Small JSON messages between processor, gateway and agents. Parsing refuses what does not fit; it never throws. */
 import { z } from 'zod'
 import { NAME_BYTES_MAX } from './limits.ts'
 
 const agent = z.string().min(1).max(NAME_BYTES_MAX)
 const epoch = z.string().regex(/^[0-9a-f]{16}$/)
 const sequence = z.int().nonnegative()
+const inOrder = ({ fromSequence, toSequence }: { fromSequence: number; toSequence: number }) =>
+  fromSequence <= toSequence
 
 /** On `stored.v1.<site>`, processor → gateway: every sequence of the epoch up to here is in the store. */
 export const storedWatermarks = z.object({
@@ -16,6 +18,32 @@ export type StoredWatermarks = z.infer<typeof storedWatermarks>
 /** On `resend.v1.<site>`, processor → gateway: send these sequences again. */
 export const resendRequest = z.object({ agent, epoch, fromSequence: sequence, toSequence: sequence })
 export type ResendRequest = z.infer<typeof resendRequest>
+
+/**
+ * On `tributary/v1/<agent>/stored`, gateway → agent, at most once a second and after a subscription: every sequence of the
+ * agent's epoch up to here is in the store. The gateway's epoch says whose word it is: a gateway with a new disk has another.
+ */
+export const storedRelay = z.object({ gatewayEpoch: epoch, epoch, sequence })
+export type StoredRelay = z.infer<typeof storedRelay>
+
+/** On `tributary/v1/<agent>/command`, gateway → agent: send again what the gateway was asked for and does not have. */
+export const agentCommand = z.discriminatedUnion('type', [
+  z
+    .object({ type: z.literal('resend'), epoch, fromSequence: sequence.min(1), toSequence: sequence })
+    .refine(inOrder, 'fromSequence must not be beyond toSequence'),
+])
+export type AgentCommand = z.infer<typeof agentCommand>
+
+/** Chosen by the agent; the answer repeats it, so that a late one is not taken for another. */
+const pingId = z.int().nonnegative()
+
+/** On `tributary/v1/<agent>/clock`, agent → gateway: what time is it? */
+export const clockPing = z.object({ type: z.literal('ping'), id: pingId })
+export type ClockPing = z.infer<typeof clockPing>
+
+/** On the same topic, gateway → agent. `wallMs`: milliseconds since 1970; `trusted`: whether the gateway's own clock is set. */
+export const clockPong = z.object({ type: z.literal('pong'), id: pingId, wallMs: z.number(), trusted: z.boolean() })
+export type ClockPong = z.infer<typeof clockPong>
 
 export function parseControlMessage<T>(schema: z.ZodType<T>, bytes: Uint8Array): T | undefined {
   try {

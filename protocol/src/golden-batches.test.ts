@@ -2,11 +2,11 @@ import { readdir, readFile } from 'node:fs/promises'
 import { inflateSync } from 'node:zlib'
 import protobuf from 'protobufjs'
 import { beforeAll, describe, expect, test } from 'vitest'
+import type { Batch, FieldColumn } from './batch.ts'
 import { BATCH_FORMAT_VERSION, decodeBatch, decodeHeader, encodeBatch } from './batch-codec.ts'
-import { goldenBatches, toReadableJson } from './golden-batches.ts'
+import { goldenBatchesOf, toReadableJson } from './golden-batches.ts'
 
-const fixtures = new URL(`../fixtures/v${BATCH_FORMAT_VERSION}/`, import.meta.url)
-const fixture = (file: string) => readFile(new URL(file, fixtures))
+const fixtures = (version: number) => new URL(`../fixtures/v${version}/`, import.meta.url)
 
 /** Speaks `telemetry.proto` by reflection: none of our own code. */
 let schema: protobuf.Root
@@ -21,21 +21,37 @@ const parse = (message: string, bytes: Uint8Array): Plain => {
   return type.toObject(type.decode(bytes), { longs: Number, enums: String, arrays: true, defaults: true }) as Plain
 }
 
-test('there is a golden file for each case, and no other', async () => {
-  const files = Object.keys(goldenBatches).flatMap((name) => [`${name}.bin`, `${name}.json`])
-  expect((await readdir(fixtures)).sort()).toEqual(files.sort())
+const versions = Object.entries(goldenBatchesOf).map(([version, batches]) => ({ version: Number(version), batches }))
+
+test('each format version up to the one that is written has golden files', () => {
+  expect(versions.map(({ version }) => version)).toEqual(Array.from({ length: BATCH_FORMAT_VERSION }, (_, i) => i + 1))
 })
 
-describe.each(Object.entries(goldenBatches))('%s', (name, batch) => {
+test.each(versions)(
+  'version $version: there is a golden file for each case, and no other',
+  async ({ version, batches }) => {
+    const files = Object.keys(batches).flatMap((name) => [`${name}.bin`, `${name}.json`])
+    expect((await readdir(fixtures(version))).sort()).toEqual(files.sort())
+  },
+)
+
+const cases = versions.flatMap(({ version, batches }) =>
+  Object.entries(batches).map(([name, batch]) => ({ version, name, batch })),
+)
+
+describe.each(cases)('version $version: $name', ({ version, name, batch }) => {
+  const fixture = (file: string) => readFile(new URL(file, fixtures(version)))
+
   test('decodes to what it always decoded to', async () => {
     const bytes = await fixture(`${name}.bin`)
     expect(decodeBatch(bytes)).toStrictEqual(batch)
-    expect(toReadableJson(decodeBatch(bytes))).toBe(await fixture(`${name}.json`).then(String))
+    const readable: unknown = JSON.parse(toReadableJson(asVersion(version, decodeBatch(bytes))))
+    expect(readable).toEqual(JSON.parse(await fixture(`${name}.json`).then(String)))
     expect(decodeHeader(bytes)).toStrictEqual(batch.header)
   })
 
   // What deflate makes of the body may differ between versions of zlib and between processors; what goes in may not.
-  test('is encoded today to the bytes it was encoded to then', async () => {
+  test.runIf(version === BATCH_FORMAT_VERSION)('is encoded today to the bytes it was encoded to then', async () => {
     const [then, today] = [parse('Envelope', await fixture(`${name}.bin`)), parse('Envelope', encodeBatch(batch))]
     for (const part of ['magic', 'header_crc32', 'header', 'body_bytes_inflated']) {
       expect(then[part]).toBeDefined()
@@ -63,6 +79,7 @@ describe.each(Object.entries(goldenBatches))('%s', (name, batch) => {
       backlog_batches: header.backlogBatches,
       backlog_bytes: header.backlogBytes,
       drain_seconds: header.drainSeconds,
+      monotonic_ms: header.monotonicMs,
     })
     const inflated = inflateSync(envelope['body'] as Uint8Array)
     expect(inflated.length).toBe(envelope['body_bytes_inflated'])
@@ -71,6 +88,7 @@ describe.each(Object.entries(goldenBatches))('%s', (name, batch) => {
       batch.blocks.map((block) => ({
         device: block.device,
         kind: block.kind,
+        stampedByAgent: block.stampedByAgent === true,
         timesMs: [...block.timesMs],
         columns: block.columns.map(({ field, type, present, values }) => ({
           field,
@@ -102,15 +120,35 @@ describe.each(Object.entries(goldenBatches))('%s', (name, batch) => {
         reason: stone.reason,
       })),
     )
+    expect(list(body['rollups']).map(rollupAsDocumented)).toStrictEqual(
+      batch.rollups.map((block) => ({
+        ...block,
+        timesMs: [...block.timesMs],
+        columns: block.columns.map((column) =>
+          Object.fromEntries(
+            Object.entries(column).map(([key, value]) => [key, typeof value === 'string' ? value : [...value]]),
+          ),
+        ),
+      })),
+    )
   })
 })
+
+/** Without what later versions added, which must be nothing. */
+function asVersion(version: number, batch: Batch): Batch {
+  if (version >= 2) return batch
+  const { rollups, ...rest } = batch
+  const { monotonicMs, ...header } = batch.header
+  expect([monotonicMs, rollups]).toEqual([0, []])
+  return { ...rest, header } as Batch
+}
 
 const list = (repeated: unknown): Plain[] => (repeated ?? []) as Plain[]
 const numbersIn = (repeated: unknown): number[] => (repeated ?? []) as number[]
 
-/** Times and values of a block by the words of the comments in telemetry.proto. */
-function blockAsDocumented(block: Plain) {
-  const count = block['sample_count'] as number
+/** Times of a block by the words of the comments in telemetry.proto. */
+function timesAsDocumented(block: Plain, count: number): number[] {
+  if (count === 0) return []
   let timesMs = numbersIn(block['times_ms'])
   if (timesMs.length === 0) {
     timesMs = [block['first_time_ms'] as number]
@@ -121,15 +159,58 @@ function blockAsDocumented(block: Plain) {
     }
   }
   expect(timesMs).toHaveLength(count)
+  return timesMs
+}
+
+function blockAsDocumented(block: Plain) {
+  const count = block['sample_count'] as number
   return {
     device: block['device'],
     kind: block['kind'],
-    timesMs,
+    stampedByAgent: block['stamped_by_agent'],
+    timesMs: timesAsDocumented(block, count),
     columns: list(block['columns']).map((c) => columnAsDocumented(c, count)),
   }
 }
 
-function columnAsDocumented(column: Plain, sampleCount: number) {
+function rollupAsDocumented(block: Plain) {
+  const count = block['window_count'] as number
+  return {
+    device: block['device'],
+    kind: block['kind'],
+    widthMs: block['width_ms'],
+    fromSequence: block['from_sequence'],
+    toSequence: block['to_sequence'],
+    timesMs: timesAsDocumented(block, count),
+    columns: list(block['columns']).map((column) => {
+      const statistic = (name: string) => columnAsDocumented(column[name] as Plain, count)
+      const { type, values: lasts } = statistic('lasts')
+      const names = {
+        number: {
+          means: 'means',
+          squaredDeviations: 'squared_deviations',
+          minimums: 'minimums',
+          maximums: 'maximums',
+        },
+        boolean: { trueCounts: 'true_counts' },
+        string: {},
+      }[type]
+      return {
+        field: column['field'],
+        type,
+        counts: statistic('counts').values,
+        lastOffsetsMs: statistic('last_offsets_ms').values,
+        lasts,
+        ...Object.fromEntries(Object.entries(names).map(([ours, theirs]) => [ours, statistic(theirs).values])),
+      }
+    }),
+  }
+}
+
+function columnAsDocumented(
+  column: Plain,
+  sampleCount: number,
+): { field: unknown; type: FieldColumn['type']; values: unknown[] } {
   const bit = (bits: Uint8Array, i: number) => ((bits[i >>> 3] as number) >>> (i & 7)) & 1
   const present = column['present'] as Uint8Array
   const flags = Array.from({ length: sampleCount }, (_, i) => (present.length === 0 ? 1 : bit(present, i)))

@@ -1,7 +1,8 @@
 /** Batches with a bit of everything, fixed for ever: what `fixtures/` holds as bytes. A case may be added, never changed. */
-import type { Batch, DeviceBlock, FieldColumn } from './batch.ts'
+import type { Batch, BatchHeader, DeviceBlock, FieldColumn } from './batch.ts'
 import { BATCH_FORMAT_VERSION } from './batch-codec.ts'
 import { countReadings, countSamples } from './batch-faults.ts'
+import type { RollupBlock } from './rollup.ts'
 
 const NOON_MS = Date.UTC(2026, 5, 1, 12)
 
@@ -12,11 +13,8 @@ const numbers = (field: string, values: number[], present: number[] | null = nul
   values: Float64Array.from(values),
 })
 
-function batch(
-  body: Partial<Pick<Batch, 'blocks' | 'deadLetters' | 'tombstones'>>,
-  header: Partial<Batch['header']> = {},
-): Batch {
-  const whole = { blocks: [], deadLetters: [], tombstones: [], ...body }
+function batch(body: Partial<Omit<Batch, 'header'>>, header: Partial<Batch['header']> = {}): Batch {
+  const whole = { blocks: [], deadLetters: [], tombstones: [], rollups: [], ...body }
   return {
     header: {
       formatVersion: BATCH_FORMAT_VERSION,
@@ -34,6 +32,7 @@ function batch(
       backlogBatches: 0,
       backlogBytes: 0,
       drainSeconds: 0,
+      monotonicMs: 0,
       ...header,
     },
     ...whole,
@@ -87,7 +86,8 @@ const odd: DeviceBlock = {
   ],
 }
 
-export const goldenBatches: Readonly<Record<string, Batch>> = {
+/** What every format version can say, as version 1 said it. */
+const ofVersion1: Readonly<Record<string, Batch>> = {
   empty: batch({}, { sequence: 1, bootId: '', readingsTotal: 0 }),
   ordinary: batch({ blocks: [climate, tank] }),
   odd: batch({ blocks: [odd] }, { clockQuality: 'estimated', sequence: Number.MAX_SAFE_INTEGER }),
@@ -118,6 +118,85 @@ export const goldenBatches: Readonly<Record<string, Batch>> = {
     },
   ),
 }
+
+const hallWindows: RollupBlock = {
+  device: 'hall-1',
+  kind: 'climate',
+  widthMs: 10_000,
+  fromSequence: 17,
+  toSequence: 39,
+  timesMs: Float64Array.of(NOON_MS - 600_000, NOON_MS - 590_000, NOON_MS - 300_000),
+  columns: [
+    {
+      field: 'temperature_c',
+      type: 'number',
+      counts: Float64Array.of(10, 0, 3),
+      lastOffsetsMs: Float64Array.of(9_000, 0, 2_000.5),
+      means: Float64Array.of(21.305, 0, -0.1),
+      squaredDeviations: Float64Array.of(0.0123456789, 0, 1e300),
+      minimums: Float64Array.of(21.28, 0, -7.5),
+      maximums: Float64Array.of(21.4, 0, 7.5),
+      lasts: Float64Array.of(21.36, 0, 7.5),
+    },
+    {
+      field: 'door_open',
+      type: 'boolean',
+      counts: Float64Array.of(10, 10, 0),
+      lastOffsetsMs: Float64Array.of(9_000, 9_003, 0),
+      trueCounts: Float64Array.of(3, 10, 0),
+      lasts: Uint8Array.of(0, 1, 0),
+    },
+    {
+      field: 'state',
+      type: 'string',
+      counts: Float64Array.of(0, 1, 2),
+      lastOffsetsMs: Float64Array.of(0, 0, 1_000),
+      lasts: ['', 'Überlauf', 'idle'],
+    },
+  ],
+}
+
+const inVersion = (given: Batch, formatVersion: number, header: Partial<BatchHeader> = {}): Batch => ({
+  ...given,
+  header: { ...given.header, formatVersion, ...header },
+})
+const all = (given: Readonly<Record<string, Batch>>, change: (one: Batch) => Batch): Record<string, Batch> =>
+  Object.fromEntries(Object.entries(given).map(([name, one]) => [name, change(one)]))
+
+const BOOTED_MS_AGO = 5_432_100.25
+
+/** By format version: what its golden files decode to today. */
+export const goldenBatchesOf: Readonly<Record<number, Readonly<Record<string, Batch>>>> = {
+  1: all(ofVersion1, (one) => inVersion(one, 1)),
+  2: {
+    ...all(ofVersion1, (one) => inVersion(one, 2, { monotonicMs: BOOTED_MS_AGO })),
+    stamped: inVersion(batch({ blocks: [climate, { ...tank, stampedByAgent: true }] }), 2, {
+      clockQuality: 'untrusted',
+    }),
+    rolled_up: inVersion(
+      batch({
+        rollups: [
+          hallWindows,
+          { ...hallWindows, device: 'hall-2', widthMs: 60_000, timesMs: new Float64Array(0), columns: [] },
+        ],
+        tombstones: [
+          {
+            epoch: '00c0ffee12345678',
+            fromSequence: 17,
+            toSequence: 39,
+            readingCount: 23_000,
+            reason: 'rolled_up_10s',
+          },
+        ],
+      }),
+      2,
+      { monotonicMs: BOOTED_MS_AGO },
+    ),
+  },
+}
+
+/** Those of the version that is written. */
+export const goldenBatches = goldenBatchesOf[BATCH_FORMAT_VERSION] as Readonly<Record<string, Batch>>
 
 /** A batch as JSON, so that a difference can be read: typed arrays as lists, bytes as hexadecimal, what JSON lacks as text. */
 export const toReadableJson = (value: Batch): string =>

@@ -20,7 +20,7 @@ import {
 } from './wire.ts'
 
 /** The format version that this code writes. It reads this and every earlier one. */
-export const BATCH_FORMAT_VERSION = 1
+export const BATCH_FORMAT_VERSION = 2
 
 // Positions are the numbers on the wire: only ever add at the end.
 const LANES: readonly Lane[] = ['live', 'backlog']
@@ -43,6 +43,7 @@ export function encodeHeader(header: BatchHeader): Uint8Array {
   writeUnsigned(writer, 13, header.backlogBatches)
   writeUnsigned(writer, 14, header.backlogBytes)
   writeDouble(writer, 15, header.drainSeconds)
+  writeDouble(writer, 16, header.monotonicMs)
   return writer.finish()
 }
 
@@ -64,6 +65,7 @@ export function decodeHeaderMessage(bytes: Uint8Array): BatchHeader {
     backlogBatches: 0,
     backlogBytes: 0,
     drainSeconds: 0,
+    monotonicMs: 0,
   }
   const oneOf = <T>(names: readonly T[], what: string): T => {
     const place = reader.uint32()
@@ -76,7 +78,7 @@ export function decodeHeaderMessage(bytes: Uint8Array): BatchHeader {
       case (1 << 3) | VARINT:
         header.formatVersion = reader.uint32()
         // At once: a later version may give the rest another meaning.
-        if (header.formatVersion !== BATCH_FORMAT_VERSION)
+        if (header.formatVersion > BATCH_FORMAT_VERSION)
           throw new DecodeError(
             'unknown_version',
             `format version ${header.formatVersion}; this program reads up to ${BATCH_FORMAT_VERSION}: update it`,
@@ -123,6 +125,9 @@ export function decodeHeaderMessage(bytes: Uint8Array): BatchHeader {
         return true
       case (15 << 3) | FIXED64:
         header.drainSeconds = reader.double()
+        return true
+      case (16 << 3) | FIXED64:
+        header.monotonicMs = reader.double()
         return true
       default:
         return false

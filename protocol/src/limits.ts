@@ -13,7 +13,7 @@ export const BATCH_SAMPLES_MAX = BATCH_READINGS_MAX
 export const BATCH_DEVICES_MAX = 4_096
 /** Blocks of a batch: a device may send samples of several kinds. */
 export const BATCH_BLOCKS_MAX = 2 * BATCH_DEVICES_MAX
-/** Samples (at least one) times columns, over all blocks: what decoding costs, also where a sample lacks the field. */
+/** Samples (at least one) times columns, over all blocks, and windows times statistics: what decoding costs, also where a sample lacks the field. */
 export const BATCH_SLOTS_MAX = 4 * BATCH_READINGS_MAX
 export const BLOCK_SAMPLES_MAX = BATCH_SAMPLES_MAX
 export const BLOCK_FIELDS_MAX = 256
@@ -25,6 +25,9 @@ export const STRING_VALUE_BYTES_MAX = 1_024
 export const DEAD_LETTER_ORIGINAL_BYTES_MAX = 64 * 1024
 export const DEAD_LETTERS_PER_BATCH_MAX = 1_000
 export const TOMBSTONES_PER_BATCH_MAX = 1_000
+export const ROLLUPS_PER_BATCH_MAX = BATCH_BLOCKS_MAX
+/** The widest window of a roll-up. */
+export const ROLLUP_WIDTH_MS_MAX = 86_400_000
 /** Sites are spread over this many partitions by a stable hash. */
 export const PARTITION_COUNT = 16
 
