@@ -1,14 +1,33 @@
 /** Everything is accounted for: where each reading that was produced is now. */
-import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import { type AccountField, agentGaugeQuery, agentRateQuery, totalQuery, totalRateQuery } from './account-queries.ts'
+import { type Dashboard, MappingType, type ValueMapping } from '@grafana/grafana-foundation-sdk/dashboard'
+import {
+  type AccountField,
+  agentGaugeQuery,
+  agentRateQuery,
+  spoolGaugeQuery,
+  totalQuery,
+  totalRateQuery,
+  writtenADayQuery,
+} from './account-queries.ts'
 import { dashboardFrame, deviceVariable, finished, siteVariable } from './dashboard-frame.ts'
 import { CRITICAL, GOOD, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
-import { SITE_AND_DEVICE as WHERE } from './influxql.ts'
-import { type PanelPlace, stat, table, timeSeries } from './panels.ts'
+import { lastQuery, rawMeanQuery, SITE_AND_DEVICE as WHERE } from './influxql.ts'
+import { type PanelPlace, stat, stateTimeline, table, timeSeries } from './panels.ts'
 
 const INTERVAL = '5s'
 const HEALTH_INTERVAL = '10s'
+/** Over less, what a spool writes comes in lumps. */
+const WEAR_INTERVAL = '1m'
+const TRUST: ValueMapping[] = [
+  {
+    type: MappingType.ValueToText,
+    options: {
+      true: { text: 'trusted', color: GOOD, index: 0 },
+      false: { text: 'not trusted', color: WARNING, index: 1 },
+    },
+  },
+]
 
 export function accountDashboard(): Dashboard {
   const dashboard = dashboardFrame({
@@ -81,13 +100,17 @@ export function accountDashboard(): Dashboard {
         ['$tag_device', agentGaugeQuery('missing', WHERE)],
       ]),
     )
-  const backlog = (field: string) =>
-    `SELECT last("${field}") AS "last" FROM "agent_health" WHERE $timeFilter AND ${WHERE} GROUP BY time($__interval), "device" fill(none)`
   dashboard
     .withPanel(
       series(
-        { id: 15, title: 'Backlog', span: 8, height: 7, description: 'Batches that wait in the spool of an agent.' },
-        [['$tag_device', backlog('backlog_batches')]],
+        {
+          id: 15,
+          title: 'Backlog',
+          span: 8,
+          height: 7,
+          description: 'Batches that wait in the spool of an agent or gateway.',
+        },
+        [['$tag_device', spoolGaugeQuery('backlog_batches', WHERE)]],
         60_000,
         HEALTH_INTERVAL,
       ),
@@ -101,7 +124,7 @@ export function accountDashboard(): Dashboard {
           height: 7,
           description: 'Until the backlog is sent, at the present pace.',
         },
-        [['$tag_device', backlog('drain_seconds')]],
+        [['$tag_device', spoolGaugeQuery('drain_seconds', WHERE)]],
         60_000,
         HEALTH_INTERVAL,
         's',
@@ -112,6 +135,43 @@ export function accountDashboard(): Dashboard {
         { id: 17, title: 'Produced by agent', span: 8, height: 7, description: 'Readings a second.' },
         [['$tag_device', agentRateQuery('produced', WHERE)]],
         60_000,
+      ),
+    )
+    .withPanel(
+      series(
+        {
+          id: 19,
+          title: 'Written to the card in a day',
+          span: 8,
+          height: 7,
+          description:
+            'At the present pace of the spool of an agent, its overhead included, that of the file system not.',
+        },
+        [['$tag_device', writtenADayQuery(WHERE)]],
+        300_000,
+        WEAR_INTERVAL,
+        'decbytes',
+      ),
+    )
+    .withPanel(
+      stateTimeline(
+        {
+          id: 20,
+          title: 'Clock',
+          span: 8,
+          height: 7,
+          description: 'Whether an agent trusts its clock; times taken before it does are corrected and marked.',
+        },
+        { query: lastQuery('agent_health', 'clock_trusted'), interval: HEALTH_INTERVAL, mappings: TRUST },
+      ),
+    )
+    .withPanel(
+      series(
+        { id: 21, title: 'Offset of the clock', span: 8, height: 7, description: "To the gateway's clock." },
+        [['$tag_device', rawMeanQuery('agent_health', 'clock_offset_ms')]],
+        60_000,
+        HEALTH_INTERVAL,
+        'ms',
       ),
     )
   return finished(dashboard)

@@ -1,7 +1,14 @@
 /** All sites and devices at a glance. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contract, Contracts } from '@tributary/protocol'
-import { agentRateQuery, openAlertsQuery, totalQuery, totalRateQuery } from './account-queries.ts'
+import {
+  agentRateQuery,
+  mostWrittenADayQuery,
+  openAlertsQuery,
+  spoolQuery,
+  totalQuery,
+  totalRateQuery,
+} from './account-queries.ts'
 import { dashboardFrame, finished, siteVariable } from './dashboard-frame.ts'
 import { CRITICAL, GOOD, kindTitle, kindUid, QUIET, shownFields, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
@@ -12,6 +19,16 @@ import { stat, timeSeries } from './panels.ts'
 const TABLE_FIELDS_MAX = 4
 const TABLE_NUMBERS_MAX = 3
 const ACCOUNT_INTERVAL = '5s'
+const WEAR_INTERVAL = '1m'
+/** What tells whether an agent is well. */
+const AGENT_FIELDS = [
+  'connected',
+  'backlog_batches',
+  'drain_seconds',
+  'spool_used_percent',
+  'clock_trusted',
+  'clock_offset_ms',
+]
 
 export function fleetDashboard(contracts: Contracts): Dashboard {
   const dashboard = dashboardFrame({
@@ -26,6 +43,7 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
     { value, color },
   ]
   const tile = (id: number, title: string, description: string) => ({ id, title, description, span: 4, height: 3 })
+  const wide = (id: number, title: string, description: string) => ({ id, title, description, span: 6, height: 3 })
   dashboard
     .withPanel(
       stat(tile(1, 'Readings a second', 'Stored in InfluxDB, all agents together.'), {
@@ -75,6 +93,40 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
       }),
     )
     .withPanel(
+      stat(wide(10, 'Backlog', 'Batches that wait in the spools of agents and gateways.'), {
+        query: spoolQuery('backlog_batches', 'sum'),
+        steps: plain,
+      }),
+    )
+    .withPanel(
+      stat(wide(11, 'Time to drain', 'Of the spool that takes longest, at its present pace.'), {
+        query: spoolQuery('drain_seconds', 'max'),
+        unit: 's',
+        steps: worseFrom(900, WARNING, 'text'),
+      }),
+    )
+    .withPanel(
+      stat(
+        wide(
+          12,
+          'Written to a card in a day',
+          'By the spool of the agent that writes most, at the pace of this time range.',
+        ),
+        {
+          query: mostWrittenADayQuery,
+          unit: 'decbytes',
+          steps: plain,
+          interval: WEAR_INTERVAL,
+        },
+      ),
+    )
+    .withPanel(
+      stat(wide(13, 'Shed', 'Readings given up on purpose under a limit, each run with a tombstone.'), {
+        query: totalQuery('shed'),
+        steps: worseFrom(1, WARNING),
+      }),
+    )
+    .withPanel(
       timeSeries(
         { id: 7, title: 'Readings a second by agent', span: 12, height: 7 },
         {
@@ -100,6 +152,14 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
       ),
     )
   })
+  const agents = contracts.get('agent_health')
+  if (agents)
+    dashboard.withPanel(
+      newestTable({ id: 14, title: 'Agents', span: 24, height: 5 }, agents, AGENT_FIELDS, {
+        linkTo: deviceLink(agents),
+        siteOnly: true,
+      }),
+    )
   dashboard.withPanel(newestAnomaliesTable({ id: 9, title: 'Latest anomalies', span: 24, height: 7 }))
   return finished(dashboard)
 }

@@ -17,6 +17,7 @@ describe('units', () => {
     [999, 'locale', undefined, '999'],
     [1536, 'bytes', undefined, '1.50 KiB'],
     [512, 'bytes', undefined, '512 B'],
+    [412_000_000, 'decbytes', undefined, '412 MB'],
     [5, 's', 1, '5.0 s'],
     [90, 's', undefined, '1.5 min'],
     [1_500, 'ms', undefined, '1.5 s'],

@@ -79,6 +79,7 @@ const FORMATS: Readonly<Record<string, Format>> = {
   watt: si('W'),
   watth: si('Wh'),
   bytes: scaled(1024, [' B', ' KiB', ' MiB', ' GiB', ' TiB']),
+  decbytes: scaled(1000, [' B', ' kB', ' MB', ' GB', ' TB']),
   Bps: scaled(1000, [' B/s', ' kB/s', ' MB/s', ' GB/s']),
   s: duration(1_000, ' s'),
   ms: duration(1, ' ms'),
