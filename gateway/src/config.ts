@@ -62,6 +62,8 @@ export const gatewayConfigSchema = z
         .refine((ms) => ms >= 100, 'must be at least 100ms')
         .prefault('5s'),
     }),
+    /** Whether agents may set their times by this gateway's clock; `auto` asks the kernel. */
+    clock: z.strictObject({ trusted: z.enum(['auto', 'always', 'never']).default('auto') }).prefault({}),
     admin: z.strictObject({ listen: hostPort().prefault('127.0.0.1:9602') }).prefault({}),
     health: z
       .strictObject({

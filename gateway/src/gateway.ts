@@ -5,14 +5,17 @@ import {
   type Clock,
   createAdminServer,
   every,
+  type KernelClock,
   type Logger,
   type Metrics,
+  readKernelClock,
   runInOrder,
   type Service,
 } from '@tributary/runtime'
 import { openSpool } from '@tributary/spool'
 import { createAdmission } from './admission.ts'
 import { createBroker } from './broker.ts'
+import { createClockServer } from './clock-server.ts'
 import { type GatewayConfig, INGEST_BYTES_MAX } from './config.ts'
 import { createCredentials } from './credentials.ts'
 import { createForwarder } from './forwarder.ts'
@@ -40,7 +43,12 @@ const CREDENTIALS_CHECK_MS = 2_000
 /** Opens the spool, so that nothing but the ports can still fail. @throws UserError */
 export async function createGateway(
   config: GatewayConfig,
-  { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
+  {
+    clock,
+    log,
+    metrics,
+    readKernel = readKernelClock,
+  }: { clock: Clock; log: Logger; metrics: Metrics; readKernel?: () => Promise<KernelClock> },
 ): Promise<Gateway> {
   const dependencies = { clock, log, metrics }
   const credentials = createCredentials(config.credentials_file, { log })
@@ -66,6 +74,7 @@ export async function createGateway(
   const resend = createResend(spool, index, stream, dependencies)
   const trim = createTrim(spool, index, marks, { site: config.site, everyMs: config.spool.trim_every }, dependencies)
   const broker = createBroker(config, admission.admit, credentials, { ...dependencies, refusals })
+  const clockServer = createClockServer(config.clock.trusted, broker, readKernel, dependencies)
   const parts = { config, spool, admission, marks, link, stream, forwarder, resend, broker, refusals, clock }
   const status = createStatus(parts)
   const health = createHealth(
@@ -116,7 +125,19 @@ export async function createGateway(
       await watch
     },
   }
-  const services = [recovery, trim, stream, link, forwarder, resend, credentialsWatch, broker, health, admin]
+  const services = [
+    recovery,
+    trim,
+    stream,
+    link,
+    forwarder,
+    resend,
+    credentialsWatch,
+    clockServer,
+    broker,
+    health,
+    admin,
+  ]
   const running = runInOrder(`gateway ${config.gateway}`, services, log)
   return {
     ...running,
