@@ -51,9 +51,18 @@ export interface CursorFound {
   readonly whole: boolean
 }
 
-export async function readCursor(path: string, fileSystem: FileSystem): Promise<CursorFound> {
-  const nothing = { state: undefined, generation: 0, whole: false }
-  if (!(await fileSystem.exists(path))) return nothing
+interface CursorSlot {
+  readonly state: CursorState
+  readonly generation: number
+  readonly version: number
+}
+
+/** @returns what each slot holds; undefined for a damaged one, an empty list when there is no file */
+export async function readCursorSlots(
+  path: string,
+  fileSystem: FileSystem,
+): Promise<readonly (CursorSlot | undefined)[]> {
+  if (!(await fileSystem.exists(path))) return []
   const file = await fileSystem.open(path, 'read')
   try {
     const slots = []
@@ -61,11 +70,19 @@ export async function readCursor(path: string, fileSystem: FileSystem): Promise<
       const bytes = await file.read(position, SLOT_BYTES).catch(() => undefined)
       slots.push(bytes && decodeSlot(bytes))
     }
-    const newest = slots.reduce((best, slot) => (slot && (!best || slot.generation > best.generation) ? slot : best))
-    return newest ? { ...newest, whole: slots.every(Boolean) } : nothing
+    return slots
   } finally {
     await file.close()
   }
+}
+
+export const newestSlot = (slots: readonly (CursorSlot | undefined)[]): CursorSlot | undefined =>
+  slots.reduce((best, slot) => (slot && (!best || slot.generation > best.generation) ? slot : best), undefined)
+
+export async function readCursor(path: string, fileSystem: FileSystem): Promise<CursorFound> {
+  const slots = await readCursorSlots(path, fileSystem)
+  const newest = newestSlot(slots)
+  return { state: newest?.state, generation: newest?.generation ?? 0, whole: slots.length > 0 && slots.every(Boolean) }
 }
 
 export interface CursorFile {
@@ -133,7 +150,7 @@ function encodeSlot(state: CursorState, generation: number): Buffer {
   return slot
 }
 
-function decodeSlot(bytes: Uint8Array): { state: CursorState; generation: number } | undefined {
+function decodeSlot(bytes: Uint8Array): CursorSlot | undefined {
   const slot = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (slot.length < SLOT_BYTES || MAGIC.compare(slot, 0, MAGIC.length) !== 0) return undefined
   if (crc32(slot.subarray(0, SLOT_BYTES - 4)) !== slot.readUInt32LE(SLOT_BYTES - 4)) return undefined
@@ -147,6 +164,7 @@ function decodeSlot(bytes: Uint8Array): { state: CursorState; generation: number
     to: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES + 6, 6),
   })
   return {
+    version,
     generation: slot.readUIntLE(12, 6),
     state: {
       epoch: { epoch: slot.toString('hex', 18, 26), firstSequence: slot.readUIntLE(52, 6) },

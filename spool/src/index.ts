@@ -1,4 +1,7 @@
+export * from './check-spool.ts'
+export * from './inspect-spool.ts'
 export type { Processes, ProcessIdentity } from './lock.ts'
+export * from './read-spool.ts'
 export type { SentRange } from './sent.ts'
 export * from './spool.ts'
 export * from './spool-full-error.ts'

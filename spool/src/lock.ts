@@ -114,7 +114,7 @@ async function readOwner(path: string, { fileSystem, clock }: { fileSystem: File
   return await read()
 }
 
-function parseOwner(bytes: Uint8Array | undefined): ProcessIdentity | undefined {
+export function parseOwner(bytes: Uint8Array | undefined): ProcessIdentity | undefined {
   try {
     const { pid, startedAt } = JSON.parse(Buffer.from(bytes ?? []).toString('utf8'))
     return Number.isSafeInteger(pid) && pid > 0 && typeof startedAt === 'string' ? { pid, startedAt } : undefined

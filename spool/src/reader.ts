@@ -50,7 +50,7 @@ export function createReader({ fileSystem, log, segments, durableThrough, onLoss
         seed: epochSeed(segment.epoch),
         chunkBytes,
       }
-      await scanRecords(salvagingRead(file, log, segment.path), range, (record) => {
+      await scanRecords(salvagingRead(file, sayUnreadable(log, segment.path)), range, (record) => {
         segments.note(segment, record.sequence, record.offset)
         if (record.sequence > throughSequence) return true
         if (record.sequence < expected) return false
@@ -111,8 +111,11 @@ export function createReader({ fileSystem, log, segments, durableThrough, onLoss
   }
 }
 
-/** Reads past bad blocks: where a long read fails, each block is read alone, and one that fails twice is taken as zeros. */
-export function salvagingRead(file: OpenFile, log: Logger, path: string) {
+/**
+ * Reads past bad blocks: where a long read fails, each block is read alone, and one that fails twice is taken as zeros.
+ * @param onUnreadable told of the blocks of one read that failed
+ */
+export function salvagingRead(file: OpenFile, onUnreadable: (position: number, blocks: number) => void) {
   return async (position: number, length: number): Promise<Uint8Array> => {
     try {
       return await file.read(position, length)
@@ -129,8 +132,11 @@ export function salvagingRead(file: OpenFile, log: Logger, path: string) {
         if (block) bytes.set(block, at)
         else failed += 1
       }
-      if (failed > 0) log.error({ path, position, blocks: failed }, 'blocks of a segment cannot be read')
+      if (failed > 0) onUnreadable(position, failed)
       return bytes
     }
   }
 }
+
+export const sayUnreadable = (log: Logger, path: string) => (position: number, blocks: number) =>
+  log.error({ path, position, blocks }, 'blocks of a segment cannot be read')

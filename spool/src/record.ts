@@ -16,6 +16,8 @@ const CRC_AT = 4
 const LENGTH_AT = 8
 const SEQUENCE_AT = 12
 const SCAN_BYTES = 256 * 1024
+/** How far into a segment with a damaged header a record is looked for, to learn whose it is. */
+const PROBE_BYTES = 1024 ** 2
 
 /** What the checksum of every record of an epoch starts from. */
 export const epochSeed = (epoch: string): number => crc32(epoch)
@@ -135,4 +137,18 @@ export async function scanRecords(
     at = marker >= 0 ? base + marker : Math.max(at + 1, Math.min(base + window.length - RECORD_MARKER.length + 1, end))
   }
   return { endOffset: goodEnd, damagedRuns, tail, stopped: false }
+}
+
+/** @returns which of the epochs the records at the beginning of a segment belong to */
+export async function probeEpoch(
+  read: (position: number, length: number) => Promise<Uint8Array>,
+  bytes: number,
+  candidates: Iterable<string>,
+): Promise<string | undefined> {
+  for (const epoch of candidates) {
+    const range = { from: 0, end: Math.min(bytes, PROBE_BYTES), seed: epochSeed(epoch) }
+    const { stopped } = await scanRecords(read, range, () => true)
+    if (stopped) return epoch
+  }
+  return undefined
 }

@@ -6,8 +6,8 @@ import { type FileSystem, type Logger, messageOf, type OpenFile } from '@tributa
 import { type CursorFound, type CursorState, readCursor, type SequenceRange } from './cursor.ts'
 import { drawEpoch, type Identity, isDenied, readIdentity, type SpoolEpoch } from './identity.ts'
 import type { Meters } from './meters.ts'
-import { salvagingRead } from './reader.ts'
-import { epochSeed, type ScanResult, scanRecords } from './record.ts'
+import { salvagingRead, sayUnreadable } from './reader.ts'
+import { epochSeed, probeEpoch, type ScanResult, scanRecords } from './record.ts'
 import {
   createSegment,
   decodeSegmentHeader,
@@ -24,8 +24,6 @@ export const IDENTITY_FILE = 'identity'
 export const CURSOR_FILE = 'cursor'
 export const LOCK_FILE = 'lock'
 export const QUARANTINE_FOLDER = 'quarantine'
-/** How far into a segment with a damaged header a record is looked for, to learn whose it is. */
-const PROBE_BYTES = 1024 ** 2
 
 export interface Recovered {
   readonly identity: Identity
@@ -117,7 +115,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
       await setAside(name, 'later_version')
       continue
     }
-    const epoch = stated?.epoch ?? (await probeEpoch(path, bytes, known))
+    const epoch = stated?.epoch ?? (await epochOfRecords(path, bytes))
     if (epoch && known.has(epoch)) {
       highestName = firstSequence
       segments.add(createSegment(path, epoch, firstSequence, bytes))
@@ -214,20 +212,17 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
     }
   }
 
-  async function probeEpoch(path: string, bytes: number, candidates: ReadonlySet<string>) {
+  async function epochOfRecords(path: string, bytes: number) {
     try {
       const file = await fileSystem.open(path, 'read')
       try {
-        for (const epoch of candidates) {
-          const range = { from: 0, end: Math.min(bytes, PROBE_BYTES), seed: epochSeed(epoch) }
-          const { stopped } = await scanRecords(salvagingRead(file, log, path), range, () => true)
-          if (stopped) return epoch
-        }
+        return await probeEpoch(salvagingRead(file, sayUnreadable(log, path)), bytes, known)
       } finally {
         await file.close()
       }
-    } catch {}
-    return undefined
+    } catch {
+      return undefined
+    }
   }
 
   async function scanNewest(segment: Segment): Promise<ScanResult & { lastSequence: number }> {
@@ -237,7 +232,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
       const file = await fileSystem.open(segment.path, 'read')
       try {
         const range = { from: SEGMENT_HEADER_BYTES, end: segment.endOffset, seed: epochSeed(segment.epoch) }
-        const result = await scanRecords(salvagingRead(file, log, segment.path), range, (record) => {
+        const result = await scanRecords(salvagingRead(file, sayUnreadable(log, segment.path)), range, (record) => {
           if (record.sequence > lastSequence) lastSequence = record.sequence
           segments.note(segment, record.sequence, record.offset)
           return false
@@ -274,7 +269,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
 }
 
 /** Without an identity file: the epochs that cursor and segments name, in the order of their sequences. */
-function knownEpochs(
+export function knownEpochs(
   cursor: CursorState | undefined,
   headers: Iterable<{ readonly epoch: SpoolEpoch | undefined }>,
 ): Identity {
