@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { BATCH_FORMAT_VERSION } from '@tributary/protocol'
 import { createLogger, createMetrics, type FileSystem, nodeFileSystem, systemClock } from '@tributary/runtime'
 import { openSpool } from '@tributary/spool'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -7,6 +8,7 @@ import { createMarks } from './marks.ts'
 import { decodeRecord } from './record.ts'
 import { createStoredIndex, EPOCHS_PER_AGENT_MAX } from './stored.ts'
 import { EPOCH, makeBatch, temporaryFolder, until } from './testing.ts'
+import { createWaiting } from './waiting.ts'
 
 const log = createLogger('gateway', 'silent')
 const MIB = 1024 * 1024
@@ -74,7 +76,18 @@ async function admissionOn(fileSystem: FileSystem) {
   return {
     spool,
     marks,
-    admission: createAdmission({ spool, marks, index, clock: systemClock, log, metrics, patienceMs: 400 }),
+    admission: createAdmission({
+      spool,
+      marks,
+      index,
+      waiting: createWaiting(),
+      onReceived: () => undefined,
+      holdBack: async () => undefined,
+      clock: systemClock,
+      log,
+      metrics,
+      patienceMs: 400,
+    }),
   }
 }
 const state = async (work: Promise<unknown>) =>
@@ -158,8 +171,8 @@ function newerFormat(): Buffer {
   const batch = makeBatch('agent-1', 1)
   const [checksumAt, headerAt] = [6, 12]
   const headerBytes = batch[headerAt - 1] as number
-  expect([batch[headerAt], batch[headerAt + 1]]).toEqual([0x08, 1])
-  batch[headerAt + 1] = 2
+  expect([batch[headerAt], batch[headerAt + 1]]).toEqual([0x08, BATCH_FORMAT_VERSION])
+  batch[headerAt + 1] = BATCH_FORMAT_VERSION + 1
   batch.writeUInt32LE(crc32(batch.subarray(headerAt, headerAt + headerBytes)), checksumAt)
   return batch
 }

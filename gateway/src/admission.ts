@@ -8,6 +8,7 @@ import type { Marks } from './marks.ts'
 import { encodeRecord } from './record.ts'
 import { Refusal } from './refusals.ts'
 import type { StoredIndex } from './stored.ts'
+import type { Waiting } from './waiting.ts'
 
 export type Admitted = 'stored' | 'repeated' | 'unreadable'
 
@@ -44,12 +45,17 @@ export function createAdmission(options: {
   spool: Spool
   marks: Marks
   index: StoredIndex
+  waiting: Waiting
+  /** A batch of the epoch is on disk. */
+  onReceived: (agent: string, epoch: string) => void
+  /** Resolves when a batch of a backlog, which is on disk, may be acknowledged. */
+  holdBack: (bytes: number) => Promise<void>
   clock: Clock
   log: Logger
   metrics: Metrics
   patienceMs?: number
 }): Admission {
-  const { spool, marks, index, clock, log, metrics, patienceMs = PATIENCE_MS } = options
+  const { spool, marks, index, waiting, onReceived, holdBack, clock, log, metrics, patienceMs = PATIENCE_MS } = options
   const batchesTotal = metrics.counter('gateway_batches_total', 'Batches acknowledged', ['result'])
   const readingsTotal = metrics.counter(
     'gateway_readings_total',
@@ -89,9 +95,10 @@ export function createAdmission(options: {
       sequence: header.sequence,
       readingCount: header.readingCount,
     }
+    const record = encodeRecord({ agent, receivedAtMs: clock.wallMs(), identity, batch })
     let spoolSequence: number
     try {
-      spoolSequence = await spool.append(encodeRecord({ agent, receivedAtMs: clock.wallMs(), identity, batch }))
+      spoolSequence = await spool.append(record)
     } catch (error) {
       const full = error instanceof SpoolFullError
       if (failing === undefined)
@@ -109,7 +116,10 @@ export function createAdmission(options: {
     failing = undefined
     appendSeconds.observe((clock.monotonicMs() - startedMs) / 1_000)
     index.add(spoolSequence, header && { agent, epoch: header.epoch, sequence: header.sequence })
-    if (header) marks.add(agent, header.epoch, header.sequence)
+    waiting.add(agent, record.length)
+    if (!header) return
+    marks.add(agent, header.epoch, header.sequence)
+    onReceived(agent, header.epoch)
   }
   const track = <T>(work: Promise<T>): Promise<T> => {
     underway.add(work)
@@ -183,6 +193,7 @@ export function createAdmission(options: {
       account.readings += header.readingCount
       batchesTotal.inc({ result: 'stored' })
       readingsTotal.inc(header.readingCount)
+      if (header.lane === 'backlog') await holdBack(batch.length)
       return 'stored'
     },
   }

@@ -1,5 +1,6 @@
 // Guarantee: the send cursor moves over a record only when JetStream confirmed it and every record before it. Not: that a
 // record is sent once; after any failure the pass begins again at the cursor.
+import type { Lane } from '@tributary/protocol'
 import {
   backoffDelayMs,
   type Clock,
@@ -11,24 +12,26 @@ import {
 } from '@tributary/runtime'
 import type { Spool, SpoolRecord } from '@tributary/spool'
 import { FORWARD_BYTES_MAX } from './config.ts'
-import { decodeRecord } from './record.ts'
+import { type OwnBacklog, outgoing } from './outgoing.ts'
 import { type Stream, StreamFullError } from './stream.ts'
+import type { StreamPace } from './stream-pace.ts'
+import type { Waiting } from './waiting.ts'
 
 export interface Forwarder extends Service {
   readonly forwarded: number
   readonly retries: number
+  /** What of the agent's waits at this gateway. */
+  backlogOf(agent: string): OwnBacklog
 }
 
 const READ_BYTES = 4 * 1024 * 1024
 const BACKOFF = { firstMs: 100, maxMs: 5_000 }
-/** What NATS counts beside the payload. */
-const HEADER_BYTES = 64
 const SAY_AGAIN_MS = 60_000
 
 export function createForwarder(
   spool: Spool,
   stream: Stream,
-  inFlightMax: number,
+  { pace, waiting: backlog, inFlightMax }: { pace: StreamPace; waiting: Waiting; inFlightMax: number },
   { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
 ): Forwarder {
   const forwardedTotal = metrics.counter('gateway_forwarded_total', 'Batches that JetStream confirmed')
@@ -69,7 +72,9 @@ export function createForwarder(
       windowBytes += entry.bytes
       inFlight += 1
       try {
-        await publishRecord(stream, record, log)
+        const agent = await publishRecord(stream, record, 'live', undefined, log)
+        pace.published()
+        if (agent !== undefined) backlog.sent(agent, record.payload.length)
         entry.confirmed = true
         moveCursor()
       } catch (error) {
@@ -130,6 +135,7 @@ export function createForwarder(
     get retries() {
       return retries
     },
+    backlogOf: (agent) => ({ ...backlog.of(agent), drainSeconds: 0 }),
     async start() {
       running = run(stopping.signal)
     },
@@ -140,28 +146,33 @@ export function createForwarder(
   }
 }
 
-/** Publishes what a record holds; bytes that are no record of ours are skipped, and said. */
-export async function publishRecord(stream: Stream, record: SpoolRecord, log: Logger): Promise<void> {
-  const received = decodeRecord(record.payload)
-  if (!received) {
-    log.error(
-      { sequence: record.sequence, bytes: record.payload.length },
-      'a record of the spool is not one of ours; it is skipped',
-    )
-    return
+/** Publishes what a record holds; bytes that are no record of ours are skipped, and said. @returns whose it was */
+export async function publishRecord(
+  stream: Stream,
+  record: SpoolRecord,
+  lane: Lane,
+  own: ((agent: string) => OwnBacklog) | undefined,
+  log: Logger,
+): Promise<string | undefined> {
+  const { sequence, payload } = record
+  const message = outgoing(payload, stream.payloadBytesMax, lane, own)
+  if (!message) {
+    log.error({ sequence, bytes: payload.length }, 'a record of the spool is not one of ours; it is skipped')
+    return undefined
   }
-  const bytesMax = stream.payloadBytesMax === undefined ? undefined : stream.payloadBytesMax - HEADER_BYTES
-  const { agent, identity, batch } = received
-  if (bytesMax === undefined || batch.length <= bytesMax) return stream.publish(agent, batch)
-  if (identity)
-    throw new Error(
-      `a batch of ${batch.length} bytes is more than NATS takes (max_payload ${bytesMax}): raise max_payload to 2MB in nats-server.conf`,
+  const { agent, replaced } = message
+  if (replaced === 'larger_than_nats_takes')
+    log.error(
+      { agent, bytes: payload.length, hint: 'raise max_payload to 2MB in nats-server.conf' },
+      'a batch is larger than NATS takes; its readings become a dead letter, and what follows goes on',
     )
-  log.warn(
-    { agent, bytes: batch.length, kept: bytesMax },
-    'a batch that cannot be read is longer than NATS takes; its dead letter has the beginning',
-  )
-  return stream.publish(agent, batch.subarray(0, bytesMax))
+  if (replaced === 'unreadable_and_cut')
+    log.warn(
+      { agent, bytes: payload.length },
+      'a batch that cannot be read is longer than NATS takes; its dead letter has the beginning',
+    )
+  await stream.publish(agent, message.payload)
+  return agent
 }
 
 function hintFor(error: unknown): { hint?: string } {

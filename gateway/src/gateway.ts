@@ -1,6 +1,13 @@
 /** The wiring: what the gateway is made of, in the order in which it starts. */
 import { dirname, resolve } from 'node:path'
-import { parseControlMessage, resendRequest, resendSubject, storedSubject } from '@tributary/protocol'
+import {
+  parseControlMessage,
+  resendRequest,
+  resendSubject,
+  storedSubject,
+  watermarkQuestion,
+  watermarkSubject,
+} from '@tributary/protocol'
 import {
   type Clock,
   createAdminServer,
@@ -14,6 +21,7 @@ import {
 } from '@tributary/runtime'
 import { openSpool } from '@tributary/spool'
 import { createAdmission } from './admission.ts'
+import { createAgentCommands } from './agent-commands.ts'
 import { createBroker } from './broker.ts'
 import { createClockServer } from './clock-server.ts'
 import { type GatewayConfig, INGEST_BYTES_MAX } from './config.ts'
@@ -27,8 +35,11 @@ import { createRefusals } from './refusals.ts'
 import { createResend } from './resend.ts'
 import { createHealthSample, createStatus, type GatewayStatus } from './status.ts'
 import { createStoredIndex } from './stored.ts'
+import { createStoredRelay } from './stored-relay.ts'
 import { createStream } from './stream.ts'
+import { createStreamPace } from './stream-pace.ts'
 import { createTrim } from './trim.ts'
+import { createWaiting } from './waiting.ts'
 
 export interface Gateway extends Service {
   readonly mqttPort: number
@@ -67,13 +78,40 @@ export async function createGateway(
   const marks = createMarks(marksPath(config.spool.folder), spool.epoch, { log })
   const index = createStoredIndex()
   const refusals = createRefusals(dependencies)
-  const admission = createAdmission({ spool, marks, index, ...dependencies })
+  const waiting = createWaiting()
   const link = createNatsLink(config.nats, config.gateway, dependencies)
   const stream = createStream(link, config.stream, config.site, marks, dependencies)
-  const forwarder = createForwarder(spool, stream, config.nats.in_flight, dependencies)
-  const resend = createResend(spool, index, stream, dependencies)
-  const trim = createTrim(spool, index, marks, { site: config.site, everyMs: config.spool.trim_every }, dependencies)
+  const pace = createStreamPace(stream.depth, dependencies)
+  const admission = createAdmission({
+    spool,
+    marks,
+    index,
+    waiting,
+    onReceived: (agent, epoch) => relay.received(agent, epoch),
+    holdBack: pace.holdBack,
+    ...dependencies,
+  })
   const broker = createBroker(config, admission.admit, credentials, { ...dependencies, refusals })
+  const relay = createStoredRelay({
+    gatewayEpoch: spool.epoch,
+    knownThrough: marks.latest,
+    isConnected: broker.isConnected,
+    publish: (agent, payload) => broker.publish(agent, 'stored', payload),
+    clock,
+  })
+  const commands = createAgentCommands((agent, payload) => broker.publish(agent, 'command', payload), dependencies)
+  const forwarder = createForwarder(spool, stream, { pace, waiting, inFlightMax: config.nats.in_flight }, dependencies)
+  const resend = createResend(spool, index, stream, {
+    onGone(agent, epoch, fromSequence, toSequence) {
+      marks.lost(agent, epoch, fromSequence, toSequence)
+      commands.askAgain(agent, epoch, fromSequence, toSequence)
+    },
+    mayDrain: pace.mayDrain,
+    backlogOf: forwarder.backlogOf,
+    ...dependencies,
+  })
+  const trimming = { site: config.site, everyMs: config.spool.trim_every }
+  const trim = createTrim(spool, index, marks, relay, trimming, dependencies)
   const clockServer = createClockServer(config.clock.trusted, broker, readKernel, dependencies)
   const parts = { config, spool, admission, marks, link, stream, forwarder, resend, broker, refusals, clock }
   const status = createStatus(parts)
@@ -95,7 +133,13 @@ export async function createGateway(
     if (request) resend.request(request)
     else log.warn({ bytes: payload.length }, 'a resend request could not be read')
   })
+  link.subscribe(watermarkSubject(config.site), (payload, respond) => {
+    const question = parseControlMessage(watermarkQuestion, payload)
+    const kept = question && marks.watermark(question.agent, question.epoch)
+    if (kept) respond(JSON.stringify(kept))
+  })
   stream.onLost(resend.requestAll)
+  broker.onSubscribed((agent, channel) => (channel === 'stored' ? relay.subscribed(agent) : undefined))
   credentials.onRevoked((agents) => broker.disconnect(agents, 'its line in credentials_file changed or went'))
 
   const reload = async () => {
@@ -106,7 +150,7 @@ export async function createGateway(
     name: 'spool',
     async start(signal) {
       await marks.load()
-      await recoverReceived(spool, { marks, index, log }, signal)
+      await recoverReceived(spool, { marks, index, waiting, log }, signal)
     },
     async stop() {
       await spool.close()
@@ -130,10 +174,12 @@ export async function createGateway(
     trim,
     stream,
     link,
+    pace,
     forwarder,
     resend,
     credentialsWatch,
     clockServer,
+    relay,
     broker,
     health,
     admin,

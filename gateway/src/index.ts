@@ -1,5 +1,6 @@
 export { type GatewayConfig, gatewayConfigSchema } from './config.ts'
 export { hashPassword, setPassword } from './credentials.ts'
 export { createGateway, type Gateway } from './gateway.ts'
+export { decodeRecord, type ReceivedBatch } from './record.ts'
 export { checkGateway, runGateway } from './run.ts'
 export type { AgentStatus, GatewayStatus } from './status.ts'

@@ -1,6 +1,7 @@
 // Guarantee: a batch that is marked here was on this gateway's disk. Not: that every batch that was is still marked: at the
 // limits, and when the file is damaged, marks are forgotten, a repeat slips through, and the processor deduplicates.
 import { crc32 } from 'node:zlib'
+import { type KeptWatermark, type WatermarkTotals, watermarkTotals } from '@tributary/protocol'
 import { type FileSystem, type Logger, messageOf, readFileWhole, writeFileAtomic } from '@tributary/runtime'
 import { z } from 'zod'
 import { createRangeSet, type RangeSet } from './range-set.ts'
@@ -19,7 +20,11 @@ export interface Marks {
   has(agent: string, epoch: string, sequence: number): boolean
   add(agent: string, epoch: string, sequence: number): void
   /** The processor has everything of the epoch up to here: it was received, then. */
-  stored(agent: string, epoch: string, sequence: number): void
+  stored(agent: string, epoch: string, sequence: number, totals?: WatermarkTotals): void
+  /** The watermark that was told last; undefined when nothing is known of the epoch. */
+  watermark(agent: string, epoch: string): KeptWatermark | undefined
+  /** What was received is not here any more: it is taken again when it comes again. */
+  lost(agent: string, epoch: string, fromSequence: number, toSequence: number): void
   /** Of the epoch heard of last. */
   latest(agent: string): { epoch: string; receivedThrough: number; storedThrough: number } | undefined
   streamMark: StreamMark | undefined
@@ -32,13 +37,24 @@ export interface Marks {
 interface EpochMarks {
   readonly received: RangeSet
   storedThrough: number
+  totals: WatermarkTotals | undefined
 }
 
 const fileSchema = z.object({
   spoolEpoch: z.string(),
   stream: z.object({ created: z.string(), lastSequence: z.number() }).optional(),
   agents: z.array(
-    z.tuple([z.string(), z.array(z.tuple([z.string(), z.number(), z.array(z.tuple([z.number(), z.number()]))]))]),
+    z.tuple([
+      z.string(),
+      z.array(
+        z.tuple([
+          z.string(),
+          z.number(),
+          z.array(z.tuple([z.number(), z.number()])),
+          watermarkTotals.nullable().optional(),
+        ]),
+      ),
+    ]),
   ),
 })
 
@@ -60,7 +76,11 @@ export function createMarks(
     const epochs = agents.get(agent) ?? new Map<string, EpochMarks>()
     agents.delete(agent)
     agents.set(agent, epochs)
-    const marks = epochs.get(epoch) ?? { received: createRangeSet(RANGES_PER_EPOCH_MAX), storedThrough: 0 }
+    const marks = epochs.get(epoch) ?? {
+      received: createRangeSet(RANGES_PER_EPOCH_MAX),
+      storedThrough: 0,
+      totals: undefined,
+    }
     epochs.delete(epoch)
     epochs.set(epoch, marks)
     forgetFirst(epochs, EPOCHS_PER_AGENT_MAX)
@@ -70,11 +90,17 @@ export function createMarks(
   return {
     has: (agent, epoch, sequence) => find(agent, epoch)?.received.has(sequence) ?? false,
     add: (agent, epoch, sequence) => touch(agent, epoch).received.add(sequence),
-    stored(agent, epoch, sequence) {
+    stored(agent, epoch, sequence, totals) {
       const marks = find(agent, epoch)
       if (!marks || sequence <= marks.storedThrough) return
       marks.storedThrough = sequence
+      marks.totals = totals
       marks.received.addThrough(sequence)
+    },
+    lost: (agent, epoch, fromSequence, toSequence) => find(agent, epoch)?.received.remove(fromSequence, toSequence),
+    watermark(agent, epoch) {
+      const marks = find(agent, epoch)
+      return marks && { agent, epoch, sequence: marks.storedThrough, ...(marks.totals && { totals: marks.totals }) }
     },
     latest(agent) {
       const last = [...(agents.get(agent) ?? [])].at(-1)
@@ -96,9 +122,13 @@ export function createMarks(
         if (saved.spoolEpoch !== spoolEpoch) throw new Error('it belongs to another spool')
         streamMark = saved.stream
         for (const [agent, epochs] of saved.agents)
-          for (const [epoch, storedThrough, ranges] of epochs) {
+          for (const [epoch, storedThrough, ranges, totals] of epochs) {
             touch(agent, epoch)
-            agents.get(agent)?.set(epoch, { received: createRangeSet(RANGES_PER_EPOCH_MAX, ranges), storedThrough })
+            agents.get(agent)?.set(epoch, {
+              received: createRangeSet(RANGES_PER_EPOCH_MAX, ranges),
+              storedThrough,
+              totals: totals ?? undefined,
+            })
           }
       } catch (error) {
         log.warn(
@@ -113,7 +143,12 @@ export function createMarks(
         stream: streamMark,
         agents: [...agents].map(([agent, epochs]) => [
           agent,
-          [...epochs].map(([epoch, marks]) => [epoch, marks.storedThrough, marks.received.ranges]),
+          [...epochs].map(([epoch, marks]) => [
+            epoch,
+            marks.storedThrough,
+            marks.received.ranges,
+            marks.totals ?? null,
+          ]),
         ]),
       })
       await writeFileAtomic(path, Buffer.from(`${checksum(body)}\n${body}`), fileSystem)

@@ -8,12 +8,15 @@ import { backoffDelayMs, type Clock, type Logger, type Metrics, messageOf, type 
 import type { GatewayConfig } from './config.ts'
 import { orAbort } from './or-abort.ts'
 
+/** @param respond answers a request */
+export type OnMessage = (payload: Uint8Array, respond: (answer: string) => void) => void
+
 export interface NatsLink extends Service {
   readonly connected: boolean
   /** Resolves with the connection once it works. */
   waitForConnection(signal: AbortSignal): Promise<NatsConnection>
   /** A message on the subject, now and after every reconnection. To be called before `start`. */
-  subscribe(subject: string, onMessage: (payload: Uint8Array) => void): void
+  subscribe(subject: string, onMessage: OnMessage): void
   /** Called whenever there is a connection, again too. To be called before `start`. */
   onConnected(callback: () => void): void
   /** Called whenever the connection was lost. To be called before `start`. */
@@ -31,7 +34,7 @@ export function createNatsLink(
   { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
 ): NatsLink {
   const connectedGauge = metrics.gauge('gateway_nats_connected', '1 while the connection to NATS works')
-  const subscriptions: { subject: string; onMessage: (payload: Uint8Array) => void }[] = []
+  const subscriptions: { subject: string; onMessage: OnMessage }[] = []
   const found: (() => void)[] = []
   const lost: (() => void)[] = []
   const stopping = new AbortController()
@@ -71,7 +74,10 @@ export function createNatsLink(
     if (stopping.signal.aborted) return opened.close()
     connection = opened
     for (const { subject, onMessage } of subscriptions)
-      opened.subscribe(subject, { callback: (error, message) => (error ? undefined : onMessage(message.data)) })
+      opened.subscribe(subject, {
+        callback: (error, message) =>
+          error ? undefined : onMessage(message.data, (answer) => void message.respond(answer)),
+      })
     log.info({ server: opened.getServer(), version: opened.info?.version }, 'connected to NATS')
     setConnected(true)
     const closed = opened.closed()

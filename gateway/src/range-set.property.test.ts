@@ -6,12 +6,18 @@ const steps = fc.array(
   fc.oneof(
     { weight: 6, arbitrary: fc.record({ add: fc.integer({ min: 1, max: 60 }) }) },
     { weight: 1, arbitrary: fc.record({ addThrough: fc.integer({ min: 0, max: 60 }) }) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 0, max: 30 }))
+        .map(([from, more]) => ({ from, to: from + more })),
+    },
   ),
   { maxLength: 80 },
 )
 const all = Array.from({ length: 62 }, (_, i) => i)
 
-test('it is a set: whatever is added is in it, and nothing else', () => {
+test('it is a set: whatever is added and not removed is in it, and nothing else', () => {
   fc.assert(
     fc.property(steps, (history) => {
       const set = createRangeSet(1_000)
@@ -20,6 +26,9 @@ test('it is a set: whatever is added is in it, and nothing else', () => {
         if ('add' in step) {
           set.add(step.add)
           model.add(step.add)
+        } else if ('from' in step) {
+          set.remove(step.from, step.to)
+          for (let i = step.from; i <= step.to; i++) model.delete(i)
         } else {
           set.addThrough(step.addThrough)
           for (let i = 1; i <= step.addThrough; i++) model.add(i)

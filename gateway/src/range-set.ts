@@ -6,6 +6,8 @@ export interface RangeSet {
   add(sequence: number): void
   /** Everything from 1 up to here is in the set from now on. */
   addThrough(sequence: number): void
+  /** Both ends included. */
+  remove(from: number, to: number): void
   /** End of the lowest range: below it nothing is known to be missing. 0 when empty. */
   readonly lowestEnd: number
   readonly ranges: readonly Range[]
@@ -53,6 +55,14 @@ export function createRangeSet(rangesMax: number, initial: readonly Range[] = []
       if (first && first[0] <= sequence + 1) first[0] = 1
       else above.unshift([1, sequence])
       ranges = above
+    },
+    remove(from, to) {
+      const left: [number, number][] = []
+      for (const [low, high] of ranges) {
+        if (low < from) left.push([low, Math.min(high, from - 1)])
+        if (high > to) left.push([Math.max(low, to + 1), high])
+      }
+      ranges = left.slice(-rangesMax)
     },
     get lowestEnd() {
       return ranges[0]?.[1] ?? 0

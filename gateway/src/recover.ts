@@ -4,12 +4,13 @@ import type { Spool } from '@tributary/spool'
 import type { Marks } from './marks.ts'
 import { decodeRecord } from './record.ts'
 import type { StoredIndex } from './stored.ts'
+import { type Waiting, wasSent } from './waiting.ts'
 
 const READ_BYTES = 4 * 1024 * 1024
 
 export async function recoverReceived(
   spool: Spool,
-  { marks, index, log }: { marks: Marks; index: StoredIndex; log: Logger },
+  { marks, index, waiting, log }: { marks: Marks; index: StoredIndex; waiting: Waiting; log: Logger },
   signal: AbortSignal,
 ): Promise<void> {
   let next = Math.max(spool.firstSequence, spool.trimmedThrough + 1)
@@ -24,6 +25,7 @@ export async function recoverReceived(
       const identity = received?.identity && { agent: received.agent, ...received.identity }
       if (identity) marks.add(identity.agent, identity.epoch, identity.sequence)
       index.add(sequence, identity)
+      if (received && !wasSent(spool, sequence)) waiting.add(received.agent, payload.length)
     }
     count += records.length
     next = last.sequence + 1

@@ -6,9 +6,12 @@ import type { ResendRequest } from '@tributary/protocol'
 import { backoffDelayMs, type Clock, type Logger, type Metrics, messageOf, type Service } from '@tributary/runtime'
 import type { Spool, SpoolRecord } from '@tributary/spool'
 import { publishRecord } from './forwarder.ts'
+import type { OwnBacklog } from './outgoing.ts'
+import type { Range } from './range-set.ts'
 import { decodeRecord } from './record.ts'
 import type { SpoolRange, StoredIndex } from './stored.ts'
 import type { Stream } from './stream.ts'
+import { wasSent } from './waiting.ts'
 
 export interface Resend extends Service {
   /** Queued; a request that waits already is not queued twice. */
@@ -21,13 +24,32 @@ export interface Resend extends Service {
 const QUEUE_MAX = 1_000
 const IN_FLIGHT_MAX = 8
 const READ_BYTES = 1024 * 1024
+/** Of one request, so many gaps are named one by one; the rest is named as a whole. */
+const GAPS_MAX = 16
+const PACE_MS = 100
 const BACKOFF = { firstMs: 250, maxMs: 5_000 }
 
 export function createResend(
   spool: Spool,
   index: StoredIndex,
   stream: Stream,
-  { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
+  {
+    onGone,
+    mayDrain,
+    backlogOf,
+    clock,
+    log,
+    metrics,
+  }: {
+    /** Asked for, and not in the spool. */
+    onGone: (agent: string, epoch: string, fromSequence: number, toSequence: number) => void
+    /** Whether the stream takes more than what is new. */
+    mayDrain: () => boolean
+    backlogOf: (agent: string) => OwnBacklog
+    clock: Clock
+    log: Logger
+    metrics: Metrics
+  },
 ): Resend {
   const resentTotal = metrics.counter('gateway_resent_total', 'Batches sent again')
   const gone = metrics.counter('gateway_resend_gone_total', 'Batches asked for that are not in the spool any more')
@@ -49,18 +71,24 @@ export function createResend(
   const waits = (request: ResendRequest) =>
     [...(current === undefined ? [] : [current]), ...queue].some((waiting) => covers(waiting, request))
 
+  const highestSent = () => spool.sentRanges.at(-1)?.to ?? spool.sentThrough
+
   /** Sends the records of the range that are wanted and were sent before. @returns how many */
   const sendRange = async ({ from, to }: SpoolRange, wanted: (record: SpoolRecord) => boolean): Promise<number> => {
     let count = 0
     let next = Math.max(from, spool.firstSequence)
-    while (next <= Math.min(to, spool.sentThrough)) {
+    while (next <= to) {
       stopping.signal.throwIfAborted()
       const records = await spool.read(next, READ_BYTES)
       const last = records.at(-1)
       if (!last) break
-      const chosen = records.filter((record) => record.sequence <= Math.min(to, spool.sentThrough) && wanted(record))
-      for (let at = 0; at < chosen.length; at += IN_FLIGHT_MAX)
+      const chosen = records.filter(
+        (record) => record.sequence <= to && wanted(record) && wasSent(spool, record.sequence),
+      )
+      for (let at = 0; at < chosen.length; at += IN_FLIGHT_MAX) {
+        while (!mayDrain()) await clock.sleep(PACE_MS, stopping.signal)
         await Promise.all(chosen.slice(at, at + IN_FLIGHT_MAX).map((record) => persist(record)))
+      }
       count += chosen.length
       next = last.sequence + 1
     }
@@ -70,7 +98,7 @@ export function createResend(
     for (let attempt = 1; ; attempt++) {
       await stream.waitUntilReady(stopping.signal)
       try {
-        await publishRecord(stream, record, log)
+        await publishRecord(stream, record, 'backlog', backlogOf, log)
         resent += 1
         resentTotal.inc()
         return
@@ -82,12 +110,14 @@ export function createResend(
   }
   const serve = async (request: ResendRequest | 'all') => {
     if (request === 'all') {
-      const count = await sendRange({ from: spool.trimmedThrough + 1, to: spool.sentThrough }, () => true)
+      const count = await sendRange({ from: spool.trimmedThrough + 1, to: highestSent() }, () => true)
       log.info({ batches: count }, 'sent again what is not in the store')
       return
     }
     const { agent, epoch, fromSequence, toSequence } = request
+    /** Sent again now, or still to be sent for the first time. */
     const found = new Set<number>()
+    let sent = 0
     const wanted = (record: SpoolRecord) => {
       const received = decodeRecord(record.payload)
       const sequence = received?.identity?.sequence
@@ -96,17 +126,12 @@ export function createResend(
       found.add(sequence)
       return true
     }
-    let count = 0
-    let unsent = 0
-    for (const range of index.find(agent, epoch, fromSequence, toSequence)) {
-      if (range.to > spool.sentThrough) unsent += 1
-      count += await sendRange(range, wanted)
-    }
-    const missing = toSequence - fromSequence + 1 - count
-    if (missing > 0 && unsent === 0) {
-      gone.inc(missing)
-      log.warn({ ...request, sent: count, missing }, 'asked to send batches again that are not in the spool any more')
-    } else log.info({ ...request, sent: count }, 'sent again on request')
+    for (const range of index.find(agent, epoch, fromSequence, toSequence)) sent += await sendRange(range, wanted)
+    const missing = toSequence - fromSequence + 1 - found.size
+    log[missing > 0 ? 'warn' : 'info']({ ...request, sent, missing }, 'asked to send batches again')
+    if (missing === 0) return
+    gone.inc(missing)
+    for (const [from, to] of gapsOf(found, fromSequence, toSequence)) onGone(agent, epoch, from, to)
   }
   const run = async () => {
     while (!stopping.signal.aborted) {
@@ -152,4 +177,17 @@ export function createResend(
       await running
     },
   }
+}
+
+/** What of the range was not found. */
+export function gapsOf(found: ReadonlySet<number>, from: number, to: number): Range[] {
+  const gaps: [number, number][] = []
+  let next = from
+  for (const sequence of [...[...found].sort((a, b) => a - b), to + 1]) {
+    if (sequence > next) gaps.push([next, sequence - 1])
+    next = sequence + 1
+  }
+  const whole = gaps.splice(GAPS_MAX - 1)
+  const [first, last] = [whole[0], whole.at(-1)]
+  return first && last ? [...gaps, [first[0], last[1]]] : gaps
 }

@@ -17,11 +17,12 @@ import {
 } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
 import { TELEMETRY_STREAM, TELEMETRY_SUBJECTS, telemetrySubject } from '@tributary/protocol'
-import { backoffDelayMs, type Clock, type Logger, messageOf, type Service } from '@tributary/runtime'
+import { backoffDelayMs, type Clock, every, type Logger, messageOf, type Service } from '@tributary/runtime'
 import type { GatewayConfig } from './config.ts'
 import type { Marks } from './marks.ts'
 import type { NatsLink } from './nats-link.ts'
 import { orAbort } from './or-abort.ts'
+import type { StreamDepth } from './stream-pace.ts'
 
 export interface Stream extends Service {
   readonly ready: boolean
@@ -31,6 +32,8 @@ export interface Stream extends Service {
   readonly payloadBytesMax: number | undefined
   /** Resolves when JetStream confirmed the message. @throws StreamFullError, or whatever went wrong: try again */
   publish(agent: string, payload: Uint8Array): Promise<void>
+  /** What is in the stream now; undefined when it cannot be asked. */
+  depth(): Promise<StreamDepth | undefined>
   /** Called when the stream lost what it had confirmed. To be called before `start`. */
   onLost(callback: () => void): void
 }
@@ -43,6 +46,7 @@ export class StreamFullError extends Error {
 const ACK_MS_MAX = 5_000
 const BACKOFF = { firstMs: 250, maxMs: 5_000 }
 const SAY_AGAIN_MS = 60_000
+const LOOK_EVERY_MS = 5_000
 const INSUFFICIENT_STORAGE = [10_023, 10_047]
 
 export function createStream(
@@ -52,13 +56,14 @@ export function createStream(
   marks: Marks,
   { clock, log }: { clock: Clock; log: Logger },
 ): Stream {
-  let ready: { connection: NatsConnection; client: JetStreamClient } | undefined
+  let ready: { connection: NatsConnection; client: JetStreamClient; manager: JetStreamManager } | undefined
   /** Of publications that wait for their PubAck: when the connection is lost, they are not waited for. */
   const unconfirmed = new Set<(reason: Error) => void>()
   let preparing: Promise<void> | undefined
   const stopping = new AbortController()
   const lost: (() => void)[] = []
   let warned = ''
+  let looking: Promise<void> = Promise.resolve()
 
   const findOrMake = async (manager: JetStreamManager): Promise<StreamInfo> => {
     try {
@@ -101,8 +106,8 @@ export function createStream(
       )
     warned = text
   }
-  const compare = ({ created, state }: StreamInfo) => {
-    const before = marks.streamMark
+  /** @param before the mark as it was when the stream was asked: what was confirmed since then is not in its answer */
+  const compare = ({ created, state }: StreamInfo, before = marks.streamMark) => {
     const last = Number(state.last_seq)
     const createdText = String(created)
     if (before && (before.created !== createdText || last < before.lastSequence)) {
@@ -110,9 +115,10 @@ export function createStream(
         { stream: TELEMETRY_STREAM, lastSequence: last, before },
         'the stream lost what it had confirmed; what is not in the store yet is sent again',
       )
+      marks.streamMark = { created: createdText, lastSequence: last }
       for (const callback of lost) callback()
-    }
-    marks.streamMark = { created: createdText, lastSequence: last }
+    } else
+      marks.streamMark = { created: createdText, lastSequence: Math.max(last, marks.streamMark?.lastSequence ?? 0) }
   }
   const prepare = async () => {
     const { signal } = stopping
@@ -124,7 +130,7 @@ export function createStream(
         const info = await findOrMake(manager)
         look(info)
         compare(info)
-        ready = { connection, client: jetstream(connection, { timeout: ACK_MS_MAX }) }
+        ready = { connection, client: jetstream(connection, { timeout: ACK_MS_MAX }), manager }
         return
       } catch (error) {
         if (clock.monotonicMs() - saidMs > SAY_AGAIN_MS) {
@@ -139,6 +145,13 @@ export function createStream(
     }
   }
 
+  /** Somebody else may have made the stream anew: no publication of ours fails then. */
+  const lookAgain = async (): Promise<StreamInfo | undefined> => {
+    const before = marks.streamMark
+    const info = await ready?.manager.streams.info(TELEMETRY_STREAM)
+    if (info) compare(info, before)
+    return info
+  }
   const confirmed = (publication: Promise<PubAck>): Promise<PubAck> =>
     new Promise((resolve, reject) => {
       unconfirmed.add(reject)
@@ -158,6 +171,10 @@ export function createStream(
         ready = undefined
         for (const giveUp of [...unconfirmed]) giveUp(new Error('the connection to NATS was lost'))
       })
+      looking = every(LOOK_EVERY_MS, async () => void (await lookAgain().catch(() => undefined)), {
+        clock,
+        signal: stopping.signal,
+      })
       // At once, not only when there is something to send: a stream that lost its data is to be noticed.
       link.onConnected(() => {
         prepareOnce().catch((error) =>
@@ -168,12 +185,23 @@ export function createStream(
     async stop() {
       stopping.abort(new DOMException('stopping', 'AbortError'))
       await preparing?.catch(() => undefined)
+      await looking
     },
     get ready() {
       return ready !== undefined && link.connected
     },
     get payloadBytesMax() {
       return ready?.connection.info?.max_payload
+    },
+    async depth() {
+      try {
+        const info = await lookAgain()
+        // A stream that keeps what was acknowledged says nothing about what waits.
+        if (info?.config.retention !== RetentionPolicy.Workqueue) return undefined
+        return { messages: Number(info.state.messages), lastSequence: Number(info.state.last_seq) }
+      } catch {
+        return undefined
+      }
     },
     onLost: (callback) => void lost.push(callback),
     async waitUntilReady(signal) {

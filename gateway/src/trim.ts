@@ -5,6 +5,7 @@ import type { Spool } from '@tributary/spool'
 import type { Marks } from './marks.ts'
 import { sayLosses } from './recover.ts'
 import type { StoredIndex } from './stored.ts'
+import type { StoredRelay } from './stored-relay.ts'
 
 export interface Trim extends Service {
   /** A message on `stored.v1.<site>`. */
@@ -15,6 +16,7 @@ export function createTrim(
   spool: Spool,
   index: StoredIndex,
   marks: Marks,
+  relay: StoredRelay,
   { site, everyMs }: { site: string; everyMs: number },
   { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
 ): Trim {
@@ -52,9 +54,10 @@ export function createTrim(
         )
         return
       }
-      for (const { agent, epoch, sequence } of message.watermarks) {
+      for (const { agent, epoch, sequence, totals } of message.watermarks) {
         index.stored(agent, epoch, sequence)
-        marks.stored(agent, epoch, sequence)
+        marks.stored(agent, epoch, sequence, totals)
+        relay.stored(agent, epoch, sequence)
       }
     },
     async start() {
