@@ -197,8 +197,8 @@ describe('roll-ups', () => {
     counts: number([1]),
     last_offsets_ms: number([0]),
     lasts: number([5]),
-    means: number([5]),
-    squared_deviations: number([0]),
+    sums: number([5]),
+    spreads: number([0]),
     minimums: number([5]),
     maximums: number([5]),
   }
@@ -224,7 +224,7 @@ describe('roll-ups', () => {
   test('those of these tests are themselves right', () => {
     expect(decodeBatch(rollup(whole)).rollups[0]?.columns[0]).toMatchObject({
       type: 'number',
-      means: Float64Array.of(5),
+      sums: Float64Array.of(5),
     })
   })
 
@@ -236,15 +236,15 @@ describe('roll-ups', () => {
       { ...whole, counts: { strings: { entries: ['1'] } } },
       /lacks numbers for its statistic 2/,
     ],
-    ['numbers without a mean', { ...whole, means: undefined }, /lacks numbers for its statistic 5/],
+    ['numbers without a mean', { ...whole, sums: undefined }, /lacks numbers for its statistic 5/],
     ['booleans without their count', { ...whole, lasts: { booleans: { bits: Uint8Array.of(1) } } }, /statistic 9/],
     [
       'statistics with holes',
       { ...whole, counts: { present: Uint8Array.of(0), doubles: {} } },
       /lacks numbers for its statistic 2/,
     ],
-    ['a statistic without values', { ...whole, means: {} }, /no values in a form/],
-    ['more values than windows', { ...whole, means: number([1, 2]) }, /16 bytes where 1 values/],
+    ['a statistic without values', { ...whole, sums: {} }, /no values in a form/],
+    ['more values than windows', { ...whole, sums: number([1, 2]) }, /16 bytes where 1 values/],
   ])('%s', (_, column, detail) => {
     const error = refusal(rollup(column))
     expect(error.reason).toBe('malformed')

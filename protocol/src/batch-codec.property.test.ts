@@ -112,8 +112,8 @@ const rollupColumn = (windows: number, widthMs: number) => {
       return {
         ...common,
         type: 'number',
-        means: numbers((one) => one.mean),
-        squaredDeviations: numbers((one) => one.squares),
+        sums: numbers((one) => one.mean),
+        spreads: numbers((one) => one.squares),
         minimums: numbers((one) => Math.min(...one.values)),
         maximums: numbers((one) => Math.max(...one.values)),
         lasts: numbers((one) => one.values[0] as number),
@@ -191,7 +191,8 @@ const batch: fc.Arbitrary<Batch> = fc
   .map(({ rolledUp, rollups, ...rest }) => {
     const { sequence } = rest.header
     const range = { fromSequence: Math.max(1, sequence - 1 - rolledUp), toSequence: sequence - 1 }
-    return { ...rest, rollups: sequence === 1 ? [] : rollups.map((block) => ({ ...block, ...range })) }
+    const stamped = (sequence & 1) === 0 ? { stampedByAgent: true as const } : {}
+    return { ...rest, rollups: sequence === 1 ? [] : rollups.map((block) => ({ ...block, ...range, ...stamped })) }
   })
   .map(({ header, ...body }) => ({
     header: {

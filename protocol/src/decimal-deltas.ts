@@ -29,7 +29,7 @@ function scale(value: number, power: number): number {
 }
 
 /** The fewest decimals, from `from` on, that give the value back; beyond DECIMALS_MAX when none do. */
-function decimalsOf(value: number, from: number): number {
+export function decimalsOf(value: number, from = 0): number {
   let decimals = from
   while (decimals <= DECIMALS_MAX && Number.isNaN(scale(value, POWERS[decimals] as number))) decimals++
   return decimals

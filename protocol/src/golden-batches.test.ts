@@ -181,14 +181,15 @@ function rollupAsDocumented(block: Plain) {
     widthMs: block['width_ms'],
     fromSequence: block['from_sequence'],
     toSequence: block['to_sequence'],
+    ...(block['stamped_by_agent'] ? { stampedByAgent: true } : {}),
     timesMs: timesAsDocumented(block, count),
     columns: list(block['columns']).map((column) => {
       const statistic = (name: string) => columnAsDocumented(column[name] as Plain, count)
       const { type, values: lasts } = statistic('lasts')
       const names = {
         number: {
-          means: 'means',
-          squaredDeviations: 'squared_deviations',
+          sums: 'sums',
+          spreads: 'spreads',
           minimums: 'minimums',
           maximums: 'maximums',
         },

@@ -132,8 +132,8 @@ const hallWindows: RollupBlock = {
       type: 'number',
       counts: Float64Array.of(10, 0, 3),
       lastOffsetsMs: Float64Array.of(9_000, 0, 2_000.5),
-      means: Float64Array.of(21.305, 0, -0.1),
-      squaredDeviations: Float64Array.of(0.0123456789, 0, 1e300),
+      sums: Float64Array.of(213.05, 0, -0.1),
+      spreads: Float64Array.of(0.0123456789, 0, 1e300),
       minimums: Float64Array.of(21.28, 0, -7.5),
       maximums: Float64Array.of(21.4, 0, 7.5),
       lasts: Float64Array.of(21.36, 0, 7.5),
@@ -177,6 +177,7 @@ export const goldenBatchesOf: Readonly<Record<number, Readonly<Record<string, Ba
       batch({
         rollups: [
           hallWindows,
+          { ...hallWindows, kind: 'tank', stampedByAgent: true, columns: [] },
           { ...hallWindows, device: 'hall-2', widthMs: 60_000, timesMs: new Float64Array(0), columns: [] },
         ],
         tombstones: [

@@ -23,8 +23,8 @@ import {
 const COUNTS = 2
 const LAST_OFFSETS = 3
 const LASTS = 4
-const MEANS = 5
-const SQUARED_DEVIATIONS = 6
+const SUMS = 5
+const SPREADS = 6
 const MINIMUMS = 7
 const MAXIMUMS = 8
 const TRUE_COUNTS = 9
@@ -39,6 +39,7 @@ export function encodeRollup(writer: Writer, block: RollupBlock, scratch: Uint8A
   writeUnsigned(writer, 8, block.widthMs)
   writeUnsigned(writer, 9, block.fromSequence)
   writeUnsigned(writer, 10, block.toSequence)
+  writeUnsigned(writer, 11, block.stampedByAgent ? 1 : 0)
 }
 
 function encodeRollupColumn(writer: Writer, column: RollupColumn, scratch: Uint8Array): void {
@@ -51,8 +52,8 @@ function encodeRollupColumn(writer: Writer, column: RollupColumn, scratch: Uint8
   putNumbers(LAST_OFFSETS, column.lastOffsetsMs)
   if (column.type === 'number') {
     putNumbers(LASTS, column.lasts)
-    putNumbers(MEANS, column.means)
-    putNumbers(SQUARED_DEVIATIONS, column.squaredDeviations)
+    putNumbers(SUMS, column.sums)
+    putNumbers(SPREADS, column.spreads)
     putNumbers(MINIMUMS, column.minimums)
     putNumbers(MAXIMUMS, column.maximums)
   } else if (column.type === 'boolean') {
@@ -65,6 +66,7 @@ function encodeRollupColumn(writer: Writer, column: RollupColumn, scratch: Uint8
 export function decodeRollup(reader: Reader, end: number, budget: Budget): RollupBlock {
   const block = { device: '', kind: '', widthMs: 0, fromSequence: 0, toSequence: 0 }
   let windowCount = 0
+  let stamped = 0
   const times: TimesFields = {}
   const columnStarts: number[] = []
   const columnEnds: number[] = []
@@ -95,6 +97,9 @@ export function decodeRollup(reader: Reader, end: number, budget: Budget): Rollu
       case (10 << 3) | VARINT:
         block.toSequence = readSafeInteger(reader, 'the last sequence of a roll-up')
         return true
+      case (11 << 3) | VARINT:
+        stamped = reader.uint32()
+        return true
       default:
         return false
     }
@@ -105,7 +110,7 @@ export function decodeRollup(reader: Reader, end: number, budget: Budget): Rollu
     return decodeRollupColumn(reader, columnEnd, windowCount, budget)
   })
   reader.pos = end
-  return { ...block, timesMs, columns }
+  return { ...block, ...(stamped === 0 ? {} : { stampedByAgent: true as const }), timesMs, columns }
 }
 
 function decodeRollupColumn(reader: Reader, end: number, windowCount: number, budget: Budget): RollupColumn {
@@ -135,8 +140,8 @@ function decodeRollupColumn(reader: Reader, end: number, windowCount: number, bu
     ...common,
     type: 'number',
     lasts: lasts.values,
-    means: numbers(MEANS),
-    squaredDeviations: numbers(SQUARED_DEVIATIONS),
+    sums: numbers(SUMS),
+    spreads: numbers(SPREADS),
     minimums: numbers(MINIMUMS),
     maximums: numbers(MAXIMUMS),
   }

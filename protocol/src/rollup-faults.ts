@@ -67,7 +67,6 @@ type Triple = [minimum: number, maximum: number, last: number]
 
 function statisticsOf(column: RollupColumn): readonly { readonly length: number }[] {
   const common = [column.counts, column.lastOffsetsMs, column.lasts]
-  if (column.type === 'number')
-    return [...common, column.means, column.squaredDeviations, column.minimums, column.maximums]
+  if (column.type === 'number') return [...common, column.sums, column.spreads, column.minimums, column.maximums]
   return column.type === 'boolean' ? [...common, column.trueCounts] : common
 }

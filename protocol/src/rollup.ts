@@ -13,9 +13,12 @@ export type RollupColumn = {
 } & (
   | {
       readonly type: 'number'
-      readonly means: Float64Array
-      /** Sums of the squared differences from the mean (M2 of Welford and Chan). */
-      readonly squaredDeviations: Float64Array
+      readonly sums: Float64Array
+      /**
+       * Count times the sum of the squared differences from the mean. Like the sum, and unlike mean and variance, it is a short
+       * decimal where the readings are.
+       */
+      readonly spreads: Float64Array
       readonly minimums: Float64Array
       readonly maximums: Float64Array
       /** Values of the last readings; of equal times the greater. */
@@ -39,6 +42,8 @@ export interface RollupBlock {
   /** The samples stood in these sequences of the batch's own epoch, all of them earlier than the batch. */
   readonly fromSequence: number
   readonly toSequence: number
+  /** The times are those of arrival at an agent whose clock was not trusted: they may be corrected, by whole windows. */
+  readonly stampedByAgent?: true
   /** Starts of the windows in event time: ascending multiples of the width, milliseconds since 1970. */
   readonly timesMs: Float64Array
   readonly columns: readonly RollupColumn[]
