@@ -127,6 +127,13 @@ describe('mistakes that only this config can have', () => {
       /url: must be like "mqtt:/,
     ],
     [
+      'two inputs on one port',
+      configWith(
+        '  - { name: a, type: serial, path: /dev/ttyUSB0, framing: { type: cobs } }\n  - { name: b, type: serial, path: /dev/../dev/ttyUSB0, framing: { type: cobs } }',
+      ),
+      /inputs\[1\].path: is the port of input "a" already/,
+    ],
+    [
       'a spool of one segment',
       configWith('  - { name: host, type: host }').replace('/tmp/spool', '/tmp/spool, budget: 8MiB'),
       /spool.budget: must be at least 4 segments/,

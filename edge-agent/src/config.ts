@@ -1,4 +1,5 @@
 /** The agent's config file. What a person can get wrong is said with path and value, all at once. */
+import { resolve } from 'node:path'
 import { BATCH_BYTES_MAX, isName, NAME_RULE } from '@tributary/protocol'
 import { byteSize, durationMs, hostPort, LOG_LEVELS } from '@tributary/runtime'
 import { z } from 'zod'
@@ -53,8 +54,10 @@ const serialInput = z.strictObject({
   kind: identifier.optional(),
   /** Answer with ranges of sequences that are on disk. */
   acknowledge: z.boolean().default(false),
-  /** Silent for this long: close and open again. */
-  idle: durationMs().default(10_000),
+  /** Silent for this long although it is there: close and open again, in case the adapter hangs. */
+  idle: durationMs().default(300_000),
+  /** Leave DTR up at closing: a board that resets at its edge is not reset by opening again. */
+  keep_dtr: z.boolean().default(true),
 })
 
 const topic = z
@@ -137,6 +140,8 @@ export const agentConfigSchema = z.strictObject({
       /** How long appends may share one sync to the disk. */
       durability: durationMs().default(250),
       free_disk: byteSize().default(256 * 1024 ** 2),
+      /** How long batches are kept: until the gateway has them, or until they are in the store. */
+      retain: z.enum(['acknowledged', 'stored']).default('acknowledged'),
     })
     .refine(({ segment }) => segment >= BATCH_BYTES_MAX * 2, {
       path: ['segment'],
@@ -166,6 +171,14 @@ export const agentConfigSchema = z.strictObject({
       tls: tls.optional(),
     })
     .refine(oneSecret, ONE_SECRET),
+  clock: z
+    .strictObject({
+      /** Whether this machine's own clock can be trusted; `auto` asks the kernel. */
+      trusted: z.enum(['auto', 'always', 'never']).default('auto'),
+      /** How long, connected to the gateway, readings wait for a clock that can be trusted. */
+      hold: durationMs().default(60_000),
+    })
+    .prefault({}),
   admin: z.strictObject({ listen: hostPort() }).prefault({ listen: '127.0.0.1:9601' }),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
   inputs: z
@@ -175,6 +188,16 @@ export const agentConfigSchema = z.strictObject({
       for (const [i, { name }] of inputs.entries())
         if (inputs.findIndex((other) => other.name === name) < i)
           context.addIssue({ code: 'custom', path: [i, 'name'], message: 'another input has this name' })
+      const paths = inputs.map((input) => (input.type === 'serial' ? resolve(input.path) : undefined))
+      for (const [i, path] of paths.entries()) {
+        const earlier = path === undefined ? i : paths.indexOf(path)
+        if (earlier < i)
+          context.addIssue({
+            code: 'custom',
+            path: [i, 'path'],
+            message: `is the port of input "${inputs[earlier]?.name}" already; one input reads a port`,
+          })
+      }
     }),
 })
 

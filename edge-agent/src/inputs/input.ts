@@ -23,9 +23,6 @@ export interface Input extends Service {
   pendingSinceMs(): number | undefined
 }
 
-/** Devices and brokers send what they kept within this time after an input was opened. */
-export const SETTLE_MS = 3_000
-
 /** Counts what one input brings, and hands it to the writer. */
 export interface Intake {
   readonly samples: number

@@ -8,7 +8,8 @@ import type { BatchWriter } from '../batch-writer.ts'
 import type { MqttInputConfig } from '../config.ts'
 import { keepOpen } from '../keep-open.ts'
 import { connectMqtt, type MqttConnection, type MqttTarget } from '../mqtt-connection.ts'
-import { type Input, type InputStatus, type Intake, SETTLE_MS } from './input.ts'
+import type { Input, Intake } from './input.ts'
+import { createInputState } from './input-state.ts'
 import { createMessageReader } from './mqtt-payload.ts'
 import { createPubackGate, type PubackGate } from './puback-gate.ts'
 import { filterOf } from './topic-pattern.ts'
@@ -33,10 +34,8 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
   let running: Promise<void> | undefined
   let connection: MqttConnection | undefined
   let gate: PubackGate | undefined
-  let state: InputStatus['state'] = 'starting'
-  let detail = `connecting to ${config.url}`
+  const state = createInputState({ name: config.name, type: 'mqtt' }, intake, clock, `connecting to ${config.url}`)
   let subscribed = false
-  let unsettledSinceMs: number | undefined
 
   const target: MqttTarget = {
     url: config.url,
@@ -50,10 +49,9 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
   }
 
   const openOnce = async (): Promise<string> => {
-    unsettledSinceMs ??= clock.wallMs()
+    state.opening()
     let own: PubackGate | undefined
     let opened: MqttConnection | undefined
-    let cancelSettled: (() => void) | undefined
     try {
       opened = await connectMqtt(target, stopping.signal, (client) => {
         own = createPubackGate(client, {
@@ -72,15 +70,11 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
       // The config may have changed since the session began; within this process it has not.
       if (!subscribed || !opened.sessionPresent) await subscribe(opened)
       subscribed = true
-      state = 'open'
-      detail = `connected to ${config.url}`
-      log.info({ filters, sessionPresent: opened.sessionPresent }, detail)
-      cancelSettled = clock.after(SETTLE_MS, () => {
-        unsettledSinceMs = undefined
-      })
+      state.opened(`connected to ${config.url}`)
+      log.info({ filters, sessionPresent: opened.sessionPresent }, `connected to ${config.url}`)
       return await opened.ended
     } finally {
-      cancelSettled?.()
+      state.ended()
       own?.close()
       opened?.destroy('closed')
       connection = undefined
@@ -101,10 +95,7 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
         signal: stopping.signal,
         log,
         backoff: BACKOFF,
-        onDown: (why, couldOpen) => {
-          state = couldOpen ? 'starting' : 'down'
-          detail = why
-        },
+        onDown: state.down,
       })
     },
     async stop(signal) {
@@ -115,18 +106,9 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
       stopping.abort(new DOMException('the input stops', 'AbortError'))
       await closing
       await running
-      state = 'stopped'
+      state.stopped()
     },
-    pendingSinceMs: () => gate?.heldSinceMs ?? unsettledSinceMs,
-    status: () => ({
-      name: config.name,
-      type: 'mqtt',
-      state: state === 'open' && gate?.heldSinceMs !== undefined ? 'held' : state,
-      samples: intake.samples,
-      readings: intake.readings,
-      deadLetters: intake.deadLetters,
-      lastSampleAtMs: intake.lastSampleAtMs,
-      detail: gate?.heldSinceMs !== undefined ? 'no room: the broker is held back' : detail,
-    }),
+    pendingSinceMs: () => gate?.heldSinceMs ?? state.unsettledSinceMs,
+    status: () => state.status(gate?.heldSinceMs, 'no room: the broker is held back'),
   }
 }

@@ -1,8 +1,15 @@
 /**
- * Samples from a serial port. The port is opened again after it was unplugged, and after it was silent for `idle`: a hang-up within
- * milliseconds of opening can go unnoticed, and then the port stays open on a device that is no more.
+ * Samples from a serial port, which is opened again whenever its device was gone, and whenever its path leads to another one.
+ *
+ * A hang-up is told as `close`; within milliseconds of opening only as the end of the stream, or not at all. So a port that says
+ * nothing for a second is asked every second whether it is still there and still the one that the path names; that does not
+ * touch the line. One that is there and silent for `idle` is opened again all the same, in case the adapter hangs.
+ *
+ * Nothing of one device reaches the next on the same port: what is unfinished, announced columns and owed acknowledgements end with the
+ * opening. Whose a sample is, the sample itself says; the config's `device` is for samples that do not say it.
  */
-import { type Backoff, type Clock, errorCode, type Logger, messageOf, UserError } from '@tributary/runtime'
+import type { Backoff, Clock, Logger } from '@tributary/runtime'
+import { messageOf } from '@tributary/runtime'
 import type { SerialPort } from 'serialport'
 import type { BatchWriter } from '../batch-writer.ts'
 import type { SerialInputConfig } from '../config.ts'
@@ -12,14 +19,15 @@ import type { Frame, Framing } from '../framings/framing.ts'
 import { createJsonLines } from '../framings/json-lines.ts'
 import { keepOpen } from '../keep-open.ts'
 import { emptyDelivery, readSample } from '../sample.ts'
-import { type Input, type InputStatus, type Intake, SETTLE_MS } from './input.ts'
+import type { Input, Intake } from './input.ts'
+import { createInputState } from './input-state.ts'
 import { createSerialAcknowledger, type SerialAcknowledger } from './serial-acknowledger.ts'
+import { closePort, drainPort, openPort, whyPortIsGone, writeTo } from './serial-port.ts'
 
 /** Opening a local device costs nothing, and what was plugged in again has samples that wait. */
 const BACKOFF: Backoff = { firstMs: 250, maxMs: 1_000 }
-const CLOSE_MS_MAX = 2_000
-/** Bytes that the kernel and we read at once. */
-const READ_BYTES = 16 * 1024
+/** Silent for so long: is it still there? */
+const CHECK_MS = 1_000
 
 export interface SerialInputDependencies {
   readonly writer: BatchWriter
@@ -36,9 +44,7 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
   let running: Promise<void> | undefined
   let port: SerialPort | undefined
   let acknowledger: SerialAcknowledger | undefined
-  let state: InputStatus['state'] = 'starting'
-  let detail = `opening ${config.path}`
-  let unsettledSinceMs: number | undefined
+  const state = createInputState({ name: config.name, type: 'serial' }, intake, clock, `opening ${config.path}`)
   let heldSinceMs: number | undefined
   let isReading = true
 
@@ -48,8 +54,8 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
       if ('value' in frame) readSample(frame.value, { device: config.device, kind: config.kind }, delivery)
       else delivery.refusals.push({ ...frame, device: config.device ?? '', readingCount: 0 })
       const { sequences } = delivery
-      const to = acknowledger
-      const stored = to && sequences.length > 0 ? () => to.stored(sequences) : undefined
+      const device = delivery.samples[0]?.device ?? delivery.refusals[0]?.device ?? ''
+      const stored = sequences.length > 0 ? acknowledger?.received(device, sequences) : undefined
       if (intake.accept(delivery, stored)) {
         heldSinceMs = undefined
         continue
@@ -59,22 +65,25 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
       if (!stored) intake.shed(delivery)
     }
   }
+  const onOtherDevice = (before: string, now: string) =>
+    log.warn(
+      { before, now, hint: 'with `acknowledge` a port carries one device; a device that waits in vain sends again' },
+      'another device speaks on this port',
+    )
   const openOnce = async (): Promise<string> => {
-    unsettledSinceMs ??= clock.wallMs()
-    const opened = await openPort(config)
+    state.opening()
+    const opened = await openPort({ path: config.path, baud: config.baud, keepDtr: config.keep_dtr })
     port = opened
-    const own = config.acknowledge ? createSerialAcknowledger(framing, (bytes) => writeTo(opened, bytes)) : undefined
+    const own = config.acknowledge
+      ? createSerialAcknowledger(framing, (bytes) => writeTo(opened, bytes), onOtherDevice)
+      : undefined
     acknowledger = own
-    state = 'open'
-    detail = `open: ${config.path}`
+    state.opened(`open: ${config.path}`)
     log.info({ path: config.path, baud: config.baud }, 'port open')
-    const cancelSettled = clock.after(SETTLE_MS, () => {
-      unsettledSinceMs = undefined
-    })
     try {
       return await readUntilEnd(opened)
     } finally {
-      cancelSettled()
+      state.ended()
       own?.close()
       port = undefined
       acknowledger = undefined
@@ -86,27 +95,36 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
     new Promise((resolve) => {
       let lastByteAtMs = clock.monotonicMs()
       let cancelIdle: (() => void) | undefined
+      let ended = false
       const end = (reason: string) => {
+        if (ended) return
+        ended = true
         cancelIdle?.()
         stopping.signal.removeEventListener('abort', onStop)
         opened.removeAllListeners('data')
         closePort(opened, clock).then(() => resolve(reason))
       }
       const onStop = () => end('stopped')
-      const watch = () => {
+      const watch = async () => {
         const silentMs = clock.monotonicMs() - lastByteAtMs
-        if (silentMs >= config.idle) end(`${config.path} was silent for ${config.idle} ms`)
-        else cancelIdle = clock.after(config.idle - silentMs, watch)
+        if (silentMs >= config.idle) return end(`${config.path} was silent for ${config.idle} ms`)
+        const why = silentMs >= CHECK_MS ? await whyPortIsGone(opened, config.path) : undefined
+        if (why !== undefined) return end(why)
+        if (!ended) cancelIdle = clock.after(Math.min(CHECK_MS, config.idle - silentMs), () => void watch())
       }
       opened.on('data', (bytes: Buffer) => {
         lastByteAtMs = clock.monotonicMs()
         if (isReading) deliver(framing.push(bytes))
       })
-      opened.once('close', (error: Error | null) => end(error ? `${config.path} was unplugged` : 'the port was closed'))
+      const unplugged = `${config.path} was unplugged`
+      opened.once('close', (error: Error | null) => end(error ? unplugged : 'the port was closed'))
+      opened.once('end', () => end(unplugged))
       opened.once('error', (error) => end(`${config.path}: ${messageOf(error)}`))
       stopping.signal.addEventListener('abort', onStop, { once: true })
-      watch()
+      void watch()
       if (stopping.signal.aborted) onStop()
+      // It may have gone before anybody listened.
+      else if (!opened.isOpen || opened.closing) end(unplugged)
     })
   return {
     name: config.name,
@@ -116,31 +134,19 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
         signal: stopping.signal,
         log,
         backoff: BACKOFF,
-        onDown: (why, couldOpen) => {
-          state = couldOpen ? 'starting' : 'down'
-          detail = why
-        },
+        onDown: state.down,
       })
     },
     async stop(signal) {
       isReading = false
       await writer.flush(signal).catch(() => undefined)
-      if (port?.isOpen) await drain(port, signal)
+      if (port?.isOpen) await drainPort(port, signal)
       stopping.abort(new DOMException('the input stops', 'AbortError'))
       await running
-      state = 'stopped'
+      state.stopped()
     },
-    pendingSinceMs: () => heldSinceMs ?? (config.acknowledge ? unsettledSinceMs : undefined),
-    status: () => ({
-      name: config.name,
-      type: 'serial',
-      state: state === 'open' && heldSinceMs !== undefined ? 'held' : state,
-      samples: intake.samples,
-      readings: intake.readings,
-      deadLetters: intake.deadLetters,
-      lastSampleAtMs: intake.lastSampleAtMs,
-      detail: heldSinceMs === undefined ? detail : 'no room in the spool: nothing is acknowledged',
-    }),
+    pendingSinceMs: () => heldSinceMs ?? (config.acknowledge ? state.unsettledSinceMs : undefined),
+    status: () => state.status(heldSinceMs, 'no room in the spool: nothing is acknowledged'),
   }
 }
 
@@ -154,60 +160,3 @@ function createFraming(config: SerialInputConfig['framing']): Framing {
       return createCobs()
   }
 }
-
-async function openPort({ path, baud }: SerialInputConfig): Promise<SerialPort> {
-  // Loaded only where there is a serial input: it takes 13 MB.
-  const { SerialPort } = await import('serialport')
-  const port = new SerialPort({ path, baudRate: baud, autoOpen: false, highWaterMark: READ_BYTES })
-  await new Promise<void>((resolve, reject) =>
-    port.open((error) => (error ? reject(openError(error, path)) : resolve())),
-  )
-  return port
-}
-
-function openError(cause: Error, path: string): UserError {
-  const text = `${errorCode(cause) ?? ''} ${cause.message}`
-  if (/no such file|ENOENT|cannot open .*: No such device/i.test(text))
-    return new UserError(`there is no ${path}`, {
-      cause,
-      hint: 'plug the device in, or correct the path: `ls -l /dev/serial/by-id/` lists what is there',
-    })
-  if (/permission denied|EACCES/i.test(text))
-    return new UserError(`no permission to open ${path}`, {
-      cause,
-      hint: 'add the user that runs the agent to the group `dialout`',
-    })
-  if (/lock|busy|EBUSY|temporarily unavailable/i.test(text))
-    return new UserError(`another program has ${path} open`, { cause, hint: `\`fuser -v ${path}\` names it` })
-  if (/inappropriate ioctl|ENOTTY|is a directory|EISDIR|not a tty/i.test(text))
-    return new UserError(`${path} is no serial port`, {
-      cause,
-      hint: '`ls -l /dev/serial/by-id/` lists those there are',
-    })
-  return new UserError(`${path} cannot be opened: ${cause.message}`, { cause })
-}
-
-const closePort = (port: SerialPort, clock: Clock): Promise<void> =>
-  new Promise((resolve) => {
-    const cancel = clock.after(CLOSE_MS_MAX, resolve)
-    const done = () => {
-      cancel()
-      resolve()
-    }
-    port.removeAllListeners('close')
-    port.on('error', () => undefined)
-    if (port.isOpen) port.close(done)
-    else done()
-  })
-
-const writeTo = (port: SerialPort, bytes: Uint8Array): Promise<void> =>
-  new Promise((resolve, reject) =>
-    port.write(Buffer.from(bytes), undefined, (error) => (error ? reject(error) : resolve())),
-  )
-
-const drain = (port: SerialPort, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    if (signal.aborted) resolve()
-    port.write(Buffer.alloc(0), undefined, () => port.drain(() => resolve()))
-  })
