@@ -1,7 +1,6 @@
 /** The agent's own health as samples of kind `agent_health`, sent along the same path as everything else. */
 import { type Clock, every, type Metrics, type Service } from '@tributary/runtime'
 import type { BatchWriter } from './batch-writer.ts'
-import { clockQualityAt } from './identity.ts'
 import { emptyDelivery, type FieldValue, readSample } from './sample.ts'
 import type { AgentStatus } from './status.ts'
 import type { Uplink } from './uplink.ts'
@@ -28,8 +27,9 @@ export function createAgentHealth(dependencies: AgentHealthDependencies): Servic
     async start() {
       const measure = createHealthMeter(dependencies)
       const take = async () => {
+        const measured = await measure()
         const delivery = emptyDelivery(clock.wallMs())
-        readSample(await measure(), { device: dependencies.status().agent, kind: 'agent_health' }, delivery)
+        readSample(measured, { device: dependencies.status().agent, kind: 'agent_health' }, delivery)
         if (!writer.accept(HEALTH_INPUT, delivery)) writer.shed(HEALTH_INPUT, delivery)
       }
       running = every(INTERVAL_MS, take, { clock, signal: stopping.signal })
@@ -70,7 +70,11 @@ function createHealthMeter({ writer, uplink, status, spoolBytesMax, clock, metri
       connected: now.connected,
       reconnects_total: uplink.reconnects,
       inputs_down: now.inputs.filter(({ state }) => state === 'down').length,
-      clock_trusted: clockQualityAt(clock.wallMs()) === 'trusted',
+      clock_trusted: now.clock.trusted,
+      clock_offset_ms: now.clock.offsetMs ?? undefined,
+      readings_corrected_total: now.clock.correctedReadings,
+      readings_estimated_total: now.clock.estimatedReadings,
+      readings_untrusted_total: now.clock.untrustedReadings,
       memory_rss_bytes: process.memoryUsage.rss(),
       cpu_percent: elapsedMs > 0 ? Math.round((cpu.user + cpu.system) / elapsedMs) / 10 : undefined,
       uptime_s: Math.floor(now.uptimeSeconds),

@@ -5,9 +5,11 @@ import {
   createLogger,
   createMetrics,
   EXIT_USER_ERROR,
+  type KernelClock,
   type Logger,
   loadConfig,
   type Metrics,
+  readKernelClock,
   reportFatal,
   runInOrder,
   runUntilSignal,
@@ -18,8 +20,11 @@ import {
 import { openSpool, type Spool } from '@tributary/spool'
 import { createAgentHealth } from './agent-health.ts'
 import { createBatchWriter } from './batch-writer.ts'
+import { bootTimesPath, openBootTimes } from './boot-times.ts'
+import { createClockSync } from './clock-sync.ts'
 import { createCompleteThrough } from './complete-through.ts'
 import { type AgentConfig, agentConfigSchema, type InputConfig } from './config.ts'
+import { eventClock } from './event-time.ts'
 import { readBootId } from './identity.ts'
 import { createHostInput } from './inputs/host.ts'
 import { createIntake, type Input } from './inputs/input.ts'
@@ -37,6 +42,7 @@ export interface AgentDependencies {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  readonly readKernel?: () => Promise<KernelClock>
 }
 
 export function createAgent(config: AgentConfig, dependencies: AgentDependencies): Service {
@@ -60,16 +66,26 @@ export function createAgent(config: AgentConfig, dependencies: AgentDependencies
 
 /** Stopped in reverse: first the inputs, each with its last acknowledgements, then what carries away, then what shows. */
 async function createParts(config: AgentConfig, spool: Spool, dependencies: AgentDependencies): Promise<Service> {
-  const { clock, log, metrics } = dependencies
-  const startedAtMs = clock.monotonicMs()
+  const { log, metrics, readKernel = readKernelClock } = dependencies
+  const startedAtMs = dependencies.clock.monotonicMs()
   const meters = createAgentMeters(metrics)
   const guard = createRepeatGuard()
   const recovered = await recover(spool, guard, log)
+  const boots = await openBootTimes(bootTimesPath(config.spool.folder), await readBootId(), dependencies.clock, { log })
+  for (const [bootId, { monotonicMs, timeline }] of recovered.boots) boots.seen(bootId, monotonicMs, timeline)
+  const clockOptions = { trusted: config.clock.trusted, holdMs: config.clock.hold }
+  const clockSync = createClockSync(clockOptions, boots, readKernel, dependencies)
+  const { eventTime, bootId } = clockSync
+  // From here on there is no other wall clock: what it says is event time.
+  const clock = eventClock(dependencies.clock, eventTime)
+  const stamper = createStamper()
+  for (const last of recovered.stamps.values())
+    if (last.bootId === bootId) stamper.stamp(last.device, last.kind, last.monotonicMs + eventTime.timeline.offsetMs)
   const inputs: Input[] = []
   const writer = createBatchWriter(
     {
       agent: config.agent,
-      bootId: await readBootId(),
+      bootId,
       ageMs: config.batch.age,
       readings: config.batch.readings,
       readingsTotal: recovered.readingsTotal,
@@ -77,8 +93,9 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
     {
       spool,
       guard,
-      stamper: createStamper(),
+      stamper,
       completeThrough: createCompleteThrough(config.batch.lateness, recovered.completeThroughMs),
+      eventTime,
       pendingSinceMs: () => inputs.flatMap((input) => input.pendingSinceMs() ?? []),
       tombstones: () => tombstonesFor(spool, writer.totals.readingsTotal),
       clock,
@@ -86,7 +103,7 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
       onBatch: meters.batchStored,
     },
   )
-  const uplink = createUplink(config, { spool, clock, log, onSent: meters.batchesSent })
+  const uplink = createUplink(config, { spool, time: clockSync, clock, log, onSent: meters.batchesSent })
   inputs.push(
     ...config.inputs.map((input) => {
       const intake = createIntake(input.name, writer, (reason) => meters.refused(input.name, reason))
@@ -112,6 +129,7 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
     shedReadings: writer.totals.shedReadings,
     spoolBytesUsed: spool.bytesUsed,
     spoolProblem: spool.failing ?? (writer.fullSinceMs === undefined ? null : 'the spool is full'),
+    clock: clockSync.status(),
     inputs: inputs.map((input) => input.status()),
   })
   meters.watch(status)
@@ -122,7 +140,7 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
   })
   const health = createAgentHealth({ writer, uplink, status, spoolBytesMax: config.spool.budget, clock, metrics })
   const writing: Service = { name: 'batch writer', start: async () => undefined, stop: async () => writer.stop() }
-  return runInOrder('agent', [admin, uplink, writing, health, ...inputs], log)
+  return runInOrder('agent', [admin, clockSync, uplink, writing, health, ...inputs], log)
 }
 
 function createInput(

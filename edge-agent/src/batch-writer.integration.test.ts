@@ -4,6 +4,7 @@ import { openSpool, type Spool } from '@tributary/spool'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type BatchWriter, createBatchWriter } from './batch-writer.ts'
 import { createCompleteThrough } from './complete-through.ts'
+import { createEventTime } from './event-time.ts'
 import { tombstonesFor } from './losses.ts'
 import { recover } from './recover.ts'
 import { createRepeatGuard } from './repeat-guard.ts'
@@ -13,6 +14,8 @@ import { temporaryFolder, until } from './testing.ts'
 
 const clock = systemClock
 const log = createLogger('test', 'silent')
+const eventTime = () =>
+  createEventTime({ offsetMs: Math.round(clock.wallMs() - clock.monotonicMs()), quality: 'trusted' })
 const opened: { spool: Spool; writer: BatchWriter }[] = []
 
 async function start(
@@ -46,6 +49,7 @@ async function start(
       guard,
       stamper: createStamper(),
       completeThrough: createCompleteThrough(1_000, recovered.completeThroughMs),
+      eventTime: eventTime(),
       pendingSinceMs: () => [],
       tombstones: options.tombstones ?? (() => tombstonesFor(spool, writer.totals.readingsTotal)),
       clock,
@@ -205,6 +209,7 @@ describe('a disk that is full', () => {
         guard: createRepeatGuard(),
         stamper: createStamper(),
         completeThrough: createCompleteThrough(0, 0),
+        eventTime: eventTime(),
         pendingSinceMs: () => [],
         tombstones: async () => [],
         clock,

@@ -21,7 +21,7 @@ import { type Spool, SpoolFullError } from '@tributary/spool'
 import { type BatchContent, type Batcher, createBatcher } from './batcher.ts'
 import type { CompleteThrough } from './complete-through.ts'
 import { createDeadLetterBudget } from './dead-letter-budget.ts'
-import { clockQualityAt } from './identity.ts'
+import type { EventTime, Timeline } from './event-time.ts'
 import type { RepeatGuard } from './repeat-guard.ts'
 import type { Delivery } from './sample.ts'
 import type { Stamper } from './stamper.ts'
@@ -44,6 +44,8 @@ export interface BatchWriterDependencies {
   readonly guard: RepeatGuard
   readonly stamper: Stamper
   readonly completeThrough: CompleteThrough
+  /** Times of deliveries are event times. */
+  readonly eventTime: EventTime
   /** See `CompleteThrough.next`. */
   readonly pendingSinceMs: () => number[]
   readonly tombstones: () => Promise<Tombstone[]>
@@ -70,7 +72,7 @@ export interface Accepted {
 
 export interface BatchWriter {
   readonly totals: Readonly<WriterTotals>
-  /** Since when the spool takes nothing, wall clock; undefined while it does. */
+  /** Since when the spool takes nothing, monotonic clock; undefined while it does. */
   readonly fullSinceMs: number | undefined
   /** @returns undefined when there is no room: nothing was taken; wait for `whenRoom`, or `shed` */
   accept(input: string, delivery: Delivery, onStored?: () => void): Accepted | undefined
@@ -89,11 +91,12 @@ export interface BatchWriter {
 interface ClosedBatch {
   readonly content: BatchContent
   readonly completeThroughMs: number
+  readonly timeline: Timeline
   readonly onStored: readonly (() => void)[]
 }
 
 export function createBatchWriter(options: BatchWriterOptions, dependencies: BatchWriterDependencies): BatchWriter {
-  const { spool, guard, stamper, clock, log } = dependencies
+  const { spool, guard, stamper, completeThrough, eventTime, clock, log } = dependencies
   const budget = createDeadLetterBudget(() => clock.monotonicMs())
   const stopping = new AbortController()
   const totals: WriterTotals = {
@@ -128,8 +131,10 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
     cancelAge?.()
     cancelAge = undefined
     due = false
-    const completeThroughMs = dependencies.completeThrough.next(clock.wallMs(), dependencies.pendingSinceMs())
-    closed.push({ content: open.finish(), completeThroughMs, onStored: isAll ? onStored : [] })
+    const { timeline } = eventTime
+    const closedAtMs = eventTime.at(clock.monotonicMs())
+    const completeThroughMs = completeThrough.next(closedAtMs, dependencies.pendingSinceMs(), timeline.quality)
+    closed.push({ content: open.finish(), completeThroughMs, timeline, onStored: isAll ? onStored : [] })
     open = createBatcher()
     if (isAll) onStored = []
   }
@@ -159,27 +164,28 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       })
   }
   const hasRoom = () => closed.length < WAITING_BATCHES_MAX
-  const write = async ({ content, completeThroughMs }: ClosedBatch): Promise<void> => {
+  const write = async ({ content, completeThroughMs, timeline }: ClosedBatch): Promise<void> => {
     const tombstones = await tombstonesNow()
     if (content.sampleCount === 0 && content.deadLetters.length === 0 && tombstones.length === 0) return
-    const createdAtMs = clock.wallMs()
+    // Whole milliseconds: their difference is the offset that the readings were stamped with, and that they are corrected by.
+    const monotonicMs = Math.floor(clock.monotonicMs())
     const header: BatchHeader = {
       formatVersion: BATCH_FORMAT_VERSION,
       agent: options.agent,
       epoch: spool.epoch,
       sequence: spool.nextSequence,
       lane: 'live',
-      createdAtMs,
+      createdAtMs: monotonicMs + timeline.offsetMs,
       completeThroughMs,
       bootId: options.bootId,
-      clockQuality: clockQualityAt(createdAtMs),
+      clockQuality: timeline.quality,
       sampleCount: content.sampleCount,
       readingCount: content.readingCount,
       readingsTotal: totals.readingsTotal + content.readingCount,
       backlogBatches: 0,
       backlogBytes: 0,
       drainSeconds: 0,
-      monotonicMs: clock.monotonicMs(),
+      monotonicMs,
     }
     const bytes = encode(header, content, tombstones)
     await append(bytes)
@@ -227,12 +233,12 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       try {
         await spool.append(bytes)
         if (fullSinceMs !== undefined)
-          log.info({ fullForMs: clock.wallMs() - fullSinceMs }, 'the spool takes batches again')
+          log.info({ fullForMs: clock.monotonicMs() - fullSinceMs }, 'the spool takes batches again')
         fullSinceMs = undefined
         return
       } catch (error) {
         if (fullSinceMs === undefined) {
-          fullSinceMs = clock.wallMs()
+          fullSinceMs = clock.monotonicMs()
           const hint =
             'senders that wait for an acknowledgement are held back, readings of all others are shed and counted; raise spool.budget, free disk space, or see why the gateway takes nothing'
           if (error instanceof SpoolFullError) log.error({ err: error, hint }, 'the spool is full')
@@ -246,6 +252,12 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
     pushClosed(!budget.hasSummaries)
     advance()
   }
+  eventTime.onTurn((shiftMs, turnedAtMs) => {
+    close()
+    advance()
+    stamper.shift(shiftMs)
+    completeThrough.turned(turnedAtMs)
+  })
   return {
     totals,
     get fullSinceMs() {

@@ -57,7 +57,8 @@ export function createBatcher(): Batcher {
       return sampleCount === 0 && deadLetters.length === 0
     },
     add(sample, timeMs) {
-      const key = `${sample.device} ${sample.kind}`
+      const isStamped = sample.measuredAtMs === undefined
+      const key = `${sample.device} ${sample.kind} ${isStamped}`
       const known = builders.get(key)
       const newColumns = known ? known.newColumns(sample) : sample.names.length
       const rows = (known?.sampleCount ?? 0) + 1
@@ -76,7 +77,7 @@ export function createBatcher(): Batcher {
           (!known && builders.size >= BLOCKS_MAX))
       )
         return false
-      const builder = known ?? createBlockBuilder(sample.device, sample.kind)
+      const builder = known ?? createBlockBuilder(sample.device, sample.kind, isStamped)
       if (!known) builders.set(key, builder)
       builder.add(sample, timeMs)
       sampleCount++

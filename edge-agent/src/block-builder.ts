@@ -27,7 +27,8 @@ const FIRST_CAPACITY = 32
 const columnKey = (field: string, type: ColumnType): string => `${type.charAt(0)}${field}`
 const typeOf = (value: Sample['values'][number]): ColumnType => typeof value as ColumnType
 
-export function createBlockBuilder(device: string, kind: string): BlockBuilder {
+/** @param isStamped the agent stamped the samples, which have no time of their own */
+export function createBlockBuilder(device: string, kind: string, isStamped: boolean): BlockBuilder {
   const columns = new Map<string, GrowingColumn>()
   let times = new Float64Array(FIRST_CAPACITY)
   let count = 0
@@ -87,6 +88,7 @@ export function createBlockBuilder(device: string, kind: string): BlockBuilder {
     finish: () => ({
       device,
       kind,
+      ...(isStamped && { stampedByAgent: true as const }),
       timesMs: times.slice(0, count),
       columns: [...columns.values()].map((column): FieldColumn => {
         const present = column.presentCount === count ? null : column.present.slice(0, count)

@@ -6,21 +6,39 @@
  * opened, when devices and brokers send what they kept), though not for longer than `HOLD_MS_MAX`: one input that is gone must not
  * hold the windows of all others open. It never moves back within an epoch. What comes later than promised is late,
  * and late is not lost: the processor revises its windows.
+ *
+ * While the clock is not trusted the promise is in the same wrong time as the readings of the batch, moves back in none, and is corrected
+ * with them; it binds no promise of a clock that is trusted.
  */
+import type { Timeline } from './event-time.ts'
+
 export const HOLD_MS_MAX = 60_000
 
 export interface CompleteThrough {
-  /** @param pendingSinceMs for each input that may still bring older samples: since when */
-  next(closedAtMs: number, pendingSinceMs: readonly number[]): number
+  /**
+   * @param closedAtMs event time, and
+   * @param pendingSinceMs for each input that may still bring older samples: since when
+   */
+  next(closedAtMs: number, pendingSinceMs: readonly number[], quality: Timeline['quality']): number
+  /** Event time means another time from here on: what inputs said of before is in the old one. */
+  turned(turnedAtMs: number): void
 }
 
+/** @param recoveredMs what was promised before by a clock that is trusted */
 export function createCompleteThrough(latenessMs: number, recoveredMs: number): CompleteThrough {
-  let promisedMs = recoveredMs
+  const promisedMs = { trusted: recoveredMs, untrusted: Number.NEGATIVE_INFINITY }
+  let turnMs = Number.NEGATIVE_INFINITY
   return {
-    next(closedAtMs, pendingSinceMs) {
-      const since = Math.max(Math.min(closedAtMs, ...pendingSinceMs), closedAtMs - HOLD_MS_MAX)
-      promisedMs = Math.max(promisedMs, Math.floor(since - latenessMs))
-      return promisedMs
+    next(closedAtMs, pendingSinceMs, quality) {
+      const isTurnRecent = closedAtMs - turnMs < HOLD_MS_MAX
+      const pending = pendingSinceMs.map((sinceMs) => (isTurnRecent ? Math.min(sinceMs, turnMs) : sinceMs))
+      const since = Math.max(Math.min(closedAtMs, ...pending), closedAtMs - HOLD_MS_MAX)
+      promisedMs[quality] = Math.max(promisedMs[quality], Math.floor(since - latenessMs))
+      return promisedMs[quality]
+    },
+    turned(turnedAtMs) {
+      turnMs = turnedAtMs
+      promisedMs.untrusted = Number.NEGATIVE_INFINITY
     },
   }
 }

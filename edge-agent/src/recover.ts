@@ -1,7 +1,8 @@
 /** What the agent knows again after a restart, read from the newest records of its spool. */
-import { decodeBatch, decodeHeader } from '@tributary/protocol'
+import { type BatchHeader, decodeBatch, decodeHeader } from '@tributary/protocol'
 import { type Logger, messageOf } from '@tributary/runtime'
 import type { Spool } from '@tributary/spool'
+import type { Timeline } from './event-time.ts'
 import type { RepeatGuard } from './repeat-guard.ts'
 import type { FieldValue } from './sample.ts'
 
@@ -12,17 +13,43 @@ const READ_BYTES = 1024 * 1024
 
 export interface Recovered {
   readonly readingsTotal: number
+  /** By a clock that was trusted. */
   readonly completeThroughMs: number
+  /** By boot: the latest time seen on its monotonic clock, and what was stamped then. */
+  readonly boots: ReadonlyMap<string, { readonly monotonicMs: number; readonly timeline: Timeline }>
+  /** By device and kind: the last time that the agent stamped, on the monotonic clock of that boot. */
+  readonly stamps: ReadonlyMap<string, Stamped>
+}
+
+export interface Stamped {
+  readonly device: string
+  readonly kind: string
+  readonly bootId: string
+  readonly monotonicMs: number
 }
 
 export async function recover(spool: Spool, guard: RepeatGuard, log: Logger): Promise<Recovered> {
   const payloads = await newestPayloads(spool)
-  let recovered: Recovered = { readingsTotal: 0, completeThroughMs: 0 }
+  let readingsTotal = 0
+  let completeThroughMs = 0
+  const boots = new Map<string, { monotonicMs: number; timeline: Timeline }>()
+  const stamps = new Map<string, Stamped>()
   for (const payload of payloads) {
     try {
-      const { epoch, readingsTotal, completeThroughMs } = decodeHeader(payload)
-      if (epoch === spool.epoch) recovered = { readingsTotal, completeThroughMs }
-      for (const block of decodeBatch(payload).blocks)
+      const header = decodeHeader(payload)
+      const timeline = timelineOf(header)
+      if (header.epoch === spool.epoch) {
+        readingsTotal = header.readingsTotal
+        if (header.clockQuality === 'trusted') completeThroughMs = header.completeThroughMs
+      }
+      if (timeline) boots.set(header.bootId, { monotonicMs: header.monotonicMs, timeline })
+      for (const block of decodeBatch(payload).blocks) {
+        const lastMs = block.timesMs.at(-1)
+        if (timeline && block.stampedByAgent && lastMs !== undefined) {
+          const { device, kind } = block
+          const monotonicMs = lastMs - timeline.offsetMs
+          stamps.set(`${device} ${kind}`, { device, kind, bootId: header.bootId, monotonicMs })
+        }
         for (let i = 0; i < block.timesMs.length; i++) {
           const names: string[] = []
           const values: FieldValue[] = []
@@ -39,11 +66,23 @@ export async function recover(spool: Spool, guard: RepeatGuard, log: Logger): Pr
           const { device, kind } = block
           guard.remember({ device, kind, measuredAtMs: undefined, sequence, names, values }, block.timesMs[i] as number)
         }
+      }
     } catch (error) {
       log.warn({ err: error }, `a record of the spool is no batch of this version: ${messageOf(error)}`)
     }
   }
-  return recovered
+  return { readingsTotal, completeThroughMs, boots, stamps }
+}
+
+/** @returns undefined for records of a format without monotonic times */
+export function timelineOf({
+  formatVersion,
+  createdAtMs,
+  monotonicMs,
+  clockQuality,
+}: BatchHeader): Timeline | undefined {
+  if (formatVersion < 2 || !Number.isInteger(createdAtMs - monotonicMs)) return undefined
+  return { offsetMs: createdAtMs - monotonicMs, quality: clockQuality === 'trusted' ? 'trusted' : 'untrusted' }
 }
 
 /** Oldest first; at most `RECORDS_KEPT` records, and no more once there are `BYTES_MAX` bytes. */

@@ -13,6 +13,8 @@ const SERIES_MAX = 4_096
 export interface Stamper {
   /** @returns milliseconds since 1970 */
   stamp(device: string, kind: string, arrivedAtMs: number): number
+  /** Readings stamped so far are corrected by so much: what follows them follows that. */
+  shift(shiftMs: number): void
 }
 
 export function createStamper(): Stamper {
@@ -27,6 +29,9 @@ export function createStamper(): Stamper {
       lastMs.set(key, stamped)
       if (lastMs.size > SERIES_MAX) lastMs.delete(lastMs.keys().next().value as string)
       return stamped
+    },
+    shift(shiftMs) {
+      for (const [key, stamped] of lastMs) lastMs.set(key, stamped + shiftMs)
     },
   }
 }

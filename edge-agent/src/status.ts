@@ -1,4 +1,5 @@
 /** What `/status` answers; the shape is a promise to `tributary status`. */
+import type { ClockStatus } from './clock-sync.ts'
 import type { InputStatus } from './inputs/input.ts'
 
 export interface AgentStatus {
@@ -24,5 +25,6 @@ export interface AgentStatus {
   readonly spoolBytesUsed: number
   /** Why nothing can be written at present. */
   readonly spoolProblem: string | null
+  readonly clock: ClockStatus
   readonly inputs: readonly InputStatus[]
 }

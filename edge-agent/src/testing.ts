@@ -4,7 +4,14 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, writeSync } from
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type Batch, decodeBatch, parseMqttTopic } from '@tributary/protocol'
+import {
+  type Batch,
+  type ClockPong,
+  clockPing,
+  decodeBatch,
+  parseControlMessage,
+  parseMqttTopic,
+} from '@tributary/protocol'
 import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { Aedes, type AuthenticateError, type Client } from 'aedes'
 import koffi from 'koffi'
@@ -85,6 +92,8 @@ export interface TestGateway {
   readonly connections: number
   /** While true no PUBACK is sent. */
   mute: boolean
+  /** What it says of its clock; undefined: nothing, like a gateway of before. */
+  clock: { wallMs: () => number; trusted: boolean } | undefined
   stop(): Promise<void>
 }
 
@@ -93,7 +102,11 @@ export async function startGateway(options: { port?: number; password?: string }
   const broker = await Aedes.createBroker()
   const batches: Batch[] = []
   const seen = new Set<string>()
-  const gateway = { mute: false, connections: 0 }
+  const gateway = {
+    mute: false,
+    connections: 0,
+    clock: { wallMs: systemClock.wallMs, trusted: true } as TestGateway['clock'],
+  }
   if (options.password !== undefined)
     broker.authenticate = (_client, _username, password, done) => {
       if (password?.toString() === options.password) return done(null, true)
@@ -102,9 +115,20 @@ export async function startGateway(options: { port?: number; password?: string }
   broker.on('client', () => {
     gateway.connections++
   })
-  broker.authorizePublish = (_client: Client | null, packet, done) => {
+  broker.authorizePublish = (client: Client | null, packet, done) => {
     if (gateway.mute) return
-    if (parseMqttTopic(packet.topic)?.channel === 'batch') {
+    const channel = parseMqttTopic(packet.topic)?.channel
+    const ping = channel === 'clock' ? parseControlMessage(clockPing, packet.payload as Buffer) : undefined
+    if (ping && gateway.clock) {
+      const { wallMs, trusted } = gateway.clock
+      const pong: ClockPong = { type: 'pong', id: ping.id, wallMs: wallMs(), trusted }
+      const { topic } = packet
+      client?.publish(
+        { cmd: 'publish', topic, payload: JSON.stringify(pong), qos: 0, dup: false, retain: false },
+        () => undefined,
+      )
+    }
+    if (channel === 'batch') {
       const batch = decodeBatch(packet.payload as Buffer)
       const key = `${batch.header.epoch}/${batch.header.sequence}`
       if (!seen.has(key)) batches.push(batch)

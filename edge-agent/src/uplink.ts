@@ -25,6 +25,8 @@ const READ_BYTES_MAX = 256 * 1024
 const DRAIN_MS_MAX = 3_000
 /** Waits before looking again when the spool holds nothing readable where it should. */
 const EMPTY_READ_MS = 250
+/** Before what was held is looked at again. */
+const HOLD_MS = 250
 
 export interface Uplink extends Service {
   readonly connected: boolean
@@ -38,15 +40,26 @@ export interface Uplink extends Service {
   readonly drainSeconds: number
 }
 
+/** What knows the time: it corrects what goes out, and asks the gateway. */
+export interface UplinkClock {
+  /** The record as it may be sent now; `hold`: not yet, ask again. */
+  correct(payload: Uint8Array): Uint8Array | 'hold'
+  /** There is a connection, until the signal aborts. @param publish sends on the clock topic */
+  connected(publish: (payload: string) => void, signal: AbortSignal): void
+  /** What came on the clock topic. */
+  heard(payload: Uint8Array): void
+}
+
 export interface UplinkDependencies {
   readonly spool: Spool
+  readonly time?: UplinkClock
   readonly clock: Clock
   readonly log: Logger
   readonly onSent: (batches: number, bytes: number) => void
 }
 
 export function createUplink(config: AgentConfig, dependencies: UplinkDependencies): Uplink {
-  const { spool, clock, onSent } = dependencies
+  const { spool, time, clock, onSent } = dependencies
   const log = dependencies.log.child({ part: 'uplink' })
   const topic = mqttTopic(config.agent, 'batch')
   const stopping = new AbortController()
@@ -100,6 +113,7 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
         onProgress()
       },
     })
+    askForTime(opened.client, ending.signal)
     const sending = send(opened.client, window, ending.signal)
     try {
       return await Promise.race([opened.ended, window.overdue, sending])
@@ -110,6 +124,22 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
       connection = undefined
       onProgress()
       await sending.catch(() => undefined)
+    }
+  }
+  const askForTime = (client: MqttClient, signal: AbortSignal) => {
+    const clockTopic = mqttTopic(config.agent, 'clock')
+    client.on('message', (from, payload) => {
+      if (from === clockTopic) time?.heard(payload)
+    })
+    client.subscribe(clockTopic, { qos: 0 }, () => {
+      time?.connected((payload) => client.publish(clockTopic, payload, { qos: 0 }), signal)
+    })
+  }
+  const corrected = async (record: SpoolRecord, signal: AbortSignal): Promise<SpoolRecord> => {
+    for (;;) {
+      const payload = time === undefined ? record.payload : time.correct(record.payload)
+      if (payload !== 'hold') return { ...record, payload }
+      await clock.sleep(HOLD_MS, signal)
     }
   }
   const send = async (client: MqttClient, window: SendWindow, signal: AbortSignal): Promise<never> => {
@@ -123,9 +153,10 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
       if (records.length === 0) await clock.sleep(EMPTY_READ_MS, signal)
       for (const record of records) {
         await Promise.race([window.room(), aborted])
+        const ready = await corrected(record, signal)
         signal.throwIfAborted()
         const acknowledged = window.sent(record.sequence, record.payload.length)
-        client.publish(topic, outgoing(record), { qos: 1 }, (error) => {
+        client.publish(topic, outgoing(ready), { qos: 1 }, (error) => {
           if (!error) acknowledged()
         })
         next = record.sequence + 1

@@ -28,8 +28,9 @@ export function createHostInput(config: HostInputConfig, dependencies: HostInput
       state = 'open'
       const take = async () => {
         try {
+          const measured = await measure()
           const delivery = emptyDelivery(clock.wallMs())
-          readSample(await measure(), { device: dependencies.agent, kind: 'host' }, delivery)
+          readSample(measured, { device: dependencies.agent, kind: 'host' }, delivery)
           if (!intake.accept(delivery)) intake.shed(delivery)
         } catch (error) {
           if (detail !== messageOf(error)) log.warn({ err: error }, 'the host cannot be measured')

@@ -1,0 +1,61 @@
+/**
+ * Measures the gateway's clock over MQTT, by ping and pong: of several round trips the shortest tells most. At the moment of its pong our
+ * clock stood somewhere between sending and receiving; so the offset is known to half the round trip.
+ */
+import { type ClockPing, clockPong, parseControlMessage } from '@tributary/protocol'
+import { type Clock, isPlausibleTime } from '@tributary/runtime'
+import type { GatewayTime } from './clock-trust.ts'
+
+export const PINGS = 8
+const PONG_MS_MAX = 2_000
+/** A gateway of before does not answer, one in 1970 might as well not: so many pings in vain, and the round is over. */
+const UNANSWERED_MAX = 2
+
+export interface RoundTrips {
+  /** @returns undefined when there is no answer */
+  measure(publish: (payload: string) => void, signal: AbortSignal): Promise<GatewayTime | undefined>
+  /** What came on the clock topic. */
+  heard(payload: Uint8Array): void
+}
+
+export function createRoundTrips(clock: Clock): RoundTrips {
+  let lastId = 0
+  let waiting:
+    | { id: number; resolve: (pong: { receivedMs: number; wallMs: number; trusted: boolean }) => void }
+    | undefined
+
+  const ping = async (publish: (payload: string) => void, signal: AbortSignal): Promise<GatewayTime | undefined> => {
+    const id = ++lastId
+    const giveUp = new AbortController()
+    const answer = new Promise<{ receivedMs: number; wallMs: number; trusted: boolean }>((resolve) => {
+      waiting = { id, resolve }
+    })
+    const sentMs = clock.monotonicMs()
+    publish(JSON.stringify({ type: 'ping', id } satisfies ClockPing))
+    const late = clock.sleep(PONG_MS_MAX, AbortSignal.any([signal, giveUp.signal])).catch(() => undefined)
+    const pong = await Promise.race([answer, late])
+    giveUp.abort()
+    waiting = undefined
+    if (!pong || !isPlausibleTime(pong.wallMs)) return undefined
+    // The gateway says whole milliseconds: on average it is half of one later.
+    const errorMs = (pong.receivedMs - sentMs) / 2 + 0.5
+    return { offsetMs: pong.wallMs + 0.5 - (sentMs + pong.receivedMs) / 2, errorMs, trusted: pong.trusted }
+  }
+  return {
+    async measure(publish, signal) {
+      let best: GatewayTime | undefined
+      let unanswered = 0
+      for (let i = 0; i < PINGS && unanswered < UNANSWERED_MAX && !signal.aborted; i++) {
+        const time = await ping(publish, signal)
+        if (!time) unanswered++
+        else if (!best || time.errorMs <= best.errorMs) best = time
+      }
+      return best
+    },
+    heard(payload) {
+      const receivedMs = clock.monotonicMs()
+      const pong = parseControlMessage(clockPong, payload)
+      if (pong && pong.id === waiting?.id) waiting.resolve({ ...pong, receivedMs })
+    },
+  }
+}
