@@ -1,4 +1,4 @@
-/** The account as measurements `account` and `dead_letter`, for the dashboards. */
+/** The account as measurements `account`, `dead_letter` and `shed`, for the dashboards. */
 import type { AgentAccount } from './account.ts'
 import { fieldKey, LineBuffer, linePrefix } from './line-protocol.ts'
 
@@ -11,6 +11,7 @@ const KEYS = {
   missing: fieldKey('missing'),
   letters: fieldKey('letters'),
   readings: fieldKey('readings'),
+  batches: fieldKey('batches'),
 }
 
 export interface AccountLines {
@@ -26,10 +27,10 @@ export function createAccountLines(): AccountLines {
       lines.clear()
       const current = new Map<string, string>()
       for (const account of agents) {
-        const { site, agent, produced, stored, deadLettered, shed, inFlight, missing, letters } = account
+        const { site, agent, produced, stored, deadLettered, shed, inFlight, missing, letters, shedReasons } = account
         const row = { produced, stored, deadLettered, shed, inFlight, missing }
         const key = `${site}/${agent}`
-        const fingerprint = JSON.stringify([row, letters])
+        const fingerprint = JSON.stringify([row, letters, shedReasons.map(({ readings }) => readings)])
         current.set(key, fingerprint)
         if (written.get(key) === fingerprint) continue
         const prefix = linePrefix('account', { site, device: agent })
@@ -42,6 +43,13 @@ export function createAccountLines(): AccountLines {
           lines.integer(KEYS.letters, count)
           lines.integer(KEYS.readings, readings)
           lines.end(letterPrefix, timeMs, 0, -1)
+        }
+        for (const { reason, readings, batches } of shedReasons) {
+          const shedPrefix = linePrefix('shed', { site, device: agent, reason })
+          lines.begin(shedPrefix)
+          lines.integer(KEYS.readings, readings)
+          lines.integer(KEYS.batches, batches)
+          lines.end(shedPrefix, timeMs, 0, -1)
         }
       }
       written = current

@@ -33,6 +33,8 @@ export class BatchScope {
   readonly origin: LetterOrigin
   readonly live: boolean
   epoch: EpochState | undefined
+  /** The store may know more of the agent than the state does: no window is written. */
+  inDoubt = false
   originIndex = -1
   contractLetterCount = 0
   readonly touched: { series: DeviceSeries; width: number; row: WindowRow }[] = []

@@ -20,6 +20,8 @@ import { TAKEN_OVER_HINT } from './consumer.ts'
 export interface Checkpoint {
   readonly bytes: Uint8Array
   readonly revision: number
+  /** The newest one is damaged: messages may have been acknowledged that this one does not know. */
+  readonly isOlder: boolean
 }
 
 export interface CheckpointStore {
@@ -53,7 +55,7 @@ export function createFileCheckpointStore(
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     if (bytes.length < HEADER_BYTES || view.getUint32(0, true) !== MAGIC) return new Error('it is no checkpoint')
     if (crc32(bytes.subarray(8)) !== view.getUint32(4, true)) return new Error('its checksum is wrong')
-    return { revision: Number(view.getBigUint64(8, true)), bytes: bytes.subarray(HEADER_BYTES) }
+    return { revision: Number(view.getBigUint64(8, true)), bytes: bytes.subarray(HEADER_BYTES), isOlder: false }
   }
   const headerOnDisk = async (file: string): Promise<{ revision: number; checksum: number } | undefined> => {
     if (!(await fileSystem.exists(file))) return undefined
@@ -94,13 +96,13 @@ export function createFileCheckpointStore(
           {
             partition,
             revision: newest?.revision,
-            hint: 'readings stored since then count as in flight, later as missing, although they are in InfluxDB; check the disk',
+            hint: 'check the disk; the gateways are asked what was stored since then, and windows of that time stay as they are in InfluxDB',
           },
           newest === undefined
             ? 'no generation of the checkpoint is whole: account, windows and alerts begin anew'
             : 'the account goes on from an earlier checkpoint',
         )
-      return newest
+      return newest && { ...newest, isOlder: damaged.size > 0 }
     },
     async save(bytes, expectedRevision) {
       const revision = expectedRevision + 1

@@ -84,6 +84,8 @@ export const processorConfigSchema = z.strictObject({
     .strictObject({
       /** A gap in an agent's sequences counts as missing when it has been open for so long. */
       missing_after: durationMs().prefault('10m'),
+      /** A gap is asked for at the gateway when it has been open for so long, and again with growing delays. */
+      resend_after: durationMs().prefault('5s'),
     })
     .prefault({}),
   /** What is there is taken together for at most this long, so that the database gets large writes. */

@@ -1,7 +1,11 @@
 /**
  * One partition's durable pull consumer. It pulls ahead a little and holds that in a bounded queue; what is not acknowledged
- * comes again when the consumer is made anew, which `start` does. Whoever starts last has the partition: the consumer bears its
- * name, and who had it before sees that and ends, instead of taking turns at deleting each other's consumer.
+ * comes again when the consumer is made anew: at the start, after every reconnection and after every pull that did not end as it
+ * should, since what the server had sent then would else come only after `ACK_WAIT_MS`. Whoever starts last has the partition:
+ * the consumer bears its name, and who had it before sees that and ends, instead of taking turns at deleting each other's consumer.
+ *
+ * Guarantee: a message is acknowledged only to the stream that it came from. A stream that was made anew, or went back to an
+ * older copy of its data, gives its sequences to other messages; acknowledging by them would remove what nobody has seen.
  */
 import {
   AckPolicy,
@@ -11,6 +15,7 @@ import {
   type JetStreamClient,
   type JetStreamManager,
   type JsMsg,
+  type StreamInfo,
 } from '@nats-io/jetstream'
 import { BATCH_BYTES_MAX, TELEMETRY_STREAM, telemetryPartitionFilter } from '@tributary/protocol'
 import { backoffDelayMs, type Clock, type Logger, messageOf, UserError } from '@tributary/runtime'
@@ -26,12 +31,23 @@ export const ACK_PENDING_MAX = 1_024
 /** Longer than any write that waits for a database; a new start does not wait for it. */
 const ACK_WAIT_MS = 10 * 60_000
 const PULL_EXPIRES_MS = 10_000
+const PULL_GRACE_MS = 2_000
 const NANOSECONDS_PER_MS = 1_000_000
 /** How often one looks whether the consumer is still one's own. */
 const OWNER_EVERY_MS = 5_000
 
 export const TAKEN_OVER_HINT =
   'two processors work on the same partitions: stop one of them, or give each partitions of its own'
+
+/** A stretch of the stream's life in which a sequence means one message. */
+export interface StreamLife {
+  /** 1, 2, 3, …: how many this consumer has seen. */
+  readonly number: number
+  /** When the stream was made, as the server says it. */
+  readonly created: string
+  /** The last sequence of the stream when it began. */
+  readonly lastSequence: number
+}
 
 export interface PartitionConsumer {
   /** Deletes the consumer and makes it again: everything not acknowledged comes again, in order. */
@@ -43,6 +59,12 @@ export interface PartitionConsumer {
   take(limits: { bytesMax: number; waitMs: number; lingerMs: number }, signal: AbortSignal): Promise<JsMsg[]>
   /** Messages in the stream behind the last one delivered. */
   readonly pending: number
+  /** undefined before the first `start` */
+  readonly life: StreamLife | undefined
+  /** Says to the stream that it may forget a message; one of a former life is left alone. */
+  acknowledge(message: JsMsg): void
+  /** There is a connection again: who knows what the server remembers. */
+  reconnected(): void
   stop(): Promise<void>
 }
 
@@ -71,15 +93,39 @@ export function createPartitionConsumer(
   let running = new AbortController()
   let pulling: Promise<void> | undefined
   let takenOver: UserError | undefined
+  let life: StreamLife | undefined
+  /** Highest sequence of this life that was seen. */
+  let highestSequence = 0
+  const lifeOf = new WeakMap<JsMsg, number>()
+  /** When our consumer was made, by the server's clock. */
+  let madeAt = Number.NEGATIVE_INFINITY
+  /** Ends the pull under way, so that the consumer is made anew. */
+  let interrupt: () => void = () => undefined
   let wake: () => void = () => undefined
   let room: () => void = () => undefined
 
+  function noteLife({ created, state }: StreamInfo): void {
+    const lastSequence = Number(state.last_seq)
+    const isSame = life !== undefined && String(created) === life.created && lastSequence >= highestSequence
+    highestSequence = isSame ? Math.max(highestSequence, lastSequence) : lastSequence
+    if (isSame) return
+    if (life !== undefined)
+      log.warn(
+        { partition, created: String(created), lastSequence, before: life },
+        'the stream is not the one it was: it was made anew, or went back to older data',
+      )
+    life = { number: (life?.number ?? 0) + 1, created: String(created), lastSequence }
+  }
+
   async function recreate(): Promise<Consumer> {
     await ensureStreams(manager)
+    noteLife(await manager.streams.info(TELEMETRY_STREAM))
+    queue = []
+    queueBytes = 0
     await manager.consumers.delete(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
       if (!(error instanceof JetStreamApiError)) throw error
     })
-    await manager.consumers.add(TELEMETRY_STREAM, {
+    const made = await manager.consumers.add(TELEMETRY_STREAM, {
       durable_name: consumerName(partition),
       description: owner,
       filter_subject: telemetryPartitionFilter(partition),
@@ -89,18 +135,23 @@ export function createPartitionConsumer(
       max_ack_pending: ACK_PENDING_MAX,
       max_deliver: -1,
     })
+    madeAt = Date.parse(made.created)
     return client.consumers.get(TELEMETRY_STREAM, consumerName(partition))
   }
 
-  /** @throws UserError when somebody else has made the consumer anew; a consumer that is gone is nobody's */
-  /** @returns false when there is no consumer any more, as after a stream was deleted */
+  /**
+   * @returns false when there is no consumer any more, as after a stream was deleted, or one from before ours, as after an older
+   * copy of the stream's data was put back
+   * @throws UserError when somebody else has made the consumer anew
+   */
   async function checkOwner(): Promise<boolean> {
     const found = await manager.consumers.info(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
       if (error instanceof JetStreamApiError) return undefined
       throw error
     })
     const theirs = found?.config.description
-    if (found === undefined || theirs === owner) return found !== undefined
+    if (found === undefined || Date.parse(found.created) < madeAt) return false
+    if (theirs === owner) return Date.parse(found.created) === madeAt
     takenOver = new UserError(`partition ${partition} was taken over by ${theirs || 'somebody else'}`, {
       hint: TAKEN_OVER_HINT,
     })
@@ -113,70 +164,85 @@ export function createPartitionConsumer(
   async function pull(first: Consumer, signal: AbortSignal): Promise<void> {
     let consumer: Consumer | undefined = first
     let checkedAtMs = clock.monotonicMs()
-    for (let attempt = 1; !signal.aborted; attempt++) {
+    for (let attempt = 1; !signal.aborted; ) {
       try {
-        if (consumer === undefined) {
-          await checkOwner()
-          consumer = await recreate()
-        }
-        while (!signal.aborted) {
-          while (!hasRoom() && !signal.aborted)
-            await new Promise<void>((resolve) => {
-              room = resolve
-            })
-          if (signal.aborted) return
-          if (clock.monotonicMs() - checkedAtMs > OWNER_EVERY_MS) {
-            checkedAtMs = clock.monotonicMs()
-            if (!(await checkOwner())) {
-              log.warn({ partition }, 'the consumer is gone; it is made anew')
-              consumer = await recreate()
-            }
+        const due = clock.monotonicMs() - checkedAtMs > OWNER_EVERY_MS
+        if (consumer === undefined || due) {
+          checkedAtMs = clock.monotonicMs()
+          const isOurs = await checkOwner()
+          if (consumer === undefined || !isOurs) {
+            log.info({ partition }, 'the consumer is made anew')
+            consumer = await recreate()
           }
-          await pullOnce(consumer, signal)
-          attempt = 1
         }
+        while (!hasRoom() && !signal.aborted)
+          await new Promise<void>((resolve) => {
+            room = resolve
+          })
+        if (signal.aborted) return
+        if (!(await pullOnce(consumer, signal))) consumer = undefined
+        attempt = 1
       } catch (error) {
         if (signal.aborted || takenOver !== undefined) return
-        const delayMs = backoffDelayMs({ firstMs: 200, maxMs: 5_000 }, attempt)
+        const delayMs = backoffDelayMs({ firstMs: 200, maxMs: 5_000 }, attempt++)
         log.warn(
           { partition, attempt, delayMs: Math.round(delayMs), reason: messageOf(error) },
           'pulling from the stream failed',
         )
-        if (mustRecreate(error)) consumer = undefined
+        consumer = undefined
         await clock.sleep(delayMs, signal).catch(() => undefined)
       }
     }
   }
 
-  async function pullOnce(consumer: Consumer, signal: AbortSignal): Promise<void> {
+  /** @returns false when the pull was interrupted: what the server sent for it may be lost */
+  async function pullOnce(consumer: Consumer, signal: AbortSignal): Promise<boolean> {
     const messages = await consumer.fetch({
       max_messages: PULL_MESSAGES_MAX,
       expires: PULL_EXPIRES_MS,
     })
-    const stop = () => messages.stop()
+    let interrupted = false
+    const stop = () => {
+      interrupted = true
+      messages.stop()
+    }
+    interrupt = stop
     signal.addEventListener('abort', stop, { once: true })
+    // The client waits for ever when the server forgets the pull, as over a restart.
+    const cancel = clock.after(PULL_EXPIRES_MS + PULL_GRACE_MS, stop)
     try {
       for await (const message of messages) {
+        if (interrupted) break
+        lifeOf.set(message, life?.number ?? 0)
+        highestSequence = Math.max(highestSequence, message.seq)
         queue.push(message)
         queueBytes += message.data.length
         pending = message.info.pending
         wake()
       }
     } finally {
+      cancel()
+      interrupt = () => undefined
       signal.removeEventListener('abort', stop)
     }
+    return !interrupted
   }
 
   return {
     get pending() {
       return pending + queue.length
     },
+    get life() {
+      return life
+    },
+    acknowledge(message) {
+      if (lifeOf.get(message) === life?.number) message.ack()
+    },
+    reconnected: () => interrupt(),
     async start(signal) {
       for (let attempt = 1; ; attempt++) {
         try {
           const consumer = await recreate()
-          queue = []
-          queueBytes = 0
           running = new AbortController()
           pulling = pull(consumer, running.signal)
           return
@@ -233,9 +299,4 @@ export function createPartitionConsumer(
       queueBytes = 0
     },
   }
-}
-
-/** The consumer or its stream is gone: somebody wiped NATS, or another processor took the partition and left again. */
-function mustRecreate(error: unknown): boolean {
-  return /consumer (not found|deleted)|stream not found|no responders/i.test(messageOf(error))
 }

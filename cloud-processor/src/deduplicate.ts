@@ -4,8 +4,18 @@
  * the readings in a hole are known to the reading before anything of the hole has come. Tombstones fill holes.
  */
 
+import { correctLoss, type Losses, noteLoss } from './losses.ts'
+
 /** The most runs an epoch may have; see `giveUpLowest`. */
 export const RUNS_MAX = 4_096
+
+/** When something was received. */
+export interface Moment {
+  /** By the stream's clock, milliseconds since 1970. */
+  readonly atMs: number
+  /** By the agent's patience, see `gaps.ts`. */
+  readonly patienceMs: number
+}
 
 export interface Run {
   from: number
@@ -15,22 +25,26 @@ export interface Run {
   through: number
   /** Readings that tombstones told of, while `before` and `through` are not known. */
   untied: number
-  /** That end is a tombstone's, whose count may be an estimate. */
-  looseBefore: boolean
-  looseThrough: boolean
+  /** That end is a tombstone's, whose count may be an estimate: its reason. Empty when it is a batch's. */
+  looseBefore: string
+  looseThrough: string
+  /** Of the readings between `before` and `through`: those that became dead letters, were shed, were given up. */
+  deadLettered: number
+  shed: number
+  givenUp: number
   /** Complete-through of the highest batch in the run; -Infinity when it has none. */
   completeThroughMs: number
   /** When the stream received what made the hole before this run visible. */
   holeSeenAtMs: number
+  holePatienceMs: number
 }
 
 export interface Sequences {
   /** Ascending, with a hole before each one (before the first: only when it does not begin at 1). */
   runs: Run[]
-  shed: number
+  losses: Losses
   duplicates: number
-  /** Readings and batches in holes that were given up because there were too many. */
-  givenUpReadings: number
+  /** In holes that were given up because there were too many. */
   givenUpBatches: number
 }
 
@@ -40,13 +54,13 @@ export interface Gap {
   /** NaN when it lies beside tombstones whose totals are not tied yet, and is counted with the hole after them. */
   readonly readings: number
   readonly seenAtMs: number
+  readonly seenPatienceMs: number
 }
 
 export const createSequences = (): Sequences => ({
   runs: [],
-  shed: 0,
+  losses: new Map(),
   duplicates: 0,
-  givenUpReadings: 0,
   givenUpBatches: 0,
 })
 
@@ -54,6 +68,13 @@ export const createSequences = (): Sequences => ({
 export function contiguousThrough({ runs }: Sequences): number {
   const first = runs[0]
   return first !== undefined && first.from === 1 ? first.to : 0
+}
+
+/** Readings in holes that were given up, and by which an agent's own totals contradict each other. */
+export function givenUpReadings({ runs }: Sequences): number {
+  let readings = 0
+  for (const run of runs) readings += run.givenUp
+  return readings
 }
 
 /** Readings that the agent said it produced: its running total at the highest sequence known. */
@@ -71,7 +92,7 @@ export interface BatchPlace {
 }
 
 /** @returns false when the sequence was received before: the batch must be ignored. */
-export function receiveBatch(sequences: Sequences, batch: BatchPlace, receivedAtMs: number): boolean {
+export function receiveBatch(sequences: Sequences, batch: BatchPlace, moment: Moment): boolean {
   const { runs } = sequences
   const at = placeOf(runs, batch.sequence)
   const covering = runs[at]
@@ -80,24 +101,47 @@ export function receiveBatch(sequences: Sequences, batch: BatchPlace, receivedAt
     return false
   }
   insert(sequences, at, {
-    from: batch.sequence,
-    to: batch.sequence,
+    ...emptyRun(batch.sequence, batch.sequence, covering, moment),
     before: batch.readingsTotal - batch.readingCount,
     through: batch.readingsTotal,
-    untied: 0,
-    looseBefore: false,
-    looseThrough: false,
     completeThroughMs: batch.completeThroughMs,
-    holeSeenAtMs: covering?.holeSeenAtMs ?? receivedAtMs,
   })
   return true
+}
+
+/** A run of nothing yet, in the hole before `next`: what is left of that hole keeps its age. */
+const emptyRun = (from: number, to: number, next: Run | undefined, moment: Moment): Run => ({
+  from,
+  to,
+  before: Number.NaN,
+  through: Number.NaN,
+  untied: 0,
+  looseBefore: '',
+  looseThrough: '',
+  deadLettered: 0,
+  shed: 0,
+  givenUp: 0,
+  completeThroughMs: Number.NEGATIVE_INFINITY,
+  holeSeenAtMs: next?.holeSeenAtMs ?? moment.atMs,
+  holePatienceMs: next?.holePatienceMs ?? moment.patienceMs,
+})
+
+/** Readings of a batch that was received became dead letters. */
+export function countDeadLettered({ runs }: Sequences, sequence: number, readings: number): void {
+  const run = runs[placeOf(runs, sequence)]
+  if (run !== undefined && run.from <= sequence) run.deadLettered += readings
 }
 
 /** Fills what is not received of a run of sequences that will never come; what is received stays received. */
 export function receiveTombstone(
   sequences: Sequences,
-  { fromSequence, toSequence, readingCount }: { fromSequence: number; toSequence: number; readingCount: number },
-  receivedAtMs: number,
+  {
+    fromSequence,
+    toSequence,
+    readingCount,
+    reason,
+  }: { fromSequence: number; toSequence: number; readingCount: number; reason: string },
+  moment: Moment,
 ): void {
   const length = toSequence - fromSequence + 1
   if (!(length > 0)) return
@@ -110,17 +154,13 @@ export function receiveTombstone(
     }
     const to = Math.min(toSequence, covering === undefined ? toSequence : covering.from - 1)
     const readings = Math.round((readingCount * (to - next + 1)) / length)
-    sequences.shed += readings
+    noteLoss(sequences.losses, reason, next, to, readings)
     insert(sequences, at, {
-      from: next,
-      to,
-      before: Number.NaN,
-      through: Number.NaN,
+      ...emptyRun(next, to, covering, moment),
       untied: readings,
-      looseBefore: true,
-      looseThrough: true,
-      completeThroughMs: Number.NEGATIVE_INFINITY,
-      holeSeenAtMs: covering?.holeSeenAtMs ?? receivedAtMs,
+      shed: readings,
+      looseBefore: reason,
+      looseThrough: reason,
     })
     next = to + 1
   }
@@ -140,6 +180,7 @@ export function gapsOf({ runs }: Sequences): Gap[] {
         toSequence: run.from - 1,
         readings: tied ? run.before - through - untied : Number.NaN,
         seenAtMs: run.holeSeenAtMs,
+        seenPatienceMs: run.holePatienceMs,
       })
     if (tied) {
       through = run.through
@@ -148,6 +189,60 @@ export function gapsOf({ runs }: Sequences): Gap[] {
     nextSequence = run.to + 1
   }
   return gaps
+}
+
+/** Readings of the sequences from 1 to where nothing is missing, and what became of them. */
+export function prefixTotals({ runs }: Sequences): {
+  readings: number
+  deadLettered: number
+  shed: number
+  missing: number
+} {
+  const first = runs[0]
+  if (first === undefined || first.from !== 1) return { readings: 0, deadLettered: 0, shed: 0, missing: 0 }
+  return { readings: first.through, deadLettered: first.deadLettered, shed: first.shed, missing: first.givenUp }
+}
+
+/**
+ * Takes every hole up to a sequence for received: somebody stored what was in it.
+ * @param throughReadings readings of the epoch through that sequence; when it is not known, a hole that reaches further stays
+ * @returns readings in the holes; undefined when the hole at the end stays: nothing is taken then
+ */
+export function fillHoles(
+  sequences: Sequences,
+  throughSequence: number,
+  throughReadings: number | undefined,
+  moment: Moment,
+): number | undefined {
+  const holes: { from: number; to: number; readings: number }[] = []
+  let next = 1
+  let through = 0
+  let untied = 0
+  for (const run of sequences.runs) {
+    if (run.from > throughSequence) break
+    const tied = !Number.isNaN(run.before)
+    if (run.from > next)
+      holes.push({ from: next, to: run.from - 1, readings: tied ? run.before - through - untied : 0 })
+    if (tied) {
+      through = run.through
+      untied = 0
+    } else untied += run.untied
+    next = run.to + 1
+  }
+  const following = sequences.runs.find(({ from }) => from > throughSequence)
+  if (following !== undefined && following.from === throughSequence + 1 && !Number.isNaN(following.before))
+    throughReadings = following.before
+  if (next <= throughSequence) {
+    if (throughReadings === undefined) return undefined
+    holes.push({ from: next, to: throughSequence, readings: throughReadings - through - untied })
+  }
+  let filled = 0
+  for (const { from, to, readings } of holes) {
+    const at = placeOf(sequences.runs, from)
+    insert(sequences, at, { ...emptyRun(from, to, sequences.runs[at], moment), untied: readings })
+    filled += readings
+  }
+  return filled
 }
 
 /** Index of the first run that ends at or after the sequence. Most batches come at the end. */
@@ -179,7 +274,7 @@ function join(sequences: Sequences, at: number): void {
   const right = runs[at] as Run
   const left = runs[at - 1]
   if (left === undefined) {
-    if (right.from === 1) tie(sequences, right, 0, false)
+    if (right.from === 1) tie(sequences, right, 0, '')
     return
   }
   if (left.to + 1 !== right.from) return
@@ -195,9 +290,12 @@ function join(sequences: Sequences, at: number): void {
   left.through = right.through
   left.looseThrough = right.looseThrough
   left.untied += right.untied
+  left.deadLettered += right.deadLettered
+  left.shed += right.shed
+  left.givenUp += right.givenUp
   left.completeThroughMs = Math.max(left.completeThroughMs, right.completeThroughMs)
   runs.splice(at, 1)
-  if (left.from === 1) tie(sequences, left, 0, false)
+  if (left.from === 1) tie(sequences, left, 0, '')
 }
 
 /**
@@ -205,17 +303,21 @@ function join(sequences: Sequences, at: number): void {
  * one before it ended with, a tombstone between them had only an estimate (nobody can count what was in a damaged segment),
  * and the difference was shed, too; without a tombstone the agent's totals contradict each other, and it counts as missing.
  */
-function tie(sequences: Sequences, run: Run, before: number, loose: boolean): void {
+function tie(sequences: Sequences, run: Run, before: number, loose: string): void {
   if (Number.isNaN(run.before)) {
     run.before = before
     run.through = before + run.untied
     run.untied = 0
   } else if (run.before !== before) {
-    if (loose || run.looseBefore) sequences.shed += run.before - before
-    else sequences.givenUpReadings += run.before - before
+    const difference = run.before - before
+    const reason = loose || run.looseBefore
+    if (reason) {
+      correctLoss(sequences.losses, reason, loose ? run.from - 1 : run.from, difference)
+      run.shed += difference
+    } else run.givenUp += difference
     run.before = before
   }
-  run.looseBefore = false
+  run.looseBefore = ''
 }
 
 /** Too many holes to remember: the lowest is closed for good. What still comes of it is taken for a duplicate. */
@@ -226,9 +328,9 @@ function giveUpLowest(sequences: Sequences): void {
   const right = runs[at]
   if (gap === undefined || right === undefined) return
   const readings = Number.isNaN(gap.readings) ? 0 : gap.readings
-  sequences.givenUpReadings += readings
   sequences.givenUpBatches += gap.toSequence - gap.fromSequence + 1
   right.from = gap.fromSequence
   right.before -= readings
+  right.givenUp += readings
   join(sequences, at)
 }

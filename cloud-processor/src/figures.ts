@@ -1,6 +1,6 @@
 /** What the processor says of itself: `/status`, `/account`, metrics, and its health as a kind. */
 import { type Clock, Gauge, type Metrics, VERSION } from '@tributary/runtime'
-import { type Account, totalAccount } from './account.ts'
+import { type Account, type AgentAccount, totalAccount } from './account.ts'
 import type { AlertEngine, Episode } from './alerts/index.ts'
 import type { HealthValues } from './health.ts'
 import type { InfluxSink } from './influx-sink.ts'
@@ -14,6 +14,7 @@ export interface Partition {
   readonly outbox: Outbox
   /** Messages of the stream that wait. */
   pending(): number
+  reconnected(): void
 }
 
 export interface Figures {
@@ -71,6 +72,11 @@ export function createFigures(
     notifications_waiting: ['Notifications not yet delivered.', waitingNotifications],
     alerts_open: ['Pending and firing alerts.', () => openAlerts().length],
     readings_missing: ['Readings in gaps that did not close in time.', () => account().total.missing],
+    gaps_open: ["Gaps in agents' sequences.", () => account().agents.reduce((sum, { gaps }) => sum + gaps.length, 0)],
+    agents_waiting: [
+      'Agents whose newest batch said that a backlog waits.',
+      () => account().agents.filter(({ waiting }) => waiting !== null).length,
+    ],
     readings_in_flight: [
       'Readings that agents have produced and that have not arrived.',
       () => account().total.inFlight,
@@ -102,6 +108,7 @@ export function createFigures(
         streamSequence: loop.state.streamSequence,
         agents: loop.state.agents.size,
         series: loop.state.seriesCount,
+        gaps: gapsOfPartition(loop.account()),
         dirtyWindows: loop.state.dirty.size + loop.state.dirtyOverflow,
         checkpointMs: Math.round(loop.checkpointMs * 10) / 10,
         checkpointBytes: loop.checkpointBytes,
@@ -160,6 +167,17 @@ export function createFigures(
         version: VERSION,
       }
     },
+  }
+}
+
+/** Gaps, and how often they were asked for. Those of an agent that says where its batches are stand beside them. */
+function gapsOfPartition(agents: readonly AgentAccount[]) {
+  const gaps = agents.flatMap((agent) => agent.gaps)
+  return {
+    open: gaps.length,
+    missing: gaps.filter(({ missing }) => missing).length,
+    requested: gaps.reduce((sum, { requested }) => sum + requested, 0),
+    agentsWaiting: agents.filter(({ waiting }) => waiting !== null).length,
   }
 }
 

@@ -15,6 +15,7 @@ import {
   rowAt,
   rowsMax,
   SMALLEST_WIDTH_MS,
+  WIDTHS_MS,
   type WindowRow,
   type Windows,
   windowStart,
@@ -132,9 +133,13 @@ export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: n
 export function writeTouched(s: BatchScope): void {
   for (const { series, width, row } of s.touched) {
     row.listed = false
-    if (row.changed) write(s, series, width, row)
+    if (!row.changed) continue
+    if (s.inDoubt) {
+      row.closed = false
+      series.windows?.[width]?.open.push(row)
+    } else write(s, series, width, row)
   }
-  if (!s.live) return
+  if (!s.live || s.inDoubt) return
   for (const block of s.batch.blocks) {
     const site = siteOf(s.context.findDevice, block.device, s.site)
     const series = findSeries(s.state, site, block.device, block.kind)
@@ -148,6 +153,10 @@ export function writeTouched(s: BatchScope): void {
 }
 
 function write(s: BatchScope, series: DeviceSeries, width: number, row: WindowRow): void {
+  if (s.inDoubt) {
+    addDirty(s.state, series, WIDTHS_MS[width] as number, row.startMs)
+    return
+  }
   s.state.counters.windowsWritten += 1
   if (row.revision > 0) s.state.counters.windowsRevised += 1
   writeRow(s.effects.rollups, series.windowPrefixes[width] as Uint8Array, series.windowKeys, REVISION_KEY, row)

@@ -94,6 +94,9 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
     }) as unknown as JsMsg
   const consumer: PartitionConsumer = {
     pending: 0,
+    life: { number: 1, created: '2026-01-01', lastSequence: 100 },
+    acknowledge: (message) => message.ack(),
+    reconnected: () => undefined,
     start: async () => {
       delivered = 0
     },
@@ -132,7 +135,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
   } as unknown as JetStreamClient
   const checkpoints = createFileCheckpointStore('/state', 12, { log, fileSystem: world.disk.mount() })
   const loop = createPartitionLoop(
-    { partition: 12, lingerMs: 0, checkpointIntervalMs: 0 },
+    { partition: 12, lingerMs: 0, checkpointIntervalMs: 0, resendAfterMs: 1_000 },
     {
       consumer,
       sink,
@@ -149,6 +152,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       client,
       ensureStreams: async () => undefined,
       publish: () => undefined,
+      askWatermark: async () => undefined,
       outbox: createOutbox([], { clock: systemClock, log, metrics: createMetrics('test') }),
       context,
       clock: systemClock,

@@ -12,12 +12,15 @@ import { CheckpointConflictError, type CheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
 import { type LetterOrigin, storeLetter } from './dead-letter.ts'
 import { clearEffects, createEffects } from './effects.ts'
+import { type AskWatermark, createGapRequests } from './gap-requests.ts'
+import { momentOf } from './gaps.ts'
 import { type InfluxSink, PartialWriteError } from './influx-sink.ts'
 import { type Intake, takeIn } from './intake.ts'
 import type { LineBuffer } from './line-protocol.ts'
 import { type Outbox, type Settled, settle } from './notifiers/index.ts'
+import { doubtAll, takeOver } from './prior-life.ts'
 import { addLetter } from './refuse.ts'
-import { createState, type PartitionState } from './state.ts'
+import { agentKeyOf, createState, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
 import { createWatermarkPublisher, type Publish } from './stored-watermark.ts'
@@ -34,6 +37,8 @@ const CHECKPOINT_SHARE = 10
 /** While notifications wait, the loop looks this often for those that were delivered. */
 const OUTBOX_LOOK_MS = 500
 const LETTERS_IN_FLIGHT = 64
+/** So often gaps are looked at. */
+const GAPS_LOOK_MS = 500
 
 export interface LoopDependencies {
   readonly consumer: PartitionConsumer
@@ -44,6 +49,9 @@ export interface LoopDependencies {
   readonly ensureStreams: () => Promise<void>
   /** Core NATS. */
   readonly publish: Publish
+  readonly askWatermark: AskWatermark
+  /** A gap was asked for. */
+  readonly onResendRequest?: () => void
   readonly outbox: Outbox
   readonly context: StepContext
   readonly clock: Clock
@@ -57,6 +65,8 @@ export interface LoopOptions {
   readonly partition: number
   readonly lingerMs: number
   readonly checkpointIntervalMs: number
+  /** A gap is asked for when it has been open for so long. */
+  readonly resendAfterMs: number
 }
 
 export interface PartitionLoop {
@@ -86,6 +96,12 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   let checkpointBytes = 0
   let checkpointedAtMs = 0
   let watermarksAtMs = 0
+  let gapsAtMs = Number.NEGATIVE_INFINITY
+  const requests = createGapRequests(
+    { resendAfterMs: options.resendAfterMs },
+    { publish, ask: dependencies.askWatermark, onRequest: dependencies.onResendRequest, clock },
+  )
+  const accountNow = () => accountOf(state, clock.wallMs(), context.missingAfterMs, requests.requestsOf)
   let unacknowledged: JsMsg[] = []
   let unacknowledgedBytes = 0
   let unsaved = false
@@ -93,6 +109,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   let settledUnsaved: Settled[] = []
   /** Messages whose step failed, and why: they are refused when they come again. */
   const poison = new Map<number, string>()
+  let lifeNumber = 0
 
   async function load(): Promise<void> {
     const saved = await checkpoints.load()
@@ -104,7 +121,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     for (const settled of settledUnsaved) settle(state.outbox, settled)
     unsaved = settledUnsaved.length > 0
     outbox.offer(state.outbox)
-    account = accountOf(state, clock.wallMs(), context.missingAfterMs)
+    if (saved?.isOlder) doubtAll(state, clock.wallMs())
+    account = accountNow()
     watermarks.publish(state, true)
   }
 
@@ -117,7 +135,34 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const outboxWaits = Object.values(state.outbox.queues).some((queue) => queue.length > 0)
     const untilWatermarks =
       state.agents.size === 0 ? Number.POSITIVE_INFINITY : watermarksAtMs + WATERMARKS_EVERY_MS - nowMs
-    return Math.max(0, Math.min(untilWatermarks, outboxWaits ? OUTBOX_LOOK_MS : Number.POSITIVE_INFINITY))
+    const soon = outboxWaits || requests.busy ? OUTBOX_LOOK_MS : Number.POSITIVE_INFINITY
+    return Math.max(0, Math.min(untilWatermarks, soon))
+  }
+
+  /** A sequence of the stream means another message than before: nothing that is known by one holds any more. */
+  function noteLife(): void {
+    const { life } = consumer
+    if (life === undefined || life.number === lifeNumber) return
+    lifeNumber = life.number
+    poison.clear()
+    const isAnother = state.streamCreated !== '' && life.created !== state.streamCreated
+    state.streamSequence = isAnother ? 0 : Math.min(state.streamSequence, life.lastSequence)
+    state.streamCreated = life.created
+  }
+
+  function lookAtGaps(): void {
+    for (const { site, kept } of requests.takeAnswers()) {
+      const agent = state.agents.get(agentKeyOf({ site, agent: kept.agent }))
+      if (agent === undefined || !takeOver(state, site, kept, momentOf(agent, clock.wallMs()))) continue
+      unsaved = true
+      log.warn(
+        { partition, site, agent: kept.agent, epoch: kept.epoch, throughSequence: kept.sequence },
+        'what was stored by a state that is gone is taken over from its watermark; windows of that time stay as they are',
+      )
+    }
+    if (clock.monotonicMs() - gapsAtMs < GAPS_LOOK_MS) return
+    gapsAtMs = clock.monotonicMs()
+    requests.look(state, clock.wallMs())
   }
 
   /** Puts one message through `step`. */
@@ -175,12 +220,12 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       settledUnsaved = []
       watermarks.publish(state, false)
       outbox.offer(state.outbox)
-      account = accountOf(state, clock.wallMs(), context.missingAfterMs)
+      account = accountNow()
     }
   }
 
   function acknowledge(message: JsMsg): void {
-    message.ack()
+    consumer.acknowledge(message)
     poison.delete(message.seq)
   }
 
@@ -310,7 +355,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       settledUnsaved.push(settled)
       unsaved = true
     }
+    noteLife()
     for (const message of messages) process(message)
+    lookAtGaps()
     await settleTaken(messages, stopping.aborted, giveUp)
     if (clock.monotonicMs() - watermarksAtMs >= WATERMARKS_EVERY_MS && !unsaved) {
       watermarksAtMs = clock.monotonicMs()
@@ -334,7 +381,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       return checkpointBytes
     },
     account() {
-      if (!busy) account = accountOf(state, clock.wallMs(), context.missingAfterMs)
+      if (!busy) account = accountNow()
       return account
     },
     async run(stopping, giveUp) {

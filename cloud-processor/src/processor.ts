@@ -4,8 +4,19 @@ import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
-import type { NatsConnection } from '@nats-io/transport-node'
-import { ContractsError, readContracts } from '@tributary/protocol'
+import type { Msg, NatsConnection } from '@nats-io/transport-node'
+import {
+  ContractsError,
+  keptWatermark,
+  parseControlMessage,
+  readContracts,
+  resendRequest,
+  resendSubject,
+  storedSubject,
+  storedWatermarks,
+  watermarkQuestion,
+  watermarkSubject,
+} from '@tributary/protocol'
 import {
   type Clock,
   createAdminServer,
@@ -28,7 +39,8 @@ import type { ProcessorConfig } from './config.ts'
 import { createPartitionConsumer } from './consumer.ts'
 import { createDeviceRegistry } from './device-registry.ts'
 import { createFigures, type Partition } from './figures.ts'
-import { createHealthReporter } from './health.ts'
+import type { AskWatermark } from './gap-requests.ts'
+import { createHealthReporter, lostReports } from './health.ts'
 import { createInfluxSink, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
@@ -50,6 +62,7 @@ const NOTIFICATIONS_PER_RECEIVER_MAX = 1_000
 const HEALTH_EVERY_MS = 10_000
 const ACCOUNT_EVERY_MS = 5_000
 const OUTBOX_DRAIN_MS_MAX = 2_000
+const WATERMARK_ANSWER_MS = 2_000
 
 /** @param configPath paths in the config are relative to its folder */
 export function createProcessor(
@@ -72,6 +85,7 @@ export function createProcessor(
   let natsConnected = false
   let partitions: Partition[] = []
   let running: Promise<void>[] = []
+  const health = createHealthReporter(config.site, config.processor, clock)
   const figures = createFigures(config.processor, () => partitions, {
     engine: () => context?.engine,
     sink,
@@ -141,6 +155,7 @@ export function createProcessor(
       if (type === 'disconnect') log.warn({ url: config.nats.url }, 'NATS is gone; trying to reach it again')
       if (type === 'reconnect') log.info({ url: config.nats.url }, 'NATS is back')
       if (type === 'disconnect' || type === 'reconnect') natsConnected = type === 'reconnect'
+      if (type === 'reconnect') for (const { reconnected } of partitions) reconnected()
     }
   }
 
@@ -153,6 +168,7 @@ export function createProcessor(
       for (const { outbox } of partitions) await outbox.start(signal)
       running = [
         ...partitions.map(({ loop }) => loop.run(stopping.signal, giveUp.signal)),
+        followOwnHealth(nats),
         registry.watch(stopping.signal),
         reportHealth(nats),
         writeAccount(),
@@ -175,6 +191,13 @@ export function createProcessor(
     const manager = await jetstreamManager(connected, { checkAPI: false })
     const notifiers = createNotifiers(config.notifiers, { clock, log })
     const outboxMetrics = shared(metrics)
+    const requested = metrics.counter('resend_requests_total', 'Requests to gateways to send a gap again.')
+    const askWatermark: AskWatermark = async (site, question) => {
+      const { data } = await connected.request(watermarkSubject(site), JSON.stringify(question), {
+        timeout: WATERMARK_ANSWER_MS,
+      })
+      return parseControlMessage(keptWatermark, data)
+    }
     const owner = `${config.processor} (${hostname()}, ${randomBytes(4).toString('hex')})`
     return config.partitions.map((partition) => {
       const consumer = createPartitionConsumer(partition, { client, manager, owner, clock, log })
@@ -184,6 +207,7 @@ export function createProcessor(
           partition,
           lingerMs: config.linger,
           checkpointIntervalMs: config.checkpoint.interval,
+          resendAfterMs: config.gaps.resend_after,
         },
         {
           consumer,
@@ -192,6 +216,8 @@ export function createProcessor(
           client,
           ensureStreams: () => ensureStreams(manager),
           publish: (subject, bytes) => connected.publish(subject, bytes),
+          askWatermark,
+          onResendRequest: () => requested.inc(),
           outbox,
           context: stepContext,
           clock,
@@ -200,23 +226,40 @@ export function createProcessor(
           onStored: figures.onStored,
         },
       )
-      return { loop, outbox, pending: () => consumer.pending }
+      return { loop, outbox, pending: () => consumer.pending, reconnected: consumer.reconnected }
     })
   }
 
   async function reportHealth(connected: NatsConnection): Promise<void> {
-    const reporter = createHealthReporter(config.site, config.processor, clock)
     const client = jetstream(connected)
     const report = async () => {
-      const { subject, bytes, id } = reporter.next(figures.health())
-      await client.publish(subject, bytes, { msgID: id, retries: 3 })
+      const { subject, bytes } = health.next(figures.health(), lostReports(figures.account().agents, health, clock))
+      // A report that is lost is a gap in the account: it is tried until the stream has it. No id: JetStream remembers those of
+      // messages that it has dropped, and would take the next try for a repeat.
+      await retry(() => client.publish(subject, bytes), {
+        clock,
+        signal: stopping.signal,
+        backoff: { firstMs: 500, maxMs: 10_000 },
+      })
     }
-    // A report that is lost is a gap in the account: it is tried until the stream has it.
-    await every(
-      HEALTH_EVERY_MS,
-      () => retry(report, { clock, signal: stopping.signal, backoff: { firstMs: 500, maxMs: 10_000 } }),
-      { clock, signal: stopping.signal },
-    )
+    await every(HEALTH_EVERY_MS, report, { clock, signal: stopping.signal })
+  }
+
+  /** Of its own reports the processor is the gateway: it keeps them, is told what is stored, and sends again what is asked for. */
+  async function followOwnHealth(connected: NatsConnection): Promise<void> {
+    const on = (subject: string, take: (message: Msg) => void) =>
+      connected.subscribe(subject, { callback: (error, message) => (error ? undefined : take(message)) })
+    on(storedSubject(config.site), ({ data }) => health.stored(parseControlMessage(storedWatermarks, data)))
+    on(watermarkSubject(config.site), (message) => {
+      const kept = health.watermark(parseControlMessage(watermarkQuestion, message.data))
+      if (kept) message.respond(JSON.stringify(kept))
+    })
+    on(resendSubject(config.site), ({ data }) => {
+      for (const { subject, bytes } of health.again(parseControlMessage(resendRequest, data)))
+        jetstream(connected)
+          .publish(subject, bytes)
+          .catch((error: unknown) => log.debug({ reason: messageOf(error) }, 'a report was not sent again'))
+    })
   }
 
   async function writeAccount(): Promise<void> {

@@ -2,6 +2,7 @@
 import type { Contract, DeadLetter, DeviceBlock, FieldColumn, Violation } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { contractLetters } from './dead-letter.ts'
+import { countDeadLettered } from './deduplicate.ts'
 import type { Effects } from './effects.ts'
 import type { DeviceSeries } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
@@ -25,7 +26,10 @@ export function addLetter(
   agent.letters.set(key, count)
   state.counters.deadLetters += 1
   state.counters.deadLetterReadings += letter.readingCount
-  if (epoch) epoch.deadLettered += letter.readingCount
+  if (epoch) {
+    epoch.deadLettered += letter.readingCount
+    countDeadLettered(epoch.sequences, letter.sequence, letter.readingCount)
+  }
   effects.deadLetters.push(letter)
 }
 

@@ -7,6 +7,7 @@ import { UserError } from '@tributary/runtime'
 import type { AlertState } from './alerts/index.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
+import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
 import { createSeries, type SavedWatches } from './series.ts'
 import {
@@ -18,12 +19,17 @@ import {
   type DirtyWindow,
   type EpochState,
   type LetterCount,
+  type LossCount,
   type PartitionState,
   type RecordedAnomaly,
+  type Totals,
 } from './state.ts'
+import { type AgentOfVersion1, agentOfVersion1 } from './state-version-1.ts'
 import { CELLS, type WindowRow } from './window.ts'
 
-export const STATE_VERSION = 1
+/** Version 1 (before gaps could be explained, and losses had reasons) is read. */
+export const STATE_VERSION = 2
+const STATE_VERSION_MIN = 1
 const MAGIC = 0x50435254
 
 type SavedRow = [startMs: number, revision: number, closed: 0 | 1, changed: 0 | 1, strings?: (string | null)[]]
@@ -41,6 +47,7 @@ interface SavedSeries {
   windows: { forgottenBeforeMs: number | null; rows: SavedRow[] }[] | null
 }
 interface SavedState {
+  streamCreated?: string
   streamSequence: number
   agents: SavedAgent[]
   series: SavedSeries[]
@@ -51,14 +58,18 @@ interface SavedState {
   dirtyOverflow: number
   anomalies: RecordedAnomaly[]
 }
-type SavedRun = { [K in keyof Run]: Run[K] extends number ? number | null : Run[K] }
-interface SavedAgent extends Omit<AgentState, 'epochs' | 'letters' | 'series' | 'watermarkMs'> {
-  epochs: (Omit<EpochState, 'sequences' | 'lastReceivedAtMs'> & {
-    lastReceivedAtMs: number | null
-    sequences: Omit<Sequences, 'runs'> & { runs: SavedRun[] }
-  })[]
+type Saved<T> = { [K in keyof T]: T[K] extends number ? number | null : T[K] }
+export type SavedRun = Saved<Run>
+export interface SavedEpoch extends Saved<Omit<EpochState, 'sequences'>> {
+  sequences: Omit<Sequences, 'runs' | 'losses'> & { runs: SavedRun[]; losses: [string, Loss][] }
+}
+export interface SavedAgent
+  extends Saved<Omit<AgentState, 'epochs' | 'letters' | 'series' | 'folded' | 'foldedLosses' | 'retired'>> {
+  epochs: SavedEpoch[]
+  folded: Totals
+  foldedLosses: [string, LossCount][]
+  retired: string[]
   letters: [string, LetterCount][]
-  watermarkMs: number | null
 }
 
 /** JSON has no -Infinity: null stands for it (and for NaN, where only that can be). */
@@ -69,10 +80,15 @@ export function encodeState(state: PartitionState): Uint8Array {
   const rows: Float64Array[] = []
   let cellCount = 0
   const saved: SavedState = {
+    streamCreated: state.streamCreated,
     streamSequence: state.streamSequence,
     agents: [...state.agents.values()].map(({ series: _, ...agent }) => ({
       ...agent,
-      epochs: [...agent.epochs.values()],
+      epochs: [...agent.epochs.values()].map((epoch) => ({
+        ...epoch,
+        sequences: { ...epoch.sequences, losses: [...epoch.sequences.losses] },
+      })),
+      foldedLosses: [...agent.foldedLosses],
       letters: [...agent.letters],
     })),
     series: [...allSeries(state)].map((series) => ({
@@ -137,14 +153,19 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 12 || view.getUint32(0, true) !== MAGIC) throw new Error('these bytes are not a state')
   const version = view.getUint32(4, true)
-  if (version !== STATE_VERSION)
-    throw new UserError(`the checkpoint has version ${version}; this program reads ${STATE_VERSION}`, {
-      hint: 'start the version that wrote it, or move the checkpoint folder away: the account and the windows begin anew then',
-    })
+  if (version < STATE_VERSION_MIN || version > STATE_VERSION)
+    throw new UserError(
+      `the checkpoint has version ${version}; this program reads ${STATE_VERSION_MIN} to ${STATE_VERSION}`,
+      {
+        hint: 'start the version that wrote it, or move the checkpoint folder away: the account and the windows begin anew then',
+      },
+    )
   const jsonLength = view.getUint32(8, true)
   const saved = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + 12, jsonLength).toString('utf8')) as SavedState
+  if (version === 1) saved.agents = (saved.agents as unknown as AgentOfVersion1[]).map(agentOfVersion1)
   const state = createState(saved.alerts)
   Object.assign(state, {
+    streamCreated: saved.streamCreated ?? '',
     streamSequence: saved.streamSequence,
     counters: { ...state.counters, ...saved.counters },
     outbox: saved.outbox,
@@ -155,10 +176,14 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
     state.dirty.set(`${one.site}/${one.device}/${one.kind}/${one.widthMs}/${one.startMs}`, one)
   for (const agent of saved.agents)
     state.agents.set(`${agent.site}/${agent.agent}`, {
-      ...agent,
+      ...(agent as SavedAgent & AgentState),
       epochs: new Map(agent.epochs.map((epoch) => [epoch.epoch, restoreEpoch(epoch)])),
+      foldedLosses: new Map(agent.foldedLosses),
       letters: new Map(agent.letters),
       watermarkMs: orLowest(agent.watermarkMs),
+      backlogSaidAtMs: orLowest(agent.backlogSaidAtMs),
+      waitingSinceMs: orNaN(agent.waitingSinceMs),
+      distrustedThroughMs: orLowest(agent.distrustedThroughMs),
       series: [],
     })
   let at = Math.ceil((12 + jsonLength) / 8) * 8
@@ -166,12 +191,15 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
   return state
 }
 
-function restoreEpoch(epoch: SavedAgent['epochs'][number]): EpochState {
+function restoreEpoch(epoch: SavedEpoch): EpochState {
   return {
-    ...epoch,
+    ...(epoch as SavedEpoch & EpochState),
     lastReceivedAtMs: orLowest(epoch.lastReceivedAtMs),
+    newestMs: orLowest(epoch.newestMs),
+    doubtSinceMs: orNaN(epoch.doubtSinceMs),
     sequences: {
       ...epoch.sequences,
+      losses: new Map(epoch.sequences.losses),
       runs: epoch.sequences.runs.map((run) => ({
         ...(run as Run),
         before: orNaN(run.before),

@@ -1,6 +1,7 @@
 /** All that a partition remembers. Changed in place by `step` alone; `state-codec.ts` turns it to bytes and back. */
 import type { AlertState } from './alerts/index.ts'
-import { createSequences, type Sequences } from './deduplicate.ts'
+import { createSequences, producedReadings, type Sequences } from './deduplicate.ts'
+import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
 import type { DeviceSeries } from './series.ts'
 
@@ -14,6 +15,12 @@ export interface LetterCount {
   readings: number
 }
 
+/** Readings and batches that were shed. */
+export interface LossCount {
+  readings: number
+  batches: number
+}
+
 export interface EpochState {
   readonly epoch: string
   sequences: Sequences
@@ -22,6 +29,14 @@ export interface EpochState {
   stored: number
   deadLettered: number
   lastReceivedAtMs: number
+  /** Highest sequence of the live lane. */
+  newestLive: number
+  /** No sample that was received has a later event time. */
+  newestMs: number
+  /** Since when it is not known what the store had of it before this state did; NaN when that is known. See `prior-life.ts`. */
+  doubtSinceMs: number
+  /** Readings taken over from the stored watermark of a state that was lost. */
+  recovered: number
 }
 
 export interface Totals {
@@ -36,16 +51,23 @@ export interface AgentState {
   readonly site: string
   readonly agent: string
   epochs: Map<string, EpochState>
-  /** Sums of epochs that are no longer kept one by one, and their names. */
+  /** Sums of epochs that are no longer kept one by one, what tombstones told of them, and their names. */
   folded: Totals
+  foldedLosses: Map<string, LossCount>
   retired: string[]
   /** `stage/reason` → count. */
   letters: Map<string, LetterCount>
   watermarkMs: number
   /** Batches, duplicates included. */
   batches: number
-  /** What its newest batch said of its spool. */
+  /** What its newest live batch said of its spool, and when. */
   backlogBatches: number
+  backlogSaidAtMs: number
+  /** Since when a backlog waits; NaN while none does. How long backlogs waited before. See `gaps.ts`. */
+  waitingSinceMs: number
+  waitedMs: number
+  /** Windows with readings of that time or before are the store's business; see `prior-life.ts`. */
+  distrustedThroughMs: number
   /** Devices that it delivers; some may have moved to another agent since. */
   series: DeviceSeries[]
 }
@@ -85,6 +107,8 @@ export interface Counters {
 }
 
 export interface PartitionState {
+  /** When the stream was made that `streamSequence` is of, as the server says it. */
+  streamCreated: string
   /** Highest sequence of the stream that is part of this state. */
   streamSequence: number
   readonly agents: Map<string, AgentState>
@@ -105,6 +129,7 @@ export interface PartitionState {
 
 export function createState(alerts: AlertState): PartitionState {
   return {
+    streamCreated: '',
     streamSequence: 0,
     agents: new Map(),
     sites: new Map(),
@@ -143,11 +168,16 @@ export function agentOf(state: PartitionState, site: string, agent: string): Age
       agent,
       epochs: new Map(),
       folded: { produced: 0, stored: 0, deadLettered: 0, shed: 0, missing: 0 },
+      foldedLosses: new Map(),
       retired: [],
       letters: new Map(),
       watermarkMs: Number.NEGATIVE_INFINITY,
       batches: 0,
       backlogBatches: 0,
+      backlogSaidAtMs: Number.NEGATIVE_INFINITY,
+      waitingSinceMs: Number.NaN,
+      waitedMs: 0,
+      distrustedThroughMs: Number.NEGATIVE_INFINITY,
       series: [],
     }
     state.agents.set(key, found)
@@ -168,6 +198,10 @@ export function epochOf(agent: AgentState, epoch: string): EpochState | undefine
     stored: 0,
     deadLettered: 0,
     lastReceivedAtMs: Number.NEGATIVE_INFINITY,
+    newestLive: 0,
+    newestMs: Number.NEGATIVE_INFINITY,
+    doubtSinceMs: Number.NaN,
+    recovered: 0,
   }
   agent.epochs.set(epoch, created)
   return created
@@ -182,18 +216,21 @@ function foldOldest(agent: AgentState): void {
   agent.folded.shed += totals.shed
   // Nothing of it is on its way any more: what did not come is missing.
   agent.folded.missing += totals.produced - totals.stored - totals.deadLettered - totals.shed
+  for (const [reason, { readings, batches }] of oldest.sequences.losses) {
+    const sum = agent.foldedLosses.get(reason) ?? { readings: 0, batches: 0 }
+    agent.foldedLosses.set(reason, { readings: sum.readings + readings, batches: sum.batches + batches })
+  }
   agent.retired.push(oldest.epoch)
   if (agent.retired.length > RETIRED_MAX) agent.retired.shift()
   agent.epochs.delete(oldest.epoch)
 }
 
-export function epochTotals(epoch: EpochState): Omit<Totals, 'missing'> {
-  const last = epoch.sequences.runs.reduce(
-    (total, run) => (Number.isNaN(run.through) ? total + run.untied : run.through),
-    0,
-  )
-  return { produced: last, stored: epoch.stored, deadLettered: epoch.deadLettered, shed: epoch.sequences.shed }
-}
+export const epochTotals = (epoch: EpochState): Omit<Totals, 'missing'> => ({
+  produced: producedReadings(epoch.sequences),
+  stored: epoch.stored,
+  deadLettered: epoch.deadLettered,
+  shed: shedReadings(epoch.sequences.losses),
+})
 
 /** @returns undefined when there are too many to remember; `create` makes one all the same, without windows */
 export function findSeries(

@@ -5,6 +5,7 @@ import { createAlertEngine, rulesSchema } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects, type Effects } from './effects.ts'
 import { takeIn } from './intake.ts'
+import { takeOver } from './prior-life.ts'
 import { allSeries, type PartitionState } from './state.ts'
 import { step } from './step.ts'
 import {
@@ -323,6 +324,9 @@ describe('windows', () => {
     expect(
       give({ agent: 'agent-b', sequence: 1, completeThroughMs: end(30), blocks: [levels('pump-b', [1_000, 1])] }),
     ).toHaveLength(1)
+    // Nobody has stored anything of it before: what is missing is on its way.
+    const answer = { agent: 'agent-a', epoch: EPOCH, sequence: 0 }
+    expect(takeOver(state, 'workshop', answer, { atMs: RECEIVED_AT_MS, patienceMs: RECEIVED_AT_MS })).toBe(true)
     // The device is past the window by more than ten seconds: it is written as it stands.
     const provisional = give({
       agent: 'agent-a',

@@ -3,15 +3,17 @@
  * time comes with the message (when the stream received it) and with the samples.
  * The state is changed in place: copying it for each batch would cost more than all the rest.
  */
-import { checkBlock, type DeviceBlock } from '@tributary/protocol'
+import { type BatchHeader, checkBlock, type DeviceBlock } from '@tributary/protocol'
 import { BatchScope, type StepContext } from './batch-scope.ts'
 import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter.ts'
-import { receiveBatch, receiveTombstone } from './deduplicate.ts'
+import { contiguousThrough, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
 import { siteOf } from './enrich.ts'
 import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
+import { momentOf, noteBacklog } from './gaps.ts'
 import type { Intake, TakenRefusal } from './intake.ts'
+import { distrustSeries, endOldDoubts, isInDoubt, noteBeginning } from './prior-life.ts'
 import { AHEAD_MS_MAX, addLetter, refuseAhead, refuseUnknownKind, refuseViolations } from './refuse.ts'
 import { writeSamples } from './sample-lines.ts'
 import { createSeries, type DeviceSeries } from './series.ts'
@@ -20,6 +22,7 @@ import {
   addSeries,
   agentKeyOf,
   agentOf,
+  type EpochState,
   epochOf,
   findSeries,
   type PartitionState,
@@ -35,7 +38,7 @@ const NO_REFUSALS: (Uint8Array | null)[] = []
 
 /** One message: changes the state and adds to the effects. */
 export function step(state: PartitionState, intake: Intake, context: StepContext, effects: Effects): void {
-  const repeated = intake.streamSequence <= state.streamSequence
+  const repeated = intake.streamSequence <= state.streamSequence // of the same stream, else the loop has set it back
   state.streamSequence = Math.max(state.streamSequence, intake.streamSequence)
   const agent = agentOf(state, intake.site, intake.agent)
   agent.batches += 1
@@ -54,7 +57,7 @@ function refuseBatch(
   const { header, site, receivedAtMs, streamSequence } = refused
   const epoch = header && epochOf(agent, header.epoch)
   if (header && epoch) {
-    if (!receiveBatch(epoch.sequences, header, receivedAtMs)) {
+    if (!receive(agent, epoch, header, header.completeThroughMs, receivedAtMs)) {
       state.counters.duplicates += 1
       return
     }
@@ -75,30 +78,48 @@ function refuseBatch(
 }
 
 function stepBatch(s: BatchScope): void {
-  const { agent, batch, state, effects } = s
+  const { agent, batch, state, effects, context } = s
   const { header } = batch
   s.epoch = epochOf(agent, header.epoch)
   if (s.epoch) {
     // A promise from a clock that is far ahead would close windows and end alerts of days that have not been.
     const completeThroughMs = Math.min(header.completeThroughMs, s.receivedAtMs + AHEAD_MS_MAX)
-    if (!receiveBatch(s.epoch.sequences, { ...header, completeThroughMs }, s.receivedAtMs)) {
+    noteBacklog(agent, s.epoch, header, s.receivedAtMs)
+    if (!receive(agent, s.epoch, header, completeThroughMs, s.receivedAtMs)) {
       state.counters.duplicates += 1
       return
     }
     s.epoch.received += header.readingCount
     s.epoch.lastReceivedAtMs = s.receivedAtMs
   }
-  agent.backlogBatches = header.backlogBatches
   for (const tombstone of batch.tombstones) {
     const epoch = epochOf(agent, tombstone.epoch)
-    if (epoch) receiveTombstone(epoch.sequences, tombstone, s.receivedAtMs)
+    if (epoch) receiveTombstone(epoch.sequences, tombstone, momentOf(agent, s.receivedAtMs))
   }
+  endOldDoubts(state, agent, s.receivedAtMs, context.missingAfterMs)
+  s.inDoubt = isInDoubt(agent)
   s.originIndex = effects.origins.push(s.origin) - 1
   for (const [i, letter] of batch.deadLetters.entries())
     addLetter(state, agent, s.epoch, edgeLetter(s.origin, i, letter), effects)
   for (const block of batch.blocks) stepBlock(s, refuseAhead(s, block))
   advance(s)
   writeTouched(s)
+}
+
+/** @returns false when the sequence was received before */
+function receive(
+  agent: AgentState,
+  epoch: EpochState,
+  { sequence, readingCount, readingsTotal }: BatchHeader,
+  completeThroughMs: number,
+  receivedAtMs: number,
+): boolean {
+  const { sequences } = epoch
+  const before = contiguousThrough(sequences)
+  const place = { sequence, readingCount, readingsTotal, completeThroughMs }
+  if (!receiveBatch(sequences, place, momentOf(agent, receivedAtMs))) return false
+  noteBeginning(epoch, before, receivedAtMs)
+  return true
 }
 
 function stepBlock(s: BatchScope, block: DeviceBlock): void {
@@ -116,6 +137,7 @@ function stepBlock(s: BatchScope, block: DeviceBlock): void {
     const withWindows = state.seriesCount < SERIES_MAX
     series = createSeries(site, block.device, contract, agentKey, { withWindows })
     leaveFormerSite(s, series)
+    distrustSeries(state, series, agent.distrustedThroughMs)
     if (withWindows) addSeries(state, series)
   } else if (series.agent !== agentKey) {
     series.agent = agentKey
@@ -132,6 +154,7 @@ function stepBlock(s: BatchScope, block: DeviceBlock): void {
   writeSamples(s, series, block, refusals)
   if (series.windows) foldBlock(s, series, block, refusals)
   watchBlock(s, series, block, refusals)
+  if (s.epoch && series.newestMs > s.epoch.newestMs) s.epoch.newestMs = series.newestMs
 }
 
 /** The registry moved the device: where it stood it is not silent but gone. Its windows there are written, its alerts end. */

@@ -2,12 +2,23 @@
  * Tells the gateways up to which sequence of each (agent, epoch) everything is in the store: what they may trim. Core NATS:
  * a message that gets lost is made up for by the next, because all of them are repeated.
  */
-import { type StoredWatermarks, storedSubject } from '@tributary/protocol'
-import { contiguousThrough } from './deduplicate.ts'
-import type { PartitionState } from './state.ts'
+import { type KeptWatermark, type StoredWatermarks, storedSubject } from '@tributary/protocol'
+import { contiguousThrough, prefixTotals } from './deduplicate.ts'
+import type { EpochState, PartitionState } from './state.ts'
 
 /** Watermarks in one message, well under the limit of 10,000 and of a NATS message. */
 const WATERMARKS_PER_MESSAGE = 2_000
+
+/** The totals go along, so that whoever keeps the watermark can give a processor without a state its account back. */
+export function watermarkOfEpoch(agent: string, epoch: EpochState): KeptWatermark {
+  const newestMs = Number.isFinite(epoch.newestMs) ? epoch.newestMs : null
+  return {
+    agent,
+    epoch: epoch.epoch,
+    sequence: contiguousThrough(epoch.sequences),
+    totals: { ...prefixTotals(epoch.sequences), newestMs },
+  }
+}
 
 export type Publish = (subject: string, bytes: Uint8Array) => void
 
@@ -23,13 +34,14 @@ export function createWatermarkPublisher(publish: Publish): WatermarkPublisher {
       const bySite = new Map<string, StoredWatermarks['watermarks'][number][]>()
       const current = new Map<string, number>()
       for (const { site, agent, epochs } of state.agents.values())
-        for (const { epoch, sequences } of epochs.values()) {
-          const sequence = contiguousThrough(sequences)
-          const key = `${site}/${agent}/${epoch}`
+        for (const epoch of epochs.values()) {
+          const watermark = watermarkOfEpoch(agent, epoch)
+          const { sequence } = watermark
+          const key = `${site}/${agent}/${epoch.epoch}`
           current.set(key, sequence)
           if (sequence === 0 || (!all && published.get(key) === sequence)) continue
           const list = bySite.get(site) ?? []
-          list.push({ agent, epoch, sequence })
+          list.push(watermark)
           bySite.set(site, list)
         }
       published = current

@@ -1,8 +1,10 @@
 /**
  * How far an agent's past is complete: not guessed, but promised by the agent (complete-through) and in effect once everything
  * up to the promising batch has arrived. A gap that has been open for longer than it takes to count as missing is passed over:
- * what is lost must not hold windows and alerts for ever. The watermark never moves back.
+ * what is lost must not hold windows and alerts for ever. One that a backlog explains is waited for. The watermark never moves back.
  */
+import { isOverdue } from './gaps.ts'
+import { isInDoubt } from './prior-life.ts'
 import type { AgentState } from './state.ts'
 
 /**
@@ -11,10 +13,11 @@ import type { AgentState } from './state.ts'
  */
 export function watermarkOf(agent: AgentState, nowMs: number, missingAfterMs: number): number {
   let watermark = agent.watermarkMs
+  if (isInDoubt(agent)) return watermark
   for (const { sequences } of agent.epochs.values()) {
     let next = 1
     for (const run of sequences.runs) {
-      if (run.from > next && nowMs - run.holeSeenAtMs < missingAfterMs) break
+      if (run.from > next && !isOverdue(agent, run.holePatienceMs, nowMs, missingAfterMs)) break
       if (run.completeThroughMs > watermark) watermark = run.completeThroughMs
       next = run.to + 1
     }

@@ -236,6 +236,22 @@ export function forgetBefore(windows: Windows, timeMs: number): void {
   windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, windowStart(timeMs, windows.widthMs))
 }
 
+/**
+ * Forgets every row that may hold a reading of that time or before, and takes none for them any more: the store knows more of
+ * them. @returns their beginnings
+ */
+export function distrustWindows(windows: Windows, throughMs: number): number[] {
+  const starts = [...windows.rows.keys()].filter((startMs) => startMs <= throughMs)
+  for (const startMs of starts) windows.rows.delete(startMs)
+  if (windows.current !== undefined && windows.current.startMs <= throughMs) windows.current = undefined
+  windows.open = windows.open.filter(({ startMs }) => startMs > throughMs)
+  windows.forgottenBeforeMs = Math.max(
+    windows.forgottenBeforeMs,
+    windowStart(throughMs, windows.widthMs) + windows.widthMs,
+  )
+  return starts
+}
+
 /** Forgets the oldest rows when there are too many. @returns those of them that were still open */
 export function forgetOldest(windows: Windows, limit: number): WindowRow[] {
   const excess = windows.rows.size - limit

@@ -61,6 +61,7 @@ export const anomalySubject = (site: string, device: string): string => `anomaly
 export const alertSubject = (site: string): string => `alert.v1.${name(site)}`
 export const storedSubject = (site: string): string => `stored.v1.${name(site)}`
 export const resendSubject = (site: string): string => `resend.v1.${name(site)}`
+export const watermarkSubject = (site: string): string => `watermark.v1.${name(site)}`
 
 /** JetStream streams: the gateway creates the first, the processor both. */
 export const TELEMETRY_STREAM = 'TELEMETRY'

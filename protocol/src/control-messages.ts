@@ -8,12 +8,32 @@ const sequence = z.int().nonnegative()
 const inOrder = ({ fromSequence, toSequence }: { fromSequence: number; toSequence: number }) =>
   fromSequence <= toSequence
 
-/** On `stored.v1.<site>`, processor → gateway: every sequence of the epoch up to here is in the store. */
-export const storedWatermarks = z.object({
-  site: z.string(),
-  watermarks: z.array(z.object({ agent, epoch, sequence })).max(10_000),
+/** What became of the readings of an epoch up to a sequence; stored are the rest. */
+export const watermarkTotals = z.object({
+  readings: z.int(),
+  deadLettered: z.int(),
+  shed: z.int(),
+  missing: z.int(),
+  /** No sample up to there has a later event time; null when there was none. */
+  newestMs: z.number().nullable(),
 })
+export type WatermarkTotals = z.infer<typeof watermarkTotals>
+
+const watermark = z.object({ agent, epoch, sequence, totals: watermarkTotals.optional() })
+
+/** On `stored.v1.<site>`, processor → gateway: every sequence of the epoch up to here is in the store. */
+export const storedWatermarks = z.object({ site: z.string(), watermarks: z.array(watermark).max(10_000) })
 export type StoredWatermarks = z.infer<typeof storedWatermarks>
+
+/**
+ * On `watermark.v1.<site>`, a request: which watermark of this epoch was told last? A processor that lost its state learns from
+ * it what is in the store. Who does not know the epoch stays silent.
+ */
+export const watermarkQuestion = z.object({ agent, epoch })
+export type WatermarkQuestion = z.infer<typeof watermarkQuestion>
+/** The answer. */
+export const keptWatermark = watermark
+export type KeptWatermark = z.infer<typeof keptWatermark>
 
 /** On `resend.v1.<site>`, processor → gateway: send these sequences again. */
 export const resendRequest = z.object({ agent, epoch, fromSequence: sequence, toSequence: sequence })
