@@ -72,7 +72,18 @@ describe('dist/tributary', () => {
   test('knows its version and every command', async () => {
     const { stdout } = await run(process.execPath, [join(folder, 'tributary', 'tributary.mjs'), '--version'])
     expect(stdout.trim()).toBe(VERSION)
-    for (const command of ['agent', 'gateway', 'processor', 'simulate', 'viewer', 'check', 'status', 'ledger', 'dlq'])
+    for (const command of [
+      'agent',
+      'gateway',
+      'processor',
+      'simulate',
+      'viewer',
+      'check',
+      'status',
+      'ledger',
+      'dlq',
+      'spool',
+    ])
       expect(
         (await run(process.execPath, [join(folder, 'tributary', 'tributary.mjs'), command, '--help'])).stdout,
       ).toContain(`Usage: tributary ${command}`)

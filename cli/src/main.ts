@@ -8,6 +8,7 @@ import { gatewayCommand } from './commands/gateway.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { processorCommand } from './commands/processor.ts'
 import { simulateCommand } from './commands/simulate.ts'
+import { spoolCommand } from './commands/spool.ts'
 import { statusCommand } from './commands/status.ts'
 import { viewerCommand } from './commands/viewer.ts'
 
@@ -25,6 +26,7 @@ const program = new Command('tributary')
   .addCommand(statusCommand())
   .addCommand(ledgerCommand())
   .addCommand(dlqCommand())
+  .addCommand(spoolCommand())
 exitOverrideAll(program)
 
 try {
