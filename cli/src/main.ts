@@ -7,6 +7,7 @@ import { dlqCommand } from './commands/dlq.ts'
 import { gatewayCommand } from './commands/gateway.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { processorCommand } from './commands/processor.ts'
+import { recordCommand } from './commands/record.ts'
 import { simulateCommand } from './commands/simulate.ts'
 import { spoolCommand } from './commands/spool.ts'
 import { statusCommand } from './commands/status.ts'
@@ -19,6 +20,7 @@ const program = new Command('tributary')
   .addCommand(agentCommand())
   .addCommand(gatewayCommand())
   .addCommand(processorCommand())
+  .addCommand(recordCommand())
   .addCommand(simulateCommand())
   .addCommand(viewerCommand())
   .addCommand(demoCommand())

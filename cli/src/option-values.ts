@@ -18,3 +18,17 @@ export function duration(text: string): number {
   if (!match) throw new InvalidArgumentError('must be a number and a unit, such as 90s or 10m.')
   return Number(match[1]) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as 'ms' | 's' | 'm' | 'h']
 }
+
+/** "64MiB" → bytes. */
+export function byteCount(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)?$/.exec(text)
+  if (!match) throw new InvalidArgumentError('must be a size, such as 64MiB.')
+  return Math.round(Number(match[1]) * { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }[(match[2] ?? 'B') as 'B'])
+}
+
+/** "10" or "max". */
+export function speed(text: string): number {
+  const value = text === 'max' ? Infinity : Number(text)
+  if (!(value > 0)) throw new InvalidArgumentError('must be a number above 0, or max.')
+  return value
+}

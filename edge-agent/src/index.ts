@@ -1,4 +1,5 @@
 export { createAgent, runAgent } from './agent.ts'
 export { type AgentConfig, agentConfigSchema } from './config.ts'
 export type { InputStatus } from './inputs/input.ts'
+export { type RecordingCounts, type RecordingSummary, type RecordOptions, recordPort } from './record-port.ts'
 export type { AgentStatus } from './status.ts'

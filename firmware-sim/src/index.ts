@@ -2,6 +2,7 @@ export { DEVICE_CLASSES, type DeviceClass, type DeviceClassName, type FieldValue
 export { createDeviceModels, type DeviceModel, type Run, type Sample } from './device-model.ts'
 export type { LedgerEvent, Loss, LossReason } from './ledger.ts'
 export * from './ledger-reader.ts'
+export { type ReplayOptions, type ReplaySummary, replayRecording } from './replay.ts'
 export { type RunSimulatorOptions, runSimulator } from './run-simulator.ts'
 export {
   csvColumns,

@@ -2,7 +2,6 @@
  * A device on a serial line. With acknowledgement it keeps each sample in its outbox until the host has acknowledged it; without,
  * what the line loses is told to the ledger before the bytes go out.
  */
-import { readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf } from '@tributary/runtime'
@@ -12,6 +11,7 @@ import { flipBytes } from './line-fault.ts'
 import type { Link, LinkDependencies } from './link.ts'
 import { bits, keyOf } from './noise.ts'
 import { createOutbox } from './outbox.ts'
+import { linkPort, unlinkPort } from './port-link.ts'
 import { loadPseudoTerminals, type PseudoTerminal } from './pseudo-terminal.ts'
 import type { DeviceConfig } from './scenario.ts'
 
@@ -66,7 +66,6 @@ export function createSerialLink(
   const counts = { sentSamples: 0, repeatedSamples: 0, damagedFrames: 0 }
 
   const linkPath = () => join(folder, place)
-  /** At once, not some time later: another device may take the place, or the number of the terminal, in the meantime. */
   const relink = (change: () => void) => {
     try {
       change()
@@ -79,11 +78,7 @@ export function createSerialLink(
     terminal = plugged
     place = at
     open = false
-    relink(() => {
-      rmSync(`${linkPath()}.new`, { force: true })
-      symlinkSync(plugged.path, `${linkPath()}.new`)
-      renameSync(`${linkPath()}.new`, linkPath())
-    })
+    relink(() => linkPort(linkPath(), plugged.path))
   }
   const dropWaiting = (cause: string) => {
     for (const { sequence } of waiting) if (sequence !== undefined) lose(sequence, cause)
@@ -95,9 +90,7 @@ export function createSerialLink(
   const unplug = () => {
     const unplugged = terminal
     if (!unplugged) return
-    relink(() => {
-      if (readlinkSync(linkPath()) === unplugged.path) rmSync(linkPath())
-    })
+    relink(() => unlinkPort(linkPath(), unplugged.path))
     unplugged.close()
     terminal = undefined
     open = false
