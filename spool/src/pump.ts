@@ -234,9 +234,9 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
     if (signal.aborted) onAbort()
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      await Promise.all([lanes.live, lanes.backlog].map((lane) => drive(lane).catch(end)))
-      // A send that was not answered yet may still succeed: what it sent need not be sent again.
-      while (unsettled > 0 && !signal.aborted) await change()
+      for (const lane of [lanes.live, lanes.backlog]) drive(lane).catch(end)
+      // After a failure a send that was not answered yet may still succeed: then it need not be sent again.
+      while (!signal.aborted && (!ended.aborted || unsettled > 0)) await change()
       signal.throwIfAborted()
       throw ended.reason
     } finally {

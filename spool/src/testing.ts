@@ -75,6 +75,10 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
     clock,
     metrics,
     acknowledged,
+    /** Tells the model that a sequence may be marked as sent. */
+    maySay(sequence: number) {
+      sent.add(sequence)
+    },
     get spool() {
       return current()
     },
