@@ -1,5 +1,5 @@
 /**
- * What `npm start`, `npm test`, `npm run check|bench|build` run first: plain JavaScript without dependencies, so that it works in a
+ * What `npm start`, `npm test`, `npm run check|chaos|bench|build` run first: plain JavaScript without dependencies, so that it works in a
  * checkout where nothing is installed yet. Installs what package-lock.json says when that changed, then hands over.
  */
 import { spawn } from 'node:child_process'
@@ -31,6 +31,7 @@ const steps = {
     [bin('tsc'), ['-p', 'dashboards/viewer/browser']],
     [bin('vitest'), ['run', '--project', 'unit', ...rest]],
   ],
+  chaos: () => [tsx('cli/src/main.ts', 'chaos', ...rest)],
   bench: () => [tsx('stack/prepare-servers.ts'), tsx('bench/main.ts', ...rest)],
   build: () => [tsx('cli/build.ts', ...rest)],
 }

@@ -1,6 +1,7 @@
 import { errorCode, messageOf, UserError, VERSION } from '@tributary/runtime'
 import { Command, CommanderError } from 'commander'
 import { agentCommand } from './commands/agent.ts'
+import { chaosCommand } from './commands/chaos.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { dlqCommand } from './commands/dlq.ts'
@@ -24,6 +25,7 @@ const program = new Command('tributary')
   .addCommand(simulateCommand())
   .addCommand(viewerCommand())
   .addCommand(demoCommand())
+  .addCommand(chaosCommand())
   .addCommand(checkCommand())
   .addCommand(statusCommand())
   .addCommand(ledgerCommand())

@@ -3,12 +3,16 @@ import { join } from 'node:path'
 import { csvColumns, type DeviceConfig, kindOf } from '@tributary/firmware-sim'
 import { stringify } from 'yaml'
 
+const FREE_DISK = '64MiB'
+
 export function gatewayConfig(options: {
   folder: string
   site: string
   mqttPort: number
   adminPort: number
   natsUrl: string
+  freeDisk?: string | undefined
+  clockTrusted?: 'always' | undefined
 }): string {
   return stringify({
     gateway: 'gateway-1',
@@ -16,7 +20,13 @@ export function gatewayConfig(options: {
     mqtt: { listen: `127.0.0.1:${options.mqttPort}` },
     credentials_file: join(options.folder, 'agents.passwd'),
     nats: { url: options.natsUrl },
-    spool: { folder: join(options.folder, 'gateway-spool'), budget: '4GiB', segment: '16MiB', free_disk: '64MiB' },
+    spool: {
+      folder: join(options.folder, 'gateway-spool'),
+      budget: '4GiB',
+      segment: '16MiB',
+      free_disk: options.freeDisk ?? FREE_DISK,
+    },
+    ...(options.clockTrusted ? { clock: { trusted: options.clockTrusted } } : {}),
     admin: { listen: `127.0.0.1:${options.adminPort}` },
   })
 }
@@ -49,9 +59,13 @@ export function agentConfig(options: {
   agent: string
   devices: readonly DeviceConfig[]
   adminPort: number
+  /** Default: loopback. */
+  adminHost?: string
   gatewayUrl: string
   sensorBrokerUrl: string
   withHost: boolean
+  freeDisk?: string | undefined
+  clockTrusted?: 'never' | undefined
 }): string {
   const serial = options.devices
     .filter((device) => device.serial !== undefined)
@@ -81,11 +95,12 @@ export function agentConfig(options: {
       budget: '1GiB',
       segment: '8MiB',
       durability: '250ms',
-      free_disk: '64MiB',
+      free_disk: options.freeDisk ?? FREE_DISK,
     },
     // biome-ignore lint/suspicious/noTemplateCurlyInString: taken from the environment by the agent
     gateway: { url: options.gatewayUrl, password: '${AGENT_PASSWORD}' },
-    admin: { listen: `127.0.0.1:${options.adminPort}` },
+    ...(options.clockTrusted ? { clock: { trusted: options.clockTrusted } } : {}),
+    admin: { listen: `${options.adminHost ?? '127.0.0.1'}:${options.adminPort}` },
     inputs: [...serial, ...mqtt, ...(options.withHost ? [{ name: 'host', type: 'host', interval: '5s' }] : [])],
   })
 }

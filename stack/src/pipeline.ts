@@ -26,11 +26,35 @@ export interface PipelineOptions {
   readonly ratePerSecond?: number | undefined
   /** Port of the dashboards, 0 for a free one: Grafana's when it is on PATH, else the viewer's. Undefined: no dashboards. */
   readonly viewerPort?: number | undefined
-  /** The agents' link to the gateway goes through this port instead, when given (a relay that a test controls). */
-  readonly gatewayPortSeenByAgents?: number
+  /** Where a run puts a relay of its own between two parts: the port that the one sees instead of the other's. */
+  readonly seenPorts?: {
+    readonly natsByGateway?: number
+    readonly natsByProcessor?: number
+    readonly influxByProcessor?: number
+  }
+  /** An agent that lives elsewhere than the rest, such as in a network namespace, or behind a preloaded library. */
+  readonly agentPlace?: (agent: string) => AgentPlace
+  /** How much must stay free on the disks of the spools. */
+  readonly freeDisk?: string
+  /** Whether agents may set their times by the gateway. Default: as the kernel says. */
+  readonly gatewayClockTrusted?: 'always'
   /** Alerts are posted there. */
   readonly alertWebhookUrl?: string
   readonly say?: (text: string) => void
+}
+
+export interface AgentPlace {
+  /** Under which address its admin server is reached. Default: 127.0.0.1. */
+  readonly host?: string
+  /** Under which address it reaches this machine. Default: 127.0.0.1. */
+  readonly machine?: string
+  /** The port that it sees instead of the gateway's. */
+  readonly gatewayPort?: number
+  /** A program with arguments that starts another one in its own place, such as `ip netns exec NAME`. */
+  readonly wrapper?: readonly string[]
+  readonly environment?: Record<string, string>
+  /** Its own clock is wrong, whatever the kernel says. */
+  readonly clockTrusted?: 'never'
 }
 
 export interface Pipeline {
@@ -81,7 +105,13 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     processor: await freePort(),
     simulator: await freePort(),
   }
-  const admin = (port: number) => `http://127.0.0.1:${port}`
+  const admin = (port: number, host = '127.0.0.1') => `http://${host}:${port}`
+  const { seenPorts = {}, agentPlace = (): AgentPlace => ({}) } = options
+  const seenUrl = (url: string, port: number | undefined) => {
+    const seen = new URL(url)
+    if (port !== undefined) seen.port = String(port)
+    return `${seen.protocol}//${seen.host}`
+  }
 
   const viewerPort = options.viewerPort === 0 ? await freePort() : options.viewerPort
   const devicesOf = (agent: string) =>
@@ -94,7 +124,15 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
   })
   await writeFile(
     path('gateway.yaml'),
-    gatewayConfig({ folder, site: SITE, mqttPort: ports.mqtt, adminPort: ports.gateway, natsUrl: nats.url }),
+    gatewayConfig({
+      folder,
+      site: SITE,
+      mqttPort: ports.mqtt,
+      adminPort: ports.gateway,
+      natsUrl: seenUrl(nats.url, seenPorts.natsByGateway),
+      freeDisk: options.freeDisk,
+      clockTrusted: options.gatewayClockTrusted,
+    }),
   )
   await writeFile(
     path('processor.yaml'),
@@ -102,13 +140,15 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       folder,
       contracts: join(repositoryFolder, 'contracts'),
       adminPort: ports.processor,
-      natsUrl: nats.url,
-      influxUrl: influx.url,
+      natsUrl: seenUrl(nats.url, seenPorts.natsByProcessor),
+      influxUrl: seenUrl(influx.url, seenPorts.influxByProcessor),
       alertWebhookUrl: options.alertWebhookUrl,
     }),
   )
   await writeFile(path('devices.yaml'), await readFile(join(repositoryFolder, 'stack', 'devices.yaml')))
-  for (const [i, agent] of agentNames.entries())
+  const agentUrls = agentNames.map((agent, i) => admin(agentPorts[i] as number, agentPlace(agent).host))
+  for (const [i, agent] of agentNames.entries()) {
+    const { host = '127.0.0.1', machine = '127.0.0.1', gatewayPort = ports.mqtt, clockTrusted } = agentPlace(agent)
     await writeFile(
       path(`${agent}.yaml`),
       agentConfig({
@@ -116,26 +156,32 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
         agent,
         devices: devicesOf(agent),
         adminPort: agentPorts[i] as number,
-        gatewayUrl: `mqtt://127.0.0.1:${options.gatewayPortSeenByAgents ?? ports.mqtt}`,
-        sensorBrokerUrl: `mqtt://127.0.0.1:${ports.sensorMqtt}`,
+        adminHost: host,
+        gatewayUrl: `mqtt://${machine}:${gatewayPort}`,
+        sensorBrokerUrl: `mqtt://${machine}:${ports.sensorMqtt}`,
         withHost: i === agentNames.length - 1,
+        freeDisk: options.freeDisk,
+        clockTrusted,
       }),
     )
+  }
 
   const tributary = (
     name: string,
     args: readonly string[],
     isReady: () => Promise<boolean>,
-    environment: Record<string, string> = {},
-  ) =>
-    createManagedProcess({
+    { wrapper = [], environment = {} }: AgentPlace = {},
+  ) => {
+    const [program, ...rest] = [...wrapper, process.execPath, tributaryProgram, ...args] as [string, ...string[]]
+    return createManagedProcess({
       name,
-      program: process.execPath,
-      arguments: [tributaryProgram, ...args],
+      program,
+      arguments: rest,
       environment,
       logFile: path('logs', `${name}.log`),
       isReady,
     })
+  }
   const gateway = tributary('gateway', ['gateway', '--config', path('gateway.yaml')], () =>
     answers(`${admin(ports.gateway)}/healthz`),
   )
@@ -159,14 +205,13 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     ],
     () => answers(`${admin(ports.simulator)}/readyz`),
   )
-  const agents = agentNames.map((name, i) =>
-    tributary(
-      name,
-      ['agent', '--config', path(`${name}.yaml`)],
-      () => answers(`${admin(agentPorts[i] as number)}/healthz`),
-      { AGENT_PASSWORD: password },
-    ),
-  )
+  const agents = agentNames.map((name, i) => {
+    const place = agentPlace(name)
+    return tributary(name, ['agent', '--config', path(`${name}.yaml`)], () => answers(`${agentUrls[i]}/healthz`), {
+      ...place,
+      environment: { ...place.environment, AGENT_PASSWORD: password },
+    })
+  })
   const grafana = viewerPort === undefined ? undefined : await findGrafana()
   const viewer = grafana
     ? createGrafanaServer(grafana, folder, viewerPort as number, influx.url)
@@ -194,7 +239,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       gateway: admin(ports.gateway),
       processor: admin(ports.processor),
       simulator: admin(ports.simulator),
-      agents: agentPorts.map(admin),
+      agents: agentUrls,
       viewer: viewerPort === undefined ? undefined : admin(viewerPort),
       gatewayMqttPort: ports.mqtt,
     },

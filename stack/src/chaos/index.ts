@@ -1,0 +1,5 @@
+export { type HeardAlert, type LedgerAnomaly, mistakesInAlerts } from './alert-check.ts'
+export { type ChaosReport, type FaultRow, faultTable, type RoundResult } from './chaos-report.ts'
+export type { Fault } from './fault.ts'
+export { type Abilities, findAbilities, type Rig } from './rig.ts'
+export { type ChaosOptions, FAULTS, runChaos } from './run-chaos.ts'
