@@ -2,11 +2,13 @@
 import { decode, encode } from '@msgpack/msgpack'
 import { STRING_VALUE_BYTES_MAX } from '@tributary/protocol'
 import { messageOf } from '@tributary/runtime'
+import { isPlainObject } from '../sample.ts'
 import { crc16 } from './crc16.ts'
 import { createDelimitedReader, type Piece } from './delimited.ts'
 import { FRAME_BYTES_MAX, type Frame, type Framing } from './framing.ts'
 
 const RANGES_PER_FRAME = 100
+const STARTS_MAX = 64
 const LIMITS = {
   useBigInt64: true,
   maxStrLength: Math.max(FRAME_BYTES_MAX, STRING_VALUE_BYTES_MAX),
@@ -23,21 +25,15 @@ export function createCobs(): Framing {
     const refused = (reason: string, detail: string): Frame[] => [{ reason, detail, original: bytes }]
     if (length > FRAME_BYTES_MAX)
       return refused('frame_too_long', `${length} bytes, at most ${FRAME_BYTES_MAX} are read`)
-    const decoded = decodeCobs(bytes)
-    if (!decoded) return refused('bad_cobs', 'the frame is not COBS: a block reaches beyond its end')
-    if (decoded.length < 3) return refused('cut_short', 'the frame is too short for a map and its checksum')
-    const payload = decoded.subarray(0, -2)
-    const said = ((decoded.at(-2) as number) << 8) | (decoded.at(-1) as number)
-    if (crc16(payload) !== said)
-      return refused(
-        'bad_checksum',
-        `the frame says ${said.toString(16)}, its bytes give ${crc16(payload).toString(16)}`,
-      )
-    try {
-      return [{ value: decode(payload, LIMITS), original: bytes }]
-    } catch (error) {
-      return refused('not_msgpack', messageOf(error))
+    const frame = readFrame(bytes)
+    if ('value' in frame) return [frame]
+    for (const start of startsBehindNoise(bytes)) {
+      const behind = readFrame(bytes.subarray(start))
+      if (!('value' in behind) || !isPlainObject(behind.value)) continue
+      const [noise] = refused('noise', `${start} bytes of noise before a good frame`)
+      return [{ ...noise, original: bytes.subarray(0, start) } as Frame, behind]
     }
+    return [frame]
   }
   return {
     push: (bytes) => reader.push(bytes).flatMap(framesOf),
@@ -54,6 +50,35 @@ export function createCobs(): Framing {
       return Buffer.concat(frames)
     },
   }
+}
+
+function readFrame(bytes: Uint8Array): Frame {
+  const refused = (reason: string, detail: string): Frame => ({ reason, detail, original: bytes })
+  const decoded = decodeCobs(bytes)
+  if (!decoded) return refused('bad_cobs', 'the frame is not COBS: a block reaches beyond its end')
+  if (decoded.length < 3) return refused('cut_short', 'the frame is too short for a map and its checksum')
+  const payload = decoded.subarray(0, -2)
+  const said = ((decoded.at(-2) as number) << 8) | (decoded.at(-1) as number)
+  if (crc16(payload) !== said)
+    return refused('bad_checksum', `the frame says ${said.toString(16)}, its bytes give ${crc16(payload).toString(16)}`)
+  try {
+    return { value: decode(payload, LIMITS), original: bytes }
+  } catch (error) {
+    return refused('not_msgpack', messageOf(error))
+  }
+}
+
+/**
+ * Where a good frame may begin in a bad one: noise, or a frame that was cut, has no delimiter of its own. A block's length comes first
+ * and then the first byte of a map; the latest such places are tried, and checksum and MessagePack must agree.
+ */
+function startsBehindNoise(bytes: Uint8Array): number[] {
+  const starts: number[] = []
+  for (let at = bytes.length - 4; at > 0 && starts.length < STARTS_MAX; at--) {
+    const first = bytes[at + 1] as number
+    if ((first >= 0x81 && first <= 0x8f) || first === 0xde) starts.push(at)
+  }
+  return starts
 }
 
 /** Payload, checksum and delimiter, ready for the line. */

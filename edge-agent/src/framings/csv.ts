@@ -1,11 +1,18 @@
 /** Values in the order of named columns, which stand in the config or are announced by the device with `#columns: `. */
 import { BLOCK_FIELDS_MAX } from '@tributary/protocol'
+import { exactNumber } from '../exact-json.ts'
 import { IDENTIFIER_RULE, isIdentifier } from '../sample.ts'
 import type { Framing } from './framing.ts'
 import { createLineFraming } from './lines.ts'
 
+const COMMA = 0x2c
+const QUOTE = 0x22
+/** Bytes of a first field that are tried as its beginning. */
+const STARTS_MAX = 24
 const ANNOUNCEMENT = '#columns:'
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/
+/** Integers that a double cannot hold come as bigint. */
+type CsvValue = number | bigint | boolean | string | null
 const COLUMNS_MAX = BLOCK_FIELDS_MAX + 3
 
 /** @returns what is wrong with the columns, or undefined */
@@ -48,11 +55,7 @@ export function createCsv({
           return { reason: 'wrong_column_count', detail: `${values.length} values for ${columns.length} columns` }
         return { value: Object.fromEntries(columns.map((column, i) => [column, values[i]])) }
       },
-      // Behind the last byte that no line of plain text holds; the checksum must agree.
-      startsWithin: (line, withChecksum) => {
-        const at = line.findLastIndex((byte) => byte < 0x20 || byte > 0x7e)
-        return withChecksum && at !== -1 ? [at + 1] : []
-      },
+      startsWithin: (line, withChecksum) => (withChecksum ? startsBehindNoise(line, columns?.length ?? 1) : []),
       forget: () => {
         columns = configured
       },
@@ -61,9 +64,33 @@ export function createCsv({
   )
 }
 
+/**
+ * Where a line with its checksum may begin behind noise or the rest of another line: somewhere in the field that is, counted from the
+ * end, its first; and behind the last byte that no line of plain text holds. The checksum must agree in any case.
+ */
+function startsBehindNoise(line: Uint8Array, columnCount: number): number[] {
+  let commas = 0
+  let isQuoted = false
+  let fieldEnd = -1
+  let at = line.length - 1
+  for (; at >= 0; at--) {
+    if (line[at] === QUOTE) isQuoted = !isQuoted
+    if (line[at] !== COMMA || isQuoted) continue
+    commas++
+    if (commas === columnCount - 1) fieldEnd = at
+    if (commas === columnCount) break
+  }
+  const starts = new Set<number>()
+  const behindBinary = line.findLastIndex((byte) => byte < 0x20 || byte > 0x7e) + 1
+  if (behindBinary > 0) starts.add(behindBinary)
+  const fieldStart = Math.max(1, at + 1, fieldEnd - STARTS_MAX)
+  for (let start = fieldEnd; start >= fieldStart; start--) starts.add(start)
+  return [...starts]
+}
+
 /** @returns the values, `null` for "not measured", or what is wrong */
-function readValues(line: string): (number | boolean | string | null)[] | string {
-  const values: (number | boolean | string | null)[] = []
+function readValues(line: string): CsvValue[] | string {
+  const values: CsvValue[] = []
   for (let at = 0; ; ) {
     if (line[at] === '"') {
       let text = ''
@@ -87,8 +114,8 @@ function readValues(line: string): (number | boolean | string | null)[] | string
   }
 }
 
-function readUnquoted(text: string): number | boolean | string | null {
+function readUnquoted(text: string): CsvValue {
   if (text === '') return null
   if (text === 'true' || text === 'false') return text === 'true'
-  return NUMBER.test(text) ? Number(text) : text
+  return NUMBER.test(text) ? exactNumber(text) : text
 }

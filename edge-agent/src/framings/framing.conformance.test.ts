@@ -87,7 +87,7 @@ const pushInPieces = (framing: Framing, bytes: Uint8Array, pieces: readonly numb
   return [...frames, ...framing.push(bytes.subarray(at))]
 }
 
-describe.each(FRAMINGS)('$name', ({ create, write, checked, end }) => {
+describe.each(FRAMINGS)('$name', ({ name, create, write, checked, end }) => {
   test('reads what was written, however the bytes come in', () => {
     fc.assert(
       fc.property(fc.array(row, { maxLength: 10 }), fc.array(fc.nat(50)), (rows, pieces) => {
@@ -114,6 +114,46 @@ describe.each(FRAMINGS)('$name', ({ create, write, checked, end }) => {
         expect(values(frames).at(-1)).toEqual(good)
       }),
     )
+  })
+
+  test('directly behind noise without a delimiter a good frame is found, wherever it can be told', () => {
+    // Without a checksum nobody can tell where a CSV line begins, nor a JSON line behind a brace.
+    if (name === 'CSV') return
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), row, (bytes, good) => {
+        const noise = bytes.filter((byte) => byte !== end && (checked || byte !== 0x7b))
+        fc.pre(noise.length > 0 && noise[0] !== 0x23)
+        const frames = create().push(Buffer.concat([noise, write(good)]))
+        expect(values(frames)).toEqual([good])
+        // White space before a JSON object is none.
+        if (Buffer.from(noise).toString('latin1').trim() !== '') expect(reasons(frames)).toEqual(['noise'])
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('a frame that was cut without its delimiter costs itself, not the next one', () => {
+    if (!checked) return
+    fc.assert(
+      fc.property(row, row, fc.nat(), (hit, good, at) => {
+        const whole = write(hit)
+        const cut = whole.subarray(0, 1 + (at % (whole.length - 6)))
+        fc.pre(cut[0] !== 0x23)
+        const frames = create().push(Buffer.concat([cut, write(good), write(good)]))
+        expect(values(frames)).toEqual([good, good])
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('a long stretch of noise costs little time', () => {
+    const framing = create()
+    const noise = Buffer.alloc(FRAME_BYTES_MAX, end === 0 ? 0x81 : 0x7b)
+    noise.write('*0000', noise.length - 5)
+    noise[noise.length - 1] = end
+    const started = performance.now()
+    for (let i = 0; i < 20; i++) framing.push(noise)
+    expect((performance.now() - started) / 20).toBeLessThan(50)
   })
 
   test('a flipped bit costs its own frame and no other', () => {
@@ -249,6 +289,13 @@ describe('as docs/serial-framings.md says', () => {
     expect(values(createJsonLines({ crc: false }).push(Buffer.from('xx{"a":1}\n')))).toEqual([{ a: 1 }])
     // The inner map of a damaged line is not a sample.
     expect(values(createJsonLines({ crc: false }).push(Buffer.from('{"t":1,"meta":{"rssi":5}\n')))).toEqual([])
+  })
+
+  test('integers beyond 2^53 stay exact until they are refused', () => {
+    const big = 2n ** 53n + 1n
+    const csv = createCsv({ crc: false, columns: ['sequence', 'a'] })
+    expect(values(csv.push(Buffer.from(`1,${big}\n`)))).toEqual([{ sequence: 1, a: big }])
+    expect(values(createJsonLines({ crc: false }).push(Buffer.from(`{"a":${big}}\n`)))).toEqual([{ a: big }])
   })
 
   test('MessagePack: what is no map of flat values, or damaged, is refused; 64-bit integers stay exact', () => {

@@ -47,6 +47,24 @@ describe('JSON', () => {
     ])
   })
 
+  test('integers beyond 2^53 are refused one by one, not rounded; the rest of the sample goes on', () => {
+    const delivery = read([json], 'sensors/a/sample', '{"t":1,"serial":12345678901234567890,"low":-9007199254740993}')
+    expect(reasons(delivery)).toEqual(['integer_too_large', 'integer_too_large'])
+    expect(delivery.refusals[0]?.original.toString()).toContain('12345678901234567890')
+    expect(delivery.samples).toMatchObject([{ names: ['t'], values: [1] }])
+    expect(read([json], 'sensors/a/sample', '{"t":0.1234567890123456789}').samples).toMatchObject([{ names: ['t'] }])
+    expect(reasons(read([number], 'plc/m/energy', '12345678901234567890'))).toEqual(['integer_too_large'])
+    expect(reasons(read([json], 'sensors/a/sample', '{"t":1,"time_ms":12345678901234567890}'))).toEqual(['bad_time'])
+  })
+
+  test('bytes that are no text are refused as such, not read as other text', () => {
+    expect(reasons(read([json], 'sensors/a/sample', Buffer.from('{"state":"\xff\xfe"}', 'latin1')))).toEqual([
+      'not_utf8',
+    ])
+    expect(reasons(read([json], 'sensors/a/sample', Buffer.from([0, 1, 2, 0x80])))).toEqual(['not_utf8'])
+    expect(reasons(read([json], 'sensors/a/sample', Buffer.alloc(0)))).toEqual(['not_json'])
+  })
+
   test('a payload does not speak for a device other than its topic', () => {
     const delivery = read([json], 'sensors/a/sample', '{"device":"b","t":1,"u":2}')
     expect(delivery.samples).toEqual([])

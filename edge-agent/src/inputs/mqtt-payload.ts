@@ -2,11 +2,14 @@
 import { STRING_VALUE_BYTES_MAX } from '@tributary/protocol'
 import { messageOf } from '@tributary/runtime'
 import type { TopicConfig } from '../config.ts'
+import { exactNumber, parseExactJson } from '../exact-json.ts'
 import { type Delivery, emptyDelivery, isPlainObject, readSample, toJson } from '../sample.ts'
 import { matchTopic, parseTopicPattern, type TopicPattern } from './topic-pattern.ts'
 
 /** Small enough that the samples of one message always fit into a batch, whatever they look like. */
 export const PAYLOAD_BYTES_MAX = 256 * 1024
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export type ReadMessage = (topic: string, payload: Uint8Array, receivedAtMs: number) => Delivery
 
@@ -44,7 +47,12 @@ function readPayload(
   delivery: Delivery,
 ): Problem | undefined {
   const defaults = { device: match.device ?? topic.device, kind: topic.kind }
-  const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8')
+  let text: string
+  try {
+    text = utf8.decode(payload)
+  } catch {
+    return { reason: 'not_utf8', detail: 'the payload is not valid UTF-8' }
+  }
   if (topic.payload !== 'json') {
     const value = readPlainValue(topic.payload, text)
     if (typeof value === 'object') return value
@@ -53,7 +61,7 @@ function readPayload(
   }
   let parsed: unknown
   try {
-    parsed = JSON.parse(text)
+    parsed = parseExactJson(text)
   } catch (error) {
     return { reason: 'not_json', detail: messageOf(error) }
   }
@@ -87,6 +95,8 @@ function readPlainValue(type: 'number' | 'boolean' | 'text', text: string): numb
     return { reason: 'not_a_boolean', detail: `"${trimmed.slice(0, 60)}" is not true, false, on, off, 1 or 0` }
   }
   const number = trimmed === '' || /^[+-]?0[xob]/i.test(trimmed) ? Number.NaN : Number(trimmed)
+  if (Number.isFinite(number) && typeof exactNumber(trimmed.replace(/^\+/, '')) === 'bigint')
+    return { reason: 'integer_too_large', detail: `${trimmed.slice(0, 60)} is beyond ±(2^53 - 1) and would be rounded` }
   return Number.isFinite(number) ? number : { reason: 'not_a_number', detail: `"${trimmed.slice(0, 60)}" is no number` }
 }
 
