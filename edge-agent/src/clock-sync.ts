@@ -6,17 +6,25 @@
  * connection, and corrected just before it is sent: with an offset that was decided once for its boot and is on disk.
  * Not: what had to be sent before the clock was trusted (marked `untrusted`) is right.
  */
-import { type BatchHeader, type ClockQuality, countReadings, decodeBatch, decodeHeader } from '@tributary/protocol'
+import {
+  type Batch,
+  type BatchHeader,
+  type ClockQuality,
+  countReadings,
+  decodeBatch,
+  decodeHeader,
+} from '@tributary/protocol'
 import { type Clock, every, type KernelClock, type Logger, messageOf, type Service } from '@tributary/runtime'
 import type { BootTimes, TimeSource } from './boot-times.ts'
 import { type ClockKnowledge, hearGateway, hearSystem, JUMP_MS, startKnowledge } from './clock-trust.ts'
-import { correctPayload } from './correct-batch.ts'
+import { correctBatch, correctPayload } from './correct-batch.ts'
 import { createEventTime, type EventTime } from './event-time.ts'
 import { timelineOf } from './recover.ts'
 import { createRoundTrips } from './round-trips.ts'
 
+/** The kernel is asked by starting a program: often at first, then less often. */
 const LOOK_MS = 5_000
-const LOOK_TRUSTED_MS = 60_000
+const LOOK_MS_MAX = 60_000
 const ROUND_MS = 60_000
 /** As long as nobody vouches for a clock, or when the gateway was suddenly elsewhere. */
 const ROUND_AGAIN_MS = 5_000
@@ -47,6 +55,8 @@ export interface ClockSync extends Service {
   readonly bootId: string
   /** A record as it may be sent now; `hold`: not yet, ask again. */
   correct(payload: Uint8Array): Uint8Array | 'hold'
+  /** With the times as they are known now; of this boot in its present timeline. What cannot be told stays `untrusted`. */
+  corrected(batch: Batch): Batch
   /** The uplink has a connection, until the signal aborts. @param publish sends on the clock topic */
   connected(publish: (payload: string) => void, signal: AbortSignal): void
   /** What came on the clock topic. */
@@ -131,10 +141,9 @@ export function createClockSync(
     await learn((before) => hearSystem(before, offsetMs, vouched))
   }
   const lookAgain = async () => {
-    while (!stopping.signal.aborted) {
+    for (let looks = 1; !stopping.signal.aborted; looks++) {
       await look().catch((error) => log.warn({ err: error }, 'the kernel could not be asked for its clock'))
-      const delayMs = known.by === undefined ? LOOK_MS : LOOK_TRUSTED_MS
-      await clock.sleep(delayMs, stopping.signal).catch(() => undefined)
+      await clock.sleep(Math.min(LOOK_MS * looks, LOOK_MS_MAX), stopping.signal).catch(() => undefined)
     }
   }
   const askGateway = async (publish: (payload: string) => void, signal: AbortSignal) => {
@@ -214,6 +223,16 @@ export function createClockSync(
         log.warn({ err: error }, `a record of the spool cannot be corrected, and goes as it is: ${messageOf(error)}`)
         return payload
       }
+    },
+    corrected(batch) {
+      const { header } = batch
+      const timeline = timelineOf(header)
+      const boot = boots.find(header.bootId)
+      if (header.clockQuality !== 'untrusted' || !timeline || !boot) return batch
+      if (boot.correction && !settling)
+        return correctBatch(batch, boot.correction.offsetMs - timeline.offsetMs, boot.correction.quality)
+      if (boot !== current) return batch
+      return correctBatch(batch, eventTime.timeline.offsetMs - timeline.offsetMs, 'untrusted')
     },
     connected(publish, signal) {
       if (signal.aborted) return

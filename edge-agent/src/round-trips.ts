@@ -8,7 +8,7 @@ import type { GatewayTime } from './clock-trust.ts'
 
 export const PINGS = 8
 const PONG_MS_MAX = 2_000
-/** A gateway of before does not answer, one in 1970 might as well not: so many pings in vain, and the round is over. */
+/** A gateway of before does not answer, one in 1970 might as well not: so many pings in vain, one after the other, and the round is over. */
 const UNANSWERED_MAX = 2
 
 export interface RoundTrips {
@@ -47,8 +47,8 @@ export function createRoundTrips(clock: Clock): RoundTrips {
       let unanswered = 0
       for (let i = 0; i < PINGS && unanswered < UNANSWERED_MAX && !signal.aborted; i++) {
         const time = await ping(publish, signal)
-        if (!time) unanswered++
-        else if (!best || time.errorMs <= best.errorMs) best = time
+        unanswered = time ? 0 : unanswered + 1
+        if (time && (!best || time.errorMs <= best.errorMs)) best = time
       }
       return best
     },

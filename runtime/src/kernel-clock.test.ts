@@ -33,10 +33,13 @@ test.each([
   expect(await readKernelClock(join(folder, 'synchronized'))).toBe(expected)
 })
 
-test('systemd-timesyncd has left its mark: nobody else is asked', async () => {
-  const folder = only({ timedatectl: 'echo no' })
-  writeFileSync(join(folder, 'synchronized'), '')
-  expect(await readKernelClock(join(folder, 'synchronized'))).toBe('synchronised')
+test("systemd-timesyncd's mark counts where nobody can be asked", async () => {
+  const alone = only({ timedatectl: 'exit 1' })
+  writeFileSync(join(alone, 'synchronized'), '')
+  expect(await readKernelClock(join(alone, 'synchronized'))).toBe('synchronised')
+  const set = only({ timedatectl: 'echo no' })
+  writeFileSync(join(set, 'synchronized'), '')
+  expect(await readKernelClock(join(set, 'synchronized')), 'somebody has set the clock since').toBe('not synchronised')
 })
 
 test('1970 and the next century are no time to have taken a reading', () => {

@@ -18,22 +18,20 @@ const PLAUSIBLE_TO_MS = Date.UTC(2100, 0, 1)
 export const isPlausibleTime = (wallMs: number): boolean => wallMs >= PLAUSIBLE_FROM_MS && wallMs < PLAUSIBLE_TO_MS
 
 /**
- * Asks, in this order: systemd-timesyncd's file; `timedatectl`, which asks the kernel, whoever set it (timesyncd, chrony, ntpd, PTP);
- * `chronyc`. The first that knows is believed.
+ * Asks, in this order: `timedatectl`, which asks the kernel, whoever sets its clock (timesyncd, chrony, ntpd, PTP), and knows when a
+ * person has set it since; `chronyc`; systemd-timesyncd's file. The first that knows is believed.
  */
 export async function readKernelClock(timesyncFile = TIMESYNC_FILE): Promise<KernelClock> {
-  const hasFile = await access(timesyncFile).then(
-    () => true,
-    () => false,
-  )
-  if (hasFile) return 'synchronised'
   const kernel = await answerOf('timedatectl', ['show', '-p', 'NTPSynchronized', '--value'])
   if (kernel === 'yes') return 'synchronised'
   if (kernel === 'no') return 'not synchronised'
   // One line of values; the last is the leap status.
   const leapStatus = (await answerOf('chronyc', ['-c', 'tracking'])).split(',').at(-1)
-  if (leapStatus === '') return 'unknown'
-  return leapStatus === 'Not synchronised' ? 'not synchronised' : 'synchronised'
+  if (leapStatus) return leapStatus === 'Not synchronised' ? 'not synchronised' : 'synchronised'
+  return access(timesyncFile).then(
+    () => 'synchronised',
+    () => 'unknown',
+  )
 }
 
 /** @returns '' when the program is not there, fails, or takes too long */
