@@ -5,8 +5,8 @@
  * order, or was lost. Within a lane of one run records go out in ascending order. Not: that a record is sent once, or that
  * the lanes keep an order between them.
  *
- * When more than `overtakeFrom` records wait, as a run starts or later, the live lane leaps to the newest ones and what it leapt
- * over becomes backlog, which is drained oldest first beside it: with a window of its own that follows the pace of the other
+ * When more than `overtakeFrom` records wait, as a run starts or for a while later, the live lane leaps to the newest ones and
+ * what it leapt over becomes backlog, which is drained oldest first beside it: with a window of its own that follows the pace of the other
  * end, and at most a share of what may be in flight. Where both meet they are one lane again. Nothing waits in memory but
  * what is in flight and one read of each lane.
  */
@@ -66,7 +66,7 @@ export interface Pump {
   readonly window: number
   /** Records that were sent and wait for their acknowledgement, both lanes. */
   readonly inFlight: number
-  /** The record was given to `send` by this pump, acknowledged or not. What an earlier process sent is not known. */
+  /** It was acknowledged, or given to `send` by this pump. What an earlier process had in flight is not known. */
   mayHaveSent(sequence: number): boolean
 }
 
@@ -76,6 +76,9 @@ const BACKLOG_SHARE = 0.5
 const READ_BYTES_MAX = 256 * 1024
 /** Before looking again: when the backlog may not go on, when a read failed or found nothing. */
 const LOOK_AGAIN_MS = 250
+/** A burst that the other end takes within this time is no backlog. As a run starts, nothing is known of it. */
+const OVERTAKE_AFTER_MS = 1_000
+const SAY_AGAIN_MS = 60_000
 
 export function createPump(spool: Spool, options: PumpOptions, dependencies: PumpDependencies): Pump {
   const { clock, log, send, mayDrain = () => true } = dependencies
@@ -91,6 +94,7 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
   let live = createLane('live', spool)
   let backlog = createLane('backlog', spool)
   let running = false
+  let saidMs = Number.NEGATIVE_INFINITY
 
   /** Not acknowledged, from a sequence on. */
   const unsentFrom = (sequence: number): number => {
@@ -142,12 +146,22 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
     live = createLane('live', spool, start)
     backlog = createLane('backlog', spool, start, start)
     const lanes = { live, backlog }
+    let behindSinceMs: number | undefined = Number.NEGATIVE_INFINITY
 
     /** The live lane leaps to the newest records when too many wait. */
     const overtake = (): boolean => {
-      if (unsentFrom(lanes.live.next) <= overtakeFrom) return false
+      const nowMs = clock.monotonicMs()
+      if (unsentFrom(lanes.live.next) <= overtakeFrom) {
+        behindSinceMs = undefined
+        return false
+      }
+      behindSinceMs ??= nowMs
+      if (nowMs - behindSinceMs < OVERTAKE_AFTER_MS) return false
       const newest = spool.nextSequence - newestRecords
-      log?.info({ fromSequence: lanes.live.next, toSequence: newest - 1 }, 'a backlog waits; what is new goes first')
+      if (nowMs - saidMs > SAY_AGAIN_MS) {
+        saidMs = nowMs
+        log?.info({ fromSequence: lanes.live.next, toSequence: newest - 1 }, 'a backlog waits; what is new goes first')
+      }
       lanes.backlog.end = newest
       lanes.live.next = newest
       wakeAll()
@@ -263,6 +277,9 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
     get inFlight() {
       return live.flights.length + backlog.flights.length
     },
-    mayHaveSent: (sequence) => sequence <= spool.sentThrough || handedOver.has(sequence),
+    mayHaveSent: (sequence) =>
+      sequence <= spool.sentThrough ||
+      spool.sentRanges.some(({ from, to }) => from <= sequence && sequence <= to) ||
+      handedOver.has(sequence),
   }
 }

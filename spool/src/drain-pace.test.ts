@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest'
+import { createDrainPace, DRAIN_SECONDS_MAX } from './drain-pace.ts'
+
+test('the time to drain is told from the pace of the last seconds', () => {
+  const pace = createDrainPace()
+  expect(pace.drainSeconds(100)).toBe(0)
+  for (let second = 0; second < 10; second++) pace.note(second * 1_000, second * 12, 1_000 + second * 2)
+  expect(pace.drainSeconds(100)).toBe(10)
+  expect(pace.drainSeconds(20)).toBe(0)
+  for (let second = 10; second < 40; second++) pace.note(second * 1_000, 108, 1_000 + second * 2)
+  expect(pace.drainSeconds(100)).toBe(DRAIN_SECONDS_MAX)
+})
