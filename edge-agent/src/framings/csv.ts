@@ -65,26 +65,27 @@ export function createCsv({
 }
 
 /**
- * Where a line with its checksum may begin behind noise or the rest of another line: somewhere in the field that is, counted from the
- * end, its first; and behind the last byte that no line of plain text holds. The checksum must agree in any case.
+ * Where a line with its checksum may begin: behind the last byte in its first value that is no plain text; and, when there are more values than
+ * columns because the line before was cut, within the value that is, counted from the end, the first. No more places than that: the
+ * checksum has 16 bits, and each place is one more chance for it to agree with what is wrong.
  */
 function startsBehindNoise(line: Uint8Array, columnCount: number): number[] {
   let commas = 0
   let isQuoted = false
-  let fieldEnd = -1
+  let firstEnd = columnCount === 1 ? line.length : -1
   let at = line.length - 1
   for (; at >= 0; at--) {
+    // Behind it the first value has ended; in front of it a line was cut, maybe within a text.
+    if (firstEnd !== -1 && (line[at] === COMMA || (line[at] === QUOTE && line[firstEnd - 1] !== QUOTE))) break
     if (line[at] === QUOTE) isQuoted = !isQuoted
     if (line[at] !== COMMA || isQuoted) continue
     commas++
-    if (commas === columnCount - 1) fieldEnd = at
-    if (commas === columnCount) break
+    if (commas === columnCount - 1) firstEnd = at
   }
   const starts = new Set<number>()
-  const behindBinary = line.findLastIndex((byte) => byte < 0x20 || byte > 0x7e) + 1
+  const behindBinary = line.subarray(0, Math.max(0, firstEnd)).findLastIndex((byte) => byte < 0x20 || byte > 0x7e) + 1
   if (behindBinary > 0) starts.add(behindBinary)
-  const fieldStart = Math.max(1, at + 1, fieldEnd - STARTS_MAX)
-  for (let start = fieldEnd; start >= fieldStart; start--) starts.add(start)
+  if (at >= 0) for (let start = firstEnd; start > Math.max(at, firstEnd - STARTS_MAX); start--) starts.add(start)
   return [...starts]
 }
 

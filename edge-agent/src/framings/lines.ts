@@ -51,10 +51,14 @@ export function createLineFraming(format: LineFormat, checksumRequired: boolean)
     const { frame, hasChecksum } = readLine(line)
     if (frame === undefined) return []
     if ('value' in frame) return [frame]
-    for (const start of format.startsWithin(line, hasChecksum)) {
+    const found = format.startsWithin(line, hasChecksum).flatMap((start) => {
       const behind = readLine(line.subarray(start)).frame
-      if (behind && 'value' in behind)
-        return [refused('noise', `${start} bytes of noise before a good line`, line.subarray(0, start)), behind]
+      return behind && 'value' in behind ? [{ start, behind }] : []
+    })
+    // Two that agree with the checksum: one of them by chance, and nobody can tell which.
+    if (found.length === 1 && found[0]) {
+      const { start, behind } = found[0]
+      return [refused('noise', `${start} bytes of noise before a good line`, line.subarray(0, start)), behind]
     }
     return [frame]
   }
