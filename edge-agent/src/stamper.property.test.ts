@@ -31,3 +31,11 @@ test('other series are stamped for themselves, and a clock that was set back is 
   expect(stamper.stamp('a', 'k', 4_990_000)).toBe(5_000_001)
   expect(stamper.stamp('a', 'k', 1_000)).toBe(1_000)
 })
+
+test('what follows a correction follows the corrected stamps', () => {
+  const stamper = createStamper()
+  stamper.stamp('a', 'k', 5_000)
+  stamper.stamp('a', 'k', 5_000)
+  stamper.shift(1_000_000)
+  expect(stamper.stamp('a', 'k', 1_005_000)).toBe(1_005_002)
+})
