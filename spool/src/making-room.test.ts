@@ -84,6 +84,15 @@ describe('a discarded prefix', () => {
     await harness.verify({ damage: true })
   })
 
+  it('stays gone when the power goes at once, though no segment was removed', async () => {
+    const harness = await started(10)
+    await harness.append(3)
+    await harness.discard(2)
+    harness.crash()
+    await harness.open()
+    expect(harness.spool).toMatchObject({ sentThrough: 2, trimmedThrough: 2, nextSequence: 4, losses: [] })
+  })
+
   it('keeps what was shown of a loss and is not discarded, to be reported once', async () => {
     const harness = await started(5)
     await harness.append(40)
