@@ -7,7 +7,9 @@ import type { InfluxSink } from './influx-sink.ts'
 import { createLatencies } from './latencies.ts'
 import type { PartitionLoop } from './loop.ts'
 import type { Outbox } from './notifiers/index.ts'
-import { openWindowCount, type PartitionState, type RecordedAnomaly } from './state.ts'
+import { type DirtyWindow, openWindowCount, type PartitionState, type RecordedAnomaly } from './state.ts'
+
+const DIRTY_LISTED_MAX = 10_000
 
 export interface Partition {
   readonly loop: PartitionLoop
@@ -20,6 +22,8 @@ export interface Partition {
 export interface Figures {
   status(natsConnected: boolean): object
   account(): Account
+  /** Windows that the store must recompute; at most so many are listed. */
+  dirty(): { windows: DirtyWindow[]; count: number }
   openAlerts(): Episode[]
   /** The newest hundred. */
   anomalies(): RecordedAnomaly[]
@@ -86,6 +90,12 @@ export function createFigures(
 
   return {
     account,
+    dirty: () => ({
+      windows: states()
+        .flatMap(({ dirty }) => [...dirty.values()])
+        .slice(0, DIRTY_LISTED_MAX),
+      count: totals.dirty(),
+    }),
     openAlerts,
     onStored(readings, latenciesMs) {
       storedReadings.inc(readings)

@@ -6,7 +6,7 @@
  * by a state that is gone. Whoever keeps the stored watermark of the epoch (the gateway; for a processor's own health, that
  * processor) is asked, and answers with the watermark and the totals at that point, as some state told it. While an epoch is in
  * doubt, no window of its agent is written. Sequences up to the watermark are taken over as stored; windows that may hold
- * readings of them are entered in `dirty` and stay as the store has them. Without an answer a doubt ends like a gap: after
+ * readings of them, or that were open when the state was lost, are entered in `dirty` and stay as the store has them. Without an answer a doubt ends like a gap: after
  * `gaps.missing_after`, and with the same care for windows.
  */
 import type { KeptWatermark } from '@tributary/protocol'
@@ -14,7 +14,10 @@ import { contiguousThrough, fillHoles, type Moment, type Run } from './deduplica
 import { noteUnnamed } from './losses.ts'
 import type { DeviceSeries } from './series.ts'
 import { type AgentState, addDirty, agentKeyOf, type EpochState, type PartitionState } from './state.ts'
-import { distrustWindows } from './window.ts'
+import { distrustWindows, windowStart } from './window.ts'
+
+/** Windows of a series and width that may never have been written; older ones are named only when readings of them come. */
+const UNWRITTEN_MAX = 100
 
 /** Of dead letters and shed readings that only a total tells of. */
 export const BEFORE_STATE_LOSS = 'before_state_loss'
@@ -40,7 +43,7 @@ export function noteBeginning(epoch: EpochState, before: number, receivedAtMs: n
 export function endOldDoubts(state: PartitionState, agent: AgentState, nowMs: number, afterMs: number): void {
   for (const epoch of agent.epochs.values()) {
     if (Number.isNaN(epoch.doubtSinceMs) || nowMs - epoch.doubtSinceMs < afterMs) continue
-    distrust(state, agent, epoch.doubtSinceMs)
+    distrust(state, agent, epoch.doubtSinceMs, epoch.doubtSinceMs)
     epoch.doubtSinceMs = Number.NaN
   }
 }
@@ -96,19 +99,32 @@ export function takeOver(state: PartitionState, site: string, kept: KeptWatermar
   epoch.deadLettered += deadLettered
   epoch.recovered += filled
   epoch.doubtSinceMs = Number.NaN
-  distrust(state, agent, totals === undefined ? moment.atMs : (totals.newestMs ?? Number.NEGATIVE_INFINITY))
+  const newestMs = totals === undefined ? moment.atMs : (totals.newestMs ?? Number.NEGATIVE_INFINITY)
+  distrust(state, agent, totals?.closedThroughMs ?? newestMs, newestMs)
   return true
 }
 
 /** Windows that may hold readings of that time or before are the store's business from now on. */
-function distrust(state: PartitionState, agent: AgentState, throughMs: number): void {
-  agent.distrustedThroughMs = Math.max(agent.distrustedThroughMs, throughMs)
+function distrust(state: PartitionState, agent: AgentState, fromMs: number, throughMs: number): void {
+  if (throughMs > agent.distrustedThroughMs) {
+    agent.distrustedThroughMs = throughMs
+    agent.distrustedFromMs = Math.min(fromMs, throughMs)
+  }
   const key = agentKeyOf(agent)
-  for (const series of agent.series) if (series.agent === key) distrustSeries(state, series, throughMs)
+  for (const series of agent.series) if (series.agent === key) distrustSeries(state, series, agent)
 }
 
-export function distrustSeries(state: PartitionState, series: DeviceSeries, throughMs: number): void {
-  if (!Number.isFinite(throughMs)) return
-  for (const windows of series.windows ?? [])
-    for (const startMs of distrustWindows(windows, throughMs)) addDirty(state, series, windows.widthMs, startMs)
+export function distrustSeries(
+  state: PartitionState,
+  series: DeviceSeries,
+  { distrustedFromMs, distrustedThroughMs }: Pick<AgentState, 'distrustedFromMs' | 'distrustedThroughMs'>,
+): void {
+  if (!Number.isFinite(distrustedThroughMs)) return
+  for (const windows of series.windows ?? []) {
+    const { widthMs } = windows
+    for (const startMs of distrustWindows(windows, distrustedThroughMs)) addDirty(state, series, widthMs, startMs)
+    const last = windowStart(distrustedThroughMs, widthMs)
+    const first = Math.max(windowStart(distrustedFromMs, widthMs), last - (UNWRITTEN_MAX - 1) * widthMs)
+    for (let startMs = first; startMs <= last; startMs += widthMs) addDirty(state, series, widthMs, startMs)
+  }
 }

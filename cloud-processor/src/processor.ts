@@ -288,6 +288,7 @@ export function createProcessor(
     routes: {
       '/status': () => figures.status(natsConnected),
       '/account': () => figures.account(),
+      '/dirty': () => figures.dirty(),
       '/alerts': () => figures.openAlerts(),
       '/anomalies': () => figures.anomalies(),
     },

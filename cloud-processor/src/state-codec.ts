@@ -184,6 +184,7 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
       backlogSaidAtMs: orLowest(agent.backlogSaidAtMs),
       waitingSinceMs: orNaN(agent.waitingSinceMs),
       distrustedThroughMs: orLowest(agent.distrustedThroughMs),
+      distrustedFromMs: orLowest(agent.distrustedFromMs),
       series: [],
     })
   let at = Math.ceil((12 + jsonLength) / 8) * 8

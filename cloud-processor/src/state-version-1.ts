@@ -20,7 +20,13 @@ interface EpochOfVersion1
 export interface AgentOfVersion1
   extends Omit<
     SavedAgent,
-    'epochs' | 'foldedLosses' | 'backlogSaidAtMs' | 'waitingSinceMs' | 'waitedMs' | 'distrustedThroughMs'
+    | 'epochs'
+    | 'foldedLosses'
+    | 'backlogSaidAtMs'
+    | 'waitingSinceMs'
+    | 'waitedMs'
+    | 'distrustedThroughMs'
+    | 'distrustedFromMs'
   > {
   epochs: EpochOfVersion1[]
 }
@@ -34,6 +40,7 @@ export const agentOfVersion1 = (agent: AgentOfVersion1): SavedAgent => ({
   waitingSinceMs: null,
   waitedMs: 0,
   distrustedThroughMs: null,
+  distrustedFromMs: null,
 })
 
 /** What was refused, shed or given up is only known of the whole epoch: it is laid to its first run. */

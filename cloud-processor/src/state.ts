@@ -66,8 +66,12 @@ export interface AgentState {
   /** Since when a backlog waits; NaN while none does. How long backlogs waited before. See `gaps.ts`. */
   waitingSinceMs: number
   waitedMs: number
-  /** Windows with readings of that time or before are the store's business; see `prior-life.ts`. */
+  /**
+   * Windows with readings of that time or before are the store's business, and those that end after `distrustedFromMs` may never
+   * have been written. See `prior-life.ts`.
+   */
   distrustedThroughMs: number
+  distrustedFromMs: number
   /** Devices that it delivers; some may have moved to another agent since. */
   series: DeviceSeries[]
 }
@@ -178,6 +182,7 @@ export function agentOf(state: PartitionState, site: string, agent: string): Age
       waitingSinceMs: Number.NaN,
       waitedMs: 0,
       distrustedThroughMs: Number.NEGATIVE_INFINITY,
+      distrustedFromMs: Number.NEGATIVE_INFINITY,
       series: [],
     }
     state.agents.set(key, found)

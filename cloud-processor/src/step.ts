@@ -137,7 +137,7 @@ function stepBlock(s: BatchScope, block: DeviceBlock): void {
     const withWindows = state.seriesCount < SERIES_MAX
     series = createSeries(site, block.device, contract, agentKey, { withWindows })
     leaveFormerSite(s, series)
-    distrustSeries(state, series, agent.distrustedThroughMs)
+    distrustSeries(state, series, agent)
     if (withWindows) addSeries(state, series)
   } else if (series.agent !== agentKey) {
     series.agent = agentKey

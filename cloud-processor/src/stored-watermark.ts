@@ -4,19 +4,23 @@
  */
 import { type KeptWatermark, type StoredWatermarks, storedSubject } from '@tributary/protocol'
 import { contiguousThrough, prefixTotals } from './deduplicate.ts'
-import type { EpochState, PartitionState } from './state.ts'
+import type { AgentState, EpochState, PartitionState } from './state.ts'
 
 /** Watermarks in one message, well under the limit of 10,000 and of a NATS message. */
 const WATERMARKS_PER_MESSAGE = 2_000
 
 /** The totals go along, so that whoever keeps the watermark can give a processor without a state its account back. */
-export function watermarkOfEpoch(agent: string, epoch: EpochState): KeptWatermark {
-  const newestMs = Number.isFinite(epoch.newestMs) ? epoch.newestMs : null
+export function watermarkOfEpoch(agent: AgentState, epoch: EpochState): KeptWatermark {
+  const orNull = (timeMs: number) => (Number.isFinite(timeMs) ? timeMs : null)
   return {
-    agent,
+    agent: agent.agent,
     epoch: epoch.epoch,
     sequence: contiguousThrough(epoch.sequences),
-    totals: { ...prefixTotals(epoch.sequences), newestMs },
+    totals: {
+      ...prefixTotals(epoch.sequences),
+      newestMs: orNull(epoch.newestMs),
+      closedThroughMs: orNull(agent.watermarkMs),
+    },
   }
 }
 
@@ -33,9 +37,10 @@ export function createWatermarkPublisher(publish: Publish): WatermarkPublisher {
     publish(state, all) {
       const bySite = new Map<string, StoredWatermarks['watermarks'][number][]>()
       const current = new Map<string, number>()
-      for (const { site, agent, epochs } of state.agents.values())
-        for (const epoch of epochs.values()) {
-          const watermark = watermarkOfEpoch(agent, epoch)
+      for (const agentState of state.agents.values())
+        for (const epoch of agentState.epochs.values()) {
+          const { site, agent } = agentState
+          const watermark = watermarkOfEpoch(agentState, epoch)
           const { sequence } = watermark
           const key = `${site}/${agent}/${epoch.epoch}`
           current.set(key, sequence)

@@ -37,6 +37,23 @@ test('marks come back from the file', async () => {
   expect(after.streamMark).toEqual({ created: '2026-01-01', lastSequence: 77 })
 })
 
+test('the watermark that was told last comes back with its totals; nothing is told of an epoch that is not known', async () => {
+  const totals = { readings: 90, deadLettered: 3, shed: 2, missing: 0, newestMs: 1_000, closedThroughMs: null }
+  const before = createMarks(path, 'spool-1', { log })
+  for (const sequence of [1, 2, 3]) before.add('agent-1', 'e1', sequence)
+  before.add('agent-1', 'e2', 1)
+  before.stored('agent-1', 'e1', 2, totals)
+  // A processor that lost its state tells of less than is stored.
+  before.stored('agent-1', 'e1', 1, { ...totals, readings: 40 })
+  await before.save()
+
+  const after = createMarks(path, 'spool-1', { log })
+  await after.load()
+  expect(after.watermark('agent-1', 'e1')).toEqual({ agent: 'agent-1', epoch: 'e1', sequence: 2, totals })
+  expect(after.watermark('agent-1', 'e2')).toEqual({ agent: 'agent-1', epoch: 'e2', sequence: 0 })
+  expect(after.watermark('agent-1', 'e3')).toBeUndefined()
+})
+
 test('a file that cannot be read does not keep the gateway from starting', async () => {
   await mkdir(path)
   const marks = createMarks(path, 'spool-1', { log })

@@ -16,6 +16,8 @@ export const watermarkTotals = z.object({
   missing: z.int(),
   /** No sample up to there has a later event time; null when there was none. */
   newestMs: z.number().nullable(),
+  /** Windows of the agent that end by then were written; null when none were. */
+  closedThroughMs: z.number().nullable(),
 })
 export type WatermarkTotals = z.infer<typeof watermarkTotals>
 

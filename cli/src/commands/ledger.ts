@@ -1,4 +1,7 @@
-/** `tributary ledger`: the account. produced = stored + dead-lettered + shed + in flight (+ missing, which must be 0). */
+/**
+ * `tributary ledger`: the account, and by name what was shed or has not arrived.
+ * produced = stored + dead-lettered + shed + in flight (+ missing, which must be 0).
+ */
 import { Command } from 'commander'
 import { askAdmin } from '../admin-client.ts'
 import { print, printJson, table } from '../print.ts'
@@ -11,9 +14,45 @@ interface Row {
   inFlight: number
   missing: number
 }
+interface Gap {
+  epoch: string
+  fromSequence: number
+  toSequence: number
+  readings: number | null
+  seenAtMs: number
+  missing: boolean
+  requested: number
+  requestedAtMs: number | null
+}
+interface Shed {
+  reason: string
+  readings: number
+  batches: number
+  ranges: { epoch: string; fromSequence: number; toSequence: number; readings: number }[]
+  unnamedBatches: number
+}
+interface Agent extends Row {
+  site: string
+  agent: string
+  epochs: { epoch: string; recovered: number; inDoubt: boolean }[]
+  waiting: { batches: number; sinceMs: number; saidAtMs: number } | null
+  gaps: Gap[]
+  shedReasons: Shed[]
+}
 interface Account {
-  agents: (Row & { site: string; agent: string; gaps: { epoch: string; fromSequence: number; toSequence: number }[] })[]
+  agents: Agent[]
   total: Row
+}
+
+/** What the reasons of tombstones mean. */
+const SHED_BECAUSE: Record<string, string> = {
+  rolled_up_10s: 'kept as windows of 10 s, because the spool was nearly full',
+  rolled_up_1m: 'kept as windows of 1 min, because the spool was nearly full',
+  shed: 'given up, because the spool was full',
+  disk_budget: 'given up, because the spool was full',
+  damaged: 'lost in a damaged part of the spool',
+  restarted: 'reports of a processor that was restarted before they were stored',
+  before_state_loss: 'shed before the processor lost its state; it knows no more of them',
 }
 
 export function ledgerCommand(): Command {
@@ -22,7 +61,7 @@ export function ledgerCommand(): Command {
     .option('--processor <url>', 'admin address of the processor', 'http://127.0.0.1:9603')
     .option(
       '--json',
-      'print {agents: [{site, agent, produced, stored, deadLettered, shed, inFlight, missing, gaps}], total}',
+      'print {agents: [{site, agent, produced, stored, deadLettered, shed, inFlight, missing, waiting, gaps, shedReasons, letters, epochs}], total}',
     )
     .addHelpText('after', '\nExit code 1 when readings are missing.')
     .action(async (options: { processor: string; json?: boolean }) => {
@@ -36,12 +75,47 @@ export function ledgerCommand(): Command {
             [...account.agents.map((a) => [a.site, a.agent, ...cells(a)]), ['', 'total', ...cells(account.total)]],
           ),
         )
-        for (const { agent, gaps } of account.agents)
-          for (const gap of gaps)
-            print(
-              `gap: ${agent}, epoch ${gap.epoch}, sequences ${gap.fromSequence} to ${gap.toSequence} have not arrived`,
-            )
+        for (const agent of account.agents) for (const line of remarks(agent)) print(line)
       }
       if (account.total.missing > 0) process.exitCode = 1
     })
 }
+
+/** One line for each thing that a person may want to know of an agent beside its sums. */
+function remarks({ agent, epochs, waiting, gaps, shedReasons }: Agent): string[] {
+  const lines: string[] = []
+  if (waiting)
+    lines.push(
+      `waiting: ${agent}, ${waiting.batches} batches wait at the agent since ${at(waiting.sinceMs)} (said ${at(waiting.saidAtMs)})`,
+    )
+  for (const { epoch, fromSequence, toSequence, readings, missing, requested, requestedAtMs } of gaps)
+    lines.push(
+      `gap: ${agent}, epoch ${epoch}, sequences ${fromSequence} to ${toSequence} ${missing ? 'are missing' : 'have not arrived'}: ${readings ?? 'an unknown number of'} readings${
+        requested > 0 && requestedAtMs !== null ? `; asked for ${times(requested)}, last at ${at(requestedAtMs)}` : ''
+      }`,
+    )
+  for (const { reason, readings, ranges, unnamedBatches } of shedReasons) {
+    const why = SHED_BECAUSE[reason] ?? 'as the agent said'
+    for (const range of ranges)
+      lines.push(
+        `shed: ${agent}, epoch ${range.epoch}, sequences ${range.fromSequence} to ${range.toSequence}: ${range.readings} readings, ${reason} (${why})`,
+      )
+    const listed = ranges.reduce((sum, range) => sum + range.readings, 0)
+    if (readings !== listed || unnamedBatches > 0)
+      lines.push(
+        `shed: ${agent}, ${unnamedBatches > 0 ? `${unnamedBatches} more batches` : 'more'}: ${readings - listed} readings, ${reason} (${why})`,
+      )
+  }
+  for (const { epoch, recovered, inDoubt } of epochs) {
+    if (recovered > 0)
+      lines.push(
+        `recovered: ${agent}, epoch ${epoch}: ${recovered} readings were stored before the processor lost its state`,
+      )
+    if (inDoubt)
+      lines.push(`in doubt: ${agent}, epoch ${epoch}: its gateway has not said yet what was stored of it before`)
+  }
+  return lines
+}
+
+const at = (timeMs: number): string => new Date(timeMs).toISOString()
+const times = (count: number): string => (count === 1 ? 'once' : `${count} times`)
