@@ -16,6 +16,12 @@ export function createAgentMeters(metrics: Metrics) {
     ['backlogBatches', 'agent_backlog_batches', 'Batches that the gateway has not acknowledged.'],
     ['backlogBytes', 'agent_backlog_bytes', 'Their bytes, estimated.'],
     ['drainSeconds', 'agent_drain_seconds', 'Seconds until the backlog is gone at the present pace.'],
+    [
+      'resentBatches',
+      'agent_resent_batches',
+      'Batches sent again, because the gateway asked for them or lost its disk.',
+    ],
+    ['goneBatches', 'agent_gone_batches', 'Batches that the gateway asked for and that are not in the spool any more.'],
     ['repeatedSamples', 'agent_repeated_samples', 'Samples that came again, and were stored once.'],
     ['shedReadings', 'agent_shed_readings', 'Readings shed because the spool was full.'],
   ]

@@ -1,22 +1,26 @@
 /** The world around an agent, for tests: a serial cable, a gateway, the agent as a process. Real ones, as far as this machine goes. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, constants, mkdtempSync, openSync, readSync, writeSync } from 'node:fs'
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import {
+  BATCH_FORMAT_VERSION,
   type Batch,
+  type BatchHeader,
   type ClockPong,
   clockPing,
   decodeBatch,
+  encodeBatch,
   parseControlMessage,
   parseMqttTopic,
 } from '@tributary/protocol'
 import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
+import type { Spool } from '@tributary/spool'
 import { Aedes, type AuthenticateError, type Client } from 'aedes'
 import koffi from 'koffi'
 import { createAgent } from './agent.ts'
-import { agentConfigSchema } from './config.ts'
+import { type AgentConfig, agentConfigSchema } from './config.ts'
 import type { AgentStatus } from './status.ts'
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'tributary-agent-'))
@@ -92,6 +96,14 @@ export interface TestGateway {
   readonly connections: number
   /** While true no PUBACK is sent. */
   mute: boolean
+  /** A PUBACK comes so much later. */
+  answerMs: number
+  /** Batches that came again. */
+  readonly repeats: number
+  readonly lastRepeat: Batch | undefined
+  disconnectAll(): void
+  /** Publishes to the agents that listen. */
+  say(topic: string, message: unknown): void
   /** What it says of its clock; undefined: nothing, like a gateway of before. */
   clock: { wallMs: () => number; trusted: boolean } | undefined
   stop(): Promise<void>
@@ -104,7 +116,10 @@ export async function startGateway(options: { port?: number; password?: string }
   const seen = new Set<string>()
   const gateway = {
     mute: false,
+    answerMs: 0,
     connections: 0,
+    repeats: 0,
+    lastRepeat: undefined as Batch | undefined,
     clock: { wallMs: systemClock.wallMs, trusted: true } as TestGateway['clock'],
   }
   if (options.password !== undefined)
@@ -131,15 +146,25 @@ export async function startGateway(options: { port?: number; password?: string }
     if (channel === 'batch') {
       const batch = decodeBatch(packet.payload as Buffer)
       const key = `${batch.header.epoch}/${batch.header.sequence}`
-      if (!seen.has(key)) batches.push(batch)
+      if (seen.has(key)) {
+        gateway.repeats++
+        gateway.lastRepeat = batch
+      } else batches.push(batch)
       seen.add(key)
     }
-    done(null)
+    if (gateway.answerMs === 0) done(null)
+    else systemClock.after(gateway.answerMs, () => done(null))
   }
-  const { server, stop } = await listen(broker, options.port ?? 0)
+  const { server, stop, disconnectAll } = await listen(broker, options.port ?? 0)
   return Object.assign(gateway, {
     port: (server.address() as AddressInfo).port,
     batches,
+    say: (topic: string, message: unknown) =>
+      broker.publish(
+        { cmd: 'publish', topic, payload: JSON.stringify(message), qos: 0, dup: false, retain: false },
+        () => undefined,
+      ),
+    disconnectAll,
     stop,
   })
 }
@@ -151,7 +176,10 @@ export async function startBroker(port = 0): Promise<{ port: number; broker: Aed
   return { port: (server.address() as AddressInfo).port, broker, stop }
 }
 
-async function listen(broker: Aedes, port: number): Promise<{ server: Server; stop(): Promise<void> }> {
+async function listen(
+  broker: Aedes,
+  port: number,
+): Promise<{ server: Server; disconnectAll(): void; stop(): Promise<void> }> {
   const sockets = new Set<Socket>()
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket)
@@ -162,15 +190,104 @@ async function listen(broker: Aedes, port: number): Promise<{ server: Server; st
     server.once('error', reject)
     server.listen(port, '127.0.0.1', resolve)
   })
+  const disconnectAll = () => {
+    for (const socket of sockets) socket.destroy()
+  }
   return {
     server,
+    disconnectAll,
     stop: () =>
       new Promise((resolve) => {
-        for (const socket of sockets) socket.destroy()
+        disconnectAll()
         server.close(() => broker.close(() => resolve()))
       }),
   }
 }
+
+export interface TestRelay {
+  readonly port: number
+  /** From now on nothing passes in this direction, on any connection there is; nobody is told. New connections work. */
+  silence(direction: 'toGateway' | 'toAgent' | 'both'): void
+  stop(): Promise<void>
+}
+
+/** A TCP link to a port of this machine that can go silent, without FIN or RST. */
+export async function startRelay(targetPort: number): Promise<TestRelay> {
+  const pairs = new Set<{ agent: Socket; gateway: Socket; toGateway: boolean; toAgent: boolean }>()
+  const server = createServer({ noDelay: true }, (agent) => {
+    const gateway = connect({ port: targetPort, host: '127.0.0.1', noDelay: true })
+    const pair = { agent, gateway, toGateway: true, toAgent: true }
+    pairs.add(pair)
+    const silent = () => !pair.toGateway || !pair.toAgent
+    agent.on('data', (bytes) => pair.toGateway && gateway.write(bytes))
+    gateway.on('data', (bytes) => pair.toAgent && agent.write(bytes))
+    for (const [socket, other] of [
+      [agent, gateway],
+      [gateway, agent],
+    ] as const) {
+      socket.on('error', () => undefined)
+      // What one end does behind a silence, the other never hears.
+      socket.once('close', () => (silent() ? undefined : other.destroy()))
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as AddressInfo).port,
+    silence(direction) {
+      for (const pair of pairs) {
+        if (direction !== 'toAgent') pair.toGateway = false
+        if (direction !== 'toGateway') pair.toAgent = false
+      }
+    },
+    stop: () =>
+      new Promise((resolve) => {
+        for (const { agent, gateway } of pairs) for (const socket of [agent, gateway]) socket.destroy()
+        server.close(() => resolve())
+      }),
+  }
+}
+
+/** Appends a batch without samples, as the batch writer would. */
+export const appendBatch = (spool: Spool, header: Partial<BatchHeader> = {}): Promise<number> =>
+  spool.append(
+    encodeBatch({
+      header: {
+        formatVersion: BATCH_FORMAT_VERSION,
+        agent: 'pi-1',
+        epoch: spool.epoch,
+        sequence: spool.nextSequence,
+        lane: 'live',
+        createdAtMs: systemClock.wallMs(),
+        completeThroughMs: systemClock.wallMs(),
+        bootId: 'boot',
+        clockQuality: 'trusted',
+        sampleCount: 0,
+        readingCount: 0,
+        readingsTotal: 0,
+        backlogBatches: 0,
+        backlogBytes: 0,
+        drainSeconds: 0,
+        monotonicMs: 0,
+        ...header,
+      },
+      blocks: [],
+      deadLetters: [],
+      tombstones: [],
+      rollups: [],
+    }),
+  )
+
+/** The config of an agent whose gateway is at the port, for a part of it alone. */
+export const uplinkConfig = (
+  port: number,
+  { gateway = {}, spool = {} }: { gateway?: Record<string, unknown>; spool?: Record<string, unknown> } = {},
+): AgentConfig =>
+  agentConfigSchema.parse({
+    agent: 'pi-1',
+    spool: { folder: join(temporaryFolder(), 'spool'), budget: '64MiB', ...spool },
+    gateway: { url: `mqtt://127.0.0.1:${port}`, password: 'secret', ...gateway },
+    inputs: [{ name: 'host', type: 'host' }],
+  })
 
 export interface TestAgent {
   /** As `/status` answers it. */

@@ -1,10 +1,8 @@
-import { BATCH_FORMAT_VERSION, encodeBatch } from '@tributary/protocol'
 import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { openSpool, type Spool } from '@tributary/spool'
 import { afterEach, describe, expect, test } from 'vitest'
-import { type AgentConfig, agentConfigSchema } from './config.ts'
 import { RECORDS_KEPT } from './recover.ts'
-import { startGateway, type TestGateway, temporaryFolder, until } from './testing.ts'
+import { appendBatch, startGateway, type TestGateway, temporaryFolder, until, uplinkConfig } from './testing.ts'
 import { createUplink, type Uplink } from './uplink.ts'
 
 const clock = systemClock
@@ -12,14 +10,6 @@ const cleanUps: (() => Promise<unknown>)[] = []
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
 })
-
-const configFor = (port: number, gateway: Record<string, unknown> = {}): AgentConfig =>
-  agentConfigSchema.parse({
-    agent: 'pi-1',
-    spool: { folder: '/unused', budget: '64MiB' },
-    gateway: { url: `mqtt://127.0.0.1:${port}`, password: 'secret', ...gateway },
-    inputs: [{ name: 'host', type: 'host' }],
-  })
 
 const lines: string[] = []
 const log = createLogger('test', 'debug', { write: (line: string) => lines.push(line) })
@@ -30,35 +20,8 @@ async function openTestSpool(folder = temporaryFolder()): Promise<Spool> {
   cleanUps.push(() => spool.close())
   return spool
 }
-const append = (spool: Spool, createdAtMs = clock.wallMs()) =>
-  spool.append(
-    encodeBatch({
-      header: {
-        formatVersion: BATCH_FORMAT_VERSION,
-        agent: 'pi-1',
-        epoch: spool.epoch,
-        sequence: spool.nextSequence,
-        lane: 'live',
-        createdAtMs,
-        completeThroughMs: createdAtMs,
-        bootId: 'boot',
-        clockQuality: 'trusted',
-        sampleCount: 0,
-        readingCount: 0,
-        readingsTotal: 0,
-        backlogBatches: 0,
-        backlogBytes: 0,
-        drainSeconds: 0,
-        monotonicMs: 0,
-      },
-      blocks: [],
-      deadLetters: [],
-      tombstones: [],
-      rollups: [],
-    }),
-  )
 async function startUplink(spool: Spool, port: number, gateway: Record<string, unknown> = {}): Promise<Uplink> {
-  const uplink = createUplink(configFor(port, gateway), { spool, clock, log, onSent: () => undefined })
+  const uplink = createUplink(uplinkConfig(port, { gateway }), { spool, clock, log, onSent: () => undefined })
   await uplink.start(AbortSignal.timeout(1_000))
   cleanUps.push(() => uplink.stop(AbortSignal.abort()))
   return uplink
@@ -76,7 +39,7 @@ describe('to a gateway', () => {
     const gateway = await gatewayOf({ password: 'secret' })
     const spool = await openTestSpool()
     const uplink = await startUplink(spool, gateway.port)
-    for (let i = 0; i < 300; i++) await append(spool)
+    for (let i = 0; i < 300; i++) await appendBatch(spool)
     await until('all sent', () => spool.sentThrough === 300)
     expect(sequences(gateway)).toEqual(upTo(300))
     expect(gateway.batches[0]?.header).toMatchObject({ lane: 'live', drainSeconds: 0 })
@@ -88,7 +51,7 @@ describe('to a gateway', () => {
     const gateway = await gatewayOf()
     gateway.mute = true
     const spool = await openTestSpool()
-    for (let i = 0; i < 50; i++) await append(spool)
+    for (let i = 0; i < 50; i++) await appendBatch(spool)
     const uplink = await startUplink(spool, gateway.port, { in_flight: 4 })
     await until('connected', () => uplink.connected)
     await clock.sleep(200)
@@ -101,20 +64,6 @@ describe('to a gateway', () => {
     expect(uplink.reconnects).toBe(1)
   })
 
-  test('goes in the lane "backlog" when it is old, and tells how much waits behind', async () => {
-    const gateway = await gatewayOf()
-    const spool = await openTestSpool()
-    for (let i = 0; i < 10; i++) await append(spool, clock.wallMs() - 60_000)
-    await append(spool)
-    await startUplink(spool, gateway.port)
-    await until('all sent', () => spool.sentThrough === 11)
-    expect(gateway.batches.map(({ header }) => header.lane)).toEqual([...Array(10).fill('backlog'), 'live'])
-    expect(gateway.batches.map(({ header }) => header.backlogBatches)).toEqual([10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0])
-    expect(gateway.batches[0]?.header.backlogBytes).toBeGreaterThan(
-      gateway.batches[9]?.header.backlogBytes ?? Number.POSITIVE_INFINITY,
-    )
-  })
-
   test('begins after a restart where it was acknowledged', async () => {
     const gateway = await gatewayOf()
     const folder = temporaryFolder()
@@ -123,12 +72,12 @@ describe('to a gateway', () => {
       { segmentBytesMax: 2 ** 21, bytesMax: 2 ** 26, durabilityMs: 0, freeBytesMin: 0 },
       { clock, log, metrics: createMetrics('test') },
     )
-    for (let i = 0; i < 5; i++) await append(spool)
-    const first = createUplink(configFor(gateway.port), { spool, clock, log, onSent: () => undefined })
+    for (let i = 0; i < 5; i++) await appendBatch(spool)
+    const first = createUplink(uplinkConfig(gateway.port), { spool, clock, log, onSent: () => undefined })
     await first.start(AbortSignal.timeout(1_000))
     await until('five sent', () => spool.sentThrough === 5)
     await first.stop(AbortSignal.timeout(5_000))
-    for (let i = 0; i < 5; i++) await append(spool)
+    for (let i = 0; i < 5; i++) await appendBatch(spool)
     await spool.close()
     const again = await openTestSpool(folder)
     await startUplink(again, gateway.port)
@@ -141,7 +90,7 @@ describe('to a gateway', () => {
     const spool = await openTestSpool()
     const uplink = await startUplink(spool, gateway.port)
     await until('connected', () => uplink.connected)
-    await Promise.all(upTo(40).map(() => append(spool)))
+    await Promise.all(upTo(40).map(() => appendBatch(spool)))
     await uplink.stop(AbortSignal.timeout(5_000))
     expect(spool.sentThrough).toBe(40)
   })
@@ -151,7 +100,7 @@ describe('what goes wrong', () => {
   test('a wrong password is said with what to do, and loses nothing', async () => {
     const gateway = await gatewayOf({ password: 'another' })
     const spool = await openTestSpool()
-    await append(spool)
+    await appendBatch(spool)
     const uplink = await startUplink(spool, gateway.port)
     await until('said', () => uplink.detail.includes('refuses the credentials of "pi-1"'))
     const line = JSON.parse(lines.findLast((text) => text.includes('refuses the credentials')) ?? '{}') as Record<
@@ -173,7 +122,7 @@ describe('what goes wrong', () => {
     const gateway = await startGateway()
     await gateway.stop()
     const spool = await openTestSpool()
-    await append(spool)
+    await appendBatch(spool)
     const uplink = await startUplink(spool, gateway.port)
     await until('said', () => uplink.detail.includes('ECONNREFUSED'))
     const second = await gatewayOf({ port: gateway.port })
@@ -185,7 +134,7 @@ describe('what goes wrong', () => {
     const gateway = await gatewayOf()
     gateway.mute = true
     const spool = await openTestSpool()
-    await append(spool)
+    await appendBatch(spool)
     const uplink = await startUplink(spool, gateway.port)
     await until('given up', () => uplink.detail.includes('no answer to batch 1 within 10000 ms'), 15_000)
     gateway.mute = false

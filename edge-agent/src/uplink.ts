@@ -1,44 +1,44 @@
 /**
  * From the spool to the gateway.
  *
- * Guarantee: a record is let go of only after the gateway's PUBACK for it and for every record before it; and the gateway sends
- * that after its own fsync. After any interruption sending begins again at the send cursor: the gateway may see a batch twice, and
- * knows it by (agent, epoch, sequence). Nothing is held in memory beyond the window of batches in flight.
+ * Guarantee: a record is let go of only after the gateway's PUBACK for it and for every record before it, which the gateway
+ * sends after its own fsync; with `retain: stored` only when the processor has it in the store. After any interruption what was
+ * not acknowledged is sent again: the gateway may see a batch twice, and knows it by (agent, epoch, sequence). Nothing is held
+ * in memory beyond what is in flight.
+ *
+ * What is new goes first; a backlog drains beside it (`pump.ts` of the spool). A link that is silent is noticed: within
+ * `PUBACK_MS_MAX` while something is in flight, within one and a half times `gateway.keepalive` when nothing is.
  */
-import { type BatchHeader, decodeHeader, mqttTopic, rewriteSendFields } from '@tributary/protocol'
+import {
+  agentCommand,
+  DecodeError,
+  mqttTopic,
+  parseControlMessage,
+  parseMqttTopic,
+  rewriteSendFields,
+} from '@tributary/protocol'
 import { type Backoff, type Clock, type Logger, messageOf, type Service } from '@tributary/runtime'
-import type { Spool, SpoolRecord } from '@tributary/spool'
+import { createPump, type PumpBehind, type PumpLane, type Spool, type SpoolRecord } from '@tributary/spool'
 import type { MqttClient } from 'mqtt'
 import type { AgentConfig } from './config.ts'
-import { createDrainPace } from './drain-pace.ts'
+import { createFlights, type Flights } from './flights.ts'
 import { keepOpen } from './keep-open.ts'
-import { connectMqtt, type MqttConnection, type MqttTarget } from './mqtt-connection.ts'
+import { connectMqtt, type MqttTarget } from './mqtt-connection.ts'
+import type { RecordClaims } from './record-claims.ts'
 import { RECORDS_KEPT } from './recover.ts'
-import { createSendWindow, type SendWindow } from './send-window.ts'
+import { createResend } from './resend.ts'
+import { gatewayFilePath, openStoredWatermark, type StoredWatermark } from './stored-watermark.ts'
 
 const BACKOFF: Backoff = { firstMs: 500, maxMs: 15_000 }
 const PUBACK_MS_MAX = 10_000
-/** A batch older than this when it is sent goes in the lane `backlog`. */
-const BACKLOG_AFTER_MS = 10_000
-const READ_BYTES_MAX = 256 * 1024
+/** More batches than this waiting: the newest go first. */
+const OVERTAKE_FROM = 64
 /** Stopping waits so long for the last batches to be acknowledged; what is left stays in the spool. */
 const DRAIN_MS_MAX = 3_000
-/** Waits before looking again when the spool holds nothing readable where it should. */
-const EMPTY_READ_MS = 250
 /** Before what was held is looked at again. */
 const HOLD_MS = 250
-
-export interface Uplink extends Service {
-  readonly connected: boolean
-  readonly detail: string
-  readonly reconnects: number
-  readonly batchesSent: number
-  readonly bytesSent: number
-  readonly backlogBatches: number
-  /** Estimated: the unsent share of what the spool holds. */
-  readonly backlogBytes: number
-  readonly drainSeconds: number
-}
+/** Beyond this share of the budget, `retain: stored` keeps no more than `acknowledged` does: shedding would lose what the gateway has. */
+const RETAIN_SHARE_MAX = 0.75
 
 /** What knows the time: it corrects what goes out, and asks the gateway. */
 export interface UplinkClock {
@@ -50,38 +50,67 @@ export interface UplinkClock {
   heard(payload: Uint8Array): void
 }
 
+export interface Uplink extends Service {
+  readonly connected: boolean
+  readonly detail: string
+  readonly reconnects: number
+  readonly batchesSent: number
+  readonly bytesSent: number
+  /** Sent again, because the gateway asked or lost its disk. */
+  readonly batchesResent: number
+  /** Asked for, and not in the spool any more. */
+  readonly batchesGone: number
+  readonly backlogBatches: number
+  /** Estimated from the mean size of records. */
+  readonly backlogBytes: number
+  readonly drainSeconds: number
+  /** Batches of the backlog that may be in flight. */
+  readonly backlogWindow: number
+  readonly inFlight: number
+  /** Everything up to here is in the store; undefined while no gateway has said so. */
+  readonly storedThrough: number | undefined
+  readonly gatewayEpoch: string | undefined
+}
+
 export interface UplinkDependencies {
   readonly spool: Spool
-  readonly time?: UplinkClock
+  readonly claims?: RecordClaims
   readonly clock: Clock
   readonly log: Logger
+  readonly time?: UplinkClock
   readonly onSent: (batches: number, bytes: number) => void
 }
 
+interface Link {
+  readonly client: MqttClient
+  readonly flights: Flights
+  readonly signal: AbortSignal
+}
+
 export function createUplink(config: AgentConfig, dependencies: UplinkDependencies): Uplink {
-  const { spool, time, clock, onSent } = dependencies
+  const { spool, claims, clock, time, onSent } = dependencies
   const log = dependencies.log.child({ part: 'uplink' })
   const topic = mqttTopic(config.agent, 'batch')
   const stopping = new AbortController()
-  const pace = createDrainPace()
   let running: Promise<void> | undefined
-  let connection: MqttConnection | undefined
+  let link: Link | undefined
+  let say: (signal: AbortSignal) => Promise<void> = async () => undefined
+  let stored: StoredWatermark | undefined
+  /** What is held is looked at by all who wait at the same moment, so their order stays. */
+  let held: Promise<void> | undefined
   let detail = `connecting to ${config.gateway.url}`
   let connections = 0
   let batchesSent = 0
   let bytesSent = 0
   let trimming = false
-  let onProgress: () => void = () => undefined
+  let saidTight = false
 
-  const backlogBatches = () => spool.nextSequence - 1 - spool.sentThrough
-  const backlogBytes = (unsent = backlogBatches()) => {
-    const held = spool.nextSequence - spool.firstSequence
-    return held <= 0 ? 0 : Math.round(spool.bytesUsed * Math.min(1, unsent / held))
-  }
-  const drainSeconds = () => {
-    pace.note(clock.monotonicMs(), spool.sentThrough, spool.nextSequence)
-    return pace.drainSeconds(backlogBatches())
-  }
+  const resend = createResend(spool, { clock, log })
+  const pump = createPump(
+    spool,
+    { inFlightMax: config.gateway.in_flight, overtakeFrom: Math.max(OVERTAKE_FROM, config.gateway.in_flight) },
+    { clock, log, send: (record, lane, behind) => sendUnlessGone(record, lane, behind) },
+  )
   const target: MqttTarget = {
     url: config.gateway.url,
     clientId: config.agent,
@@ -95,96 +124,132 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
 
   const openOnce = async (): Promise<string> => {
     const opened = await connectMqtt(target, stopping.signal)
-    connection = opened
+    const ending = new AbortController()
+    const { signal } = ending
+    const flights = createFlights({ clock, answerMsMax: PUBACK_MS_MAX })
+    link = { client: opened.client, flights, signal }
+    say = opened.close
     connections++
     detail = `connected to ${config.gateway.url}`
-    log.info({ fromSequence: spool.sentThrough + 1, backlogBatches: backlogBatches() }, detail)
-    const ending = new AbortController()
-    const window = createSendWindow({
-      clock,
-      inFlightMax: config.gateway.in_flight,
-      answerMsMax: PUBACK_MS_MAX,
-      onSent: (throughSequence, count, bytes) => {
-        spool.markSent(throughSequence)
-        batchesSent += count
-        bytesSent += bytes
-        onSent(count, bytes)
-        trim()
-        onProgress()
-      },
-    })
-    askForTime(opened.client, ending.signal)
-    const sending = send(opened.client, window, ending.signal)
+    log.info({ fromSequence: spool.sentThrough + 1, backlogBatches: pump.backlogRecords }, detail)
+    listen(opened.client, signal)
+    const sending = pump.run(signal)
+    const here = link
+    const sendAgain = async (record: SpoolRecord) =>
+      transmit(here, { ...record, payload: await readyPayload(record.payload, signal) }, 'backlog', behindResent())
+    const sendingAgain = resend.run(sendAgain, signal)
     try {
-      return await Promise.race([opened.ended, window.overdue, sending])
+      return await Promise.race([opened.ended, flights.overdue, sending, sendingAgain])
     } finally {
       ending.abort(new DOMException('the connection has ended', 'AbortError'))
-      window.close()
+      flights.close(new Error('the connection has ended'))
       opened.destroy('closed')
-      connection = undefined
-      onProgress()
-      await sending.catch(() => undefined)
+      link = undefined
+      claims?.connectionLost()
+      await Promise.allSettled([sending, sendingAgain])
     }
   }
-  const askForTime = (client: MqttClient, signal: AbortSignal) => {
+  const listen = (client: MqttClient, signal: AbortSignal) => {
+    client.on('message', (heardTopic, payload) => {
+      const channel = parseMqttTopic(heardTopic)?.channel
+      if (channel === 'stored') void stored?.relayed(payload)
+      else if (channel === 'clock') time?.heard(payload)
+      else if (channel === 'command') obey(payload)
+    })
+    const topics = (['stored', 'command', 'clock'] as const).map((channel) => mqttTopic(config.agent, channel))
+    client.subscribe(topics, { qos: 0 }, (error) => {
+      if (error && !signal.aborted) log.warn({ err: error }, 'the gateway did not take the subscription')
+    })
     const clockTopic = mqttTopic(config.agent, 'clock')
-    client.on('message', (from, payload) => {
-      if (from === clockTopic) time?.heard(payload)
-    })
-    client.subscribe(clockTopic, { qos: 0 }, () => {
-      time?.connected((payload) => client.publish(clockTopic, payload, { qos: 0 }), signal)
-    })
+    time?.connected((payload) => void client.publish(clockTopic, payload, { qos: 0 }), signal)
   }
-  const corrected = async (record: SpoolRecord, signal: AbortSignal): Promise<SpoolRecord> => {
-    for (;;) {
-      const payload = time === undefined ? record.payload : time.correct(record.payload)
-      if (payload !== 'hold') return { ...record, payload }
-      await clock.sleep(HOLD_MS, signal)
+  const obey = (payload: Uint8Array) => {
+    const command = parseControlMessage(agentCommand, payload)
+    if (!command) log.warn({ bytes: payload.length }, 'a command of the gateway could not be read')
+    else if (command.type === 'resend') {
+      const { epoch, fromSequence, toSequence } = command
+      resend.request({ epoch, fromSequence, toSequence })
     }
   }
-  const send = async (client: MqttClient, window: SendWindow, signal: AbortSignal): Promise<never> => {
-    const aborted = new Promise<never>((_, reject) =>
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+  const onGatewayLost = (gatewayEpoch: string, first: boolean) => {
+    const settle = () => void stored?.resent(gatewayEpoch)
+    const fromSequence = (stored?.through ?? 0) + 1
+    const toSequence = spool.sentRanges.at(-1)?.to ?? spool.sentThrough
+    // Never heard of a gateway: nothing says that this one lost something, but what is kept for that case goes to be sure.
+    if ((first && config.spool.retain === 'acknowledged') || fromSequence > toSequence) return settle()
+    log.warn(
+      { gatewayEpoch, fromSequence, toSequence },
+      'the gateway has another disk than before; what is not in the store is sent again',
     )
-    aborted.catch(() => undefined)
-    for (let next = spool.sentThrough + 1; ; ) {
-      await spool.waitFor(next, signal)
-      const records = await spool.read(next, READ_BYTES_MAX)
-      if (records.length === 0) await clock.sleep(EMPTY_READ_MS, signal)
-      for (const record of records) {
-        await Promise.race([window.room(), aborted])
-        const ready = await corrected(record, signal)
-        signal.throwIfAborted()
-        const acknowledged = window.sent(record.sequence, record.payload.length)
-        client.publish(topic, outgoing(ready), { qos: 1 }, (error) => {
-          if (!error) acknowledged()
+    return void resend.request({ fromSequence, toSequence, onDone: settle })
+  }
+
+  /** What was given up meanwhile has its tombstone: nothing of it waits any more. */
+  const sendUnlessGone = async (record: SpoolRecord, lane: PumpLane, behind: PumpBehind): Promise<void> => {
+    const here = link
+    if (!here) throw new Error('there is no connection')
+    const payload = await readyPayload(record.payload, here.signal)
+    if (claims && !(await claims.leave(record.sequence, here.signal))) return
+    await transmit(here, { ...record, payload }, lane, behind)
+    claims?.arrived(record.sequence)
+  }
+  /** Resolves with the PUBACK. @throws when the connection ends before it */
+  const transmit = async (here: Link, record: SpoolRecord, lane: PumpLane, behind: PumpBehind): Promise<void> => {
+    const bytes = outgoing(record, lane, behind)
+    await here.flights.send(record.sequence, (onAcknowledged) => {
+      here.client.publish(topic, bytes, { qos: 1 }, (error) => {
+        if (!error) onAcknowledged()
+      })
+    })
+    batchesSent += 1
+    bytesSent += record.payload.length
+    onSent(1, record.payload.length)
+    // The pump moves the cursor when it hears of it.
+    setImmediate(trim)
+  }
+  const readyPayload = async (payload: Uint8Array, signal: AbortSignal): Promise<Uint8Array> => {
+    for (;;) {
+      if (!held) {
+        const ready = time ? time.correct(payload) : payload
+        if (ready !== 'hold') return ready
+        held = clock.sleep(HOLD_MS, signal).finally(() => {
+          held = undefined
         })
-        next = record.sequence + 1
       }
+      await held
+      signal.throwIfAborted()
     }
   }
   /** The batch as it goes out now. What is no batch goes as it is: the gateway makes a dead letter of it. */
-  const outgoing = ({ sequence, payload }: SpoolRecord): Buffer => {
-    let header: BatchHeader
+  const outgoing = ({ sequence, payload }: SpoolRecord, lane: PumpLane, behind: PumpBehind): Buffer => {
     try {
-      header = decodeHeader(payload)
+      const { records, bytes, drainSeconds } = behind
+      return asBuffer(rewriteSendFields(payload, { lane, backlogBatches: records, backlogBytes: bytes, drainSeconds }))
     } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
       log.error({ err: error, sequence }, `a record of the spool is no batch: ${messageOf(error)}; it is sent as it is`)
       return asBuffer(payload)
     }
-    const behind = spool.nextSequence - 1 - sequence
-    return asBuffer(
-      rewriteSendFields(payload, {
-        lane: clock.wallMs() - header.createdAtMs > BACKLOG_AFTER_MS ? 'backlog' : 'live',
-        backlogBatches: behind,
-        backlogBytes: backlogBytes(behind),
-        drainSeconds: drainSeconds(),
-      }),
-    )
+  }
+  const behindResent = (): PumpBehind => ({
+    records: pump.backlogRecords,
+    bytes: pump.backlogBytes,
+    drainSeconds: pump.drainSeconds,
+  })
+
+  /** How far nobody needs the records any more. */
+  const trimmableThrough = (): number => {
+    const { budget, retain } = config.spool
+    const kept = spool.bytesUsed > budget / 2 ? 1 : RECORDS_KEPT
+    if (retain === 'acknowledged') return spool.sentThrough - kept
+    const tight = spool.bytesUsed > budget * RETAIN_SHARE_MAX
+    if (tight && !saidTight)
+      log.warn('the spool fills up: what the gateway has is let go of, although it is not in the store yet')
+    saidTight = tight
+    return Math.min(spool.sentThrough, tight ? spool.sentThrough : (stored?.through ?? 0)) - kept
   }
   const trim = () => {
-    const kept = spool.bytesUsed > config.spool.budget / 2 ? 1 : RECORDS_KEPT
-    const through = spool.sentThrough - kept
+    const through = trimmableThrough()
     if (trimming || through <= spool.trimmedThrough) return
     trimming = true
     spool
@@ -196,25 +261,20 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
         if (spool.trimmedThrough >= through) trim()
       })
   }
-  const drained = (signal: AbortSignal): Promise<void> =>
-    new Promise((resolve) => {
-      const check = () => {
-        if (backlogBatches() > 0 && connection && !signal.aborted) return
-        onProgress = () => undefined
-        cancel()
-        resolve()
-      }
-      const cancel = clock.after(DRAIN_MS_MAX, () => {
-        onProgress = () => undefined
-        resolve()
-      })
-      onProgress = check
-      signal.addEventListener('abort', check, { once: true })
-      check()
-    })
+  const unsent = () => pump.backlogRecords + pump.inFlight
+  const drained = async (signal: AbortSignal): Promise<void> => {
+    const untilMs = clock.monotonicMs() + DRAIN_MS_MAX
+    while (unsent() > 0 && link && !signal.aborted && clock.monotonicMs() < untilMs) await clock.sleep(10)
+  }
   return {
     name: 'uplink',
     start: async () => {
+      stored = await openStoredWatermark(gatewayFilePath(config.spool.folder), spool, {
+        log,
+        trimmedIsStored: config.spool.retain === 'stored',
+        onGatewayLost,
+        onMoved: trim,
+      })
       running = keepOpen(openOnce, {
         clock,
         signal: stopping.signal,
@@ -227,15 +287,14 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
     },
     async stop(signal) {
       await drained(signal)
-      if (backlogBatches() > 0)
-        log.info({ backlogBatches: backlogBatches() }, 'batches stay in the spool for the next start')
-      const closing = connection?.close(signal)
+      if (unsent() > 0) log.info({ backlogBatches: unsent() }, 'batches stay in the spool for the next start')
+      const closing = link ? say(signal) : undefined
       stopping.abort(new DOMException('the uplink stops', 'AbortError'))
       await closing
       await running
     },
     get connected() {
-      return connection !== undefined
+      return link !== undefined
     },
     get detail() {
       return detail
@@ -249,14 +308,32 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
     get bytesSent() {
       return bytesSent
     },
+    get batchesResent() {
+      return resend.resent
+    },
+    get batchesGone() {
+      return resend.gone
+    },
     get backlogBatches() {
-      return backlogBatches()
+      return pump.backlogRecords
     },
     get backlogBytes() {
-      return backlogBytes()
+      return pump.backlogBytes
     },
     get drainSeconds() {
-      return drainSeconds()
+      return pump.drainSeconds
+    },
+    get backlogWindow() {
+      return pump.window
+    },
+    get inFlight() {
+      return pump.inFlight
+    },
+    get storedThrough() {
+      return stored?.gatewayEpoch === undefined ? undefined : stored.through
+    },
+    get gatewayEpoch() {
+      return stored?.gatewayEpoch
     },
   }
 }
