@@ -102,9 +102,11 @@ test.each([
       expect(
         account?.agents.filter(({ site, epochs: all }) => site === SITE && all.some(({ inDoubt }) => inDoubt)),
       ).toEqual([])
-      expect(epochs.reduce((sum, { recovered }) => sum + recovered, 0)).toBeGreaterThan(RATE * 5)
+      const recovered = epochs.reduce((sum, { recovered: readings }) => sum + readings, 0)
       const dirty = await askJson<Dirty>(`${pipeline.urls.processor}/dirty`)
-      expect(dirty?.count).toBeGreaterThan(0)
+      // With NATS gone, too, the gateway sends all again that it has: from the first batch on when it has trimmed nothing yet.
+      if (!natsToo) expect(recovered).toBeGreaterThan(RATE * 5)
+      expect((dirty?.count ?? 0) > 0).toBe(recovered > RATE)
       const after = await countsOf(pipeline)
       const shrunk = [...before].filter(([key, count]) => (after.get(key) ?? 0) < count)
       expect(shrunk).toEqual([])
