@@ -82,7 +82,7 @@ export function ledgerCommand(): Command {
 }
 
 /** One line for each thing that a person may want to know of an agent beside its sums. */
-function remarks({ agent, epochs, waiting, gaps, shedReasons }: Agent): string[] {
+export function remarks({ agent, epochs, waiting, gaps, shedReasons }: Agent): string[] {
   const lines: string[] = []
   if (waiting)
     lines.push(
