@@ -543,6 +543,19 @@ describe('detectors and alerts', () => {
     expect([...p.state.agents.values()][0]?.watermarkMs).toBe(T + 60_000 + 86_400_000)
   })
 
+  test('a promise of a clock that nobody vouches for reaches no further than now, and binds nothing that comes after', () => {
+    const HOUR_MS = 3_600_000
+    const p = partition(contextOf([watched]))
+    const wrong = { completeThroughMs: T + 5 * HOUR_MS, blocks: [block([5 * HOUR_MS, 5])] }
+    p.give({ ...wrong, sequence: 1, clockQuality: 'untrusted' }, T + 1_000)
+    expect([...p.state.agents.values()][0]?.watermarkMs).toBe(T + 1_000)
+    // The clock is set: what was measured since is on time, and its window closes.
+    p.give({ sequence: 2, completeThroughMs: T + 9_000, blocks: [block([2_000, 6], [8_000, 8])] }, T + 9_000)
+    const { rollups } = p.give({ sequence: 3, completeThroughMs: T + 11_000, blocks: [block([10_500, 6])] }, T + 11_000)
+    expect(rollups.filter((line) => line.startsWith('watched_10s')).join()).toContain('level_mean=7,')
+    expect(p.state.counters.late).toBe(0)
+  })
+
   test('a device that the registry moves is not silent where it stood: its alerts there end, its windows there are written', () => {
     let site = 'hall-a'
     const findDevice = (device: string) => ({ device, site, line: '', name: '', location: '' })

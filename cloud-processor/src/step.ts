@@ -82,8 +82,10 @@ function stepBatch(s: BatchScope): void {
   const { header } = batch
   s.epoch = epochOf(agent, header.epoch)
   if (s.epoch) {
-    // A promise from a clock that is far ahead would close windows and end alerts of days that have not been.
-    const completeThroughMs = Math.min(header.completeThroughMs, s.receivedAtMs + AHEAD_MS_MAX)
+    // A promise from a clock that is far ahead would close windows and end alerts of days that have not been; one that nobody
+    // vouches for must not bind what comes once the clock is right.
+    const aheadMsMax = header.clockQuality === 'untrusted' ? 0 : AHEAD_MS_MAX
+    const completeThroughMs = Math.min(header.completeThroughMs, s.receivedAtMs + aheadMsMax)
     noteBacklog(agent, s.epoch, header, s.receivedAtMs)
     if (!receive(agent, s.epoch, header, completeThroughMs, s.receivedAtMs)) {
       state.counters.duplicates += 1

@@ -2,6 +2,7 @@
 import {
   BATCH_FORMAT_VERSION,
   type Batch,
+  type ClockQuality,
   type Contract,
   type Contracts,
   contractSchema,
@@ -101,6 +102,7 @@ export interface BatchPlan {
   readonly deadLetters?: readonly EdgeDeadLetter[]
   readonly tombstones?: readonly Tombstone[]
   readonly rollups?: readonly RollupBlock[]
+  readonly clockQuality?: ClockQuality
 }
 
 export const readingsOf = (blocks: readonly DeviceBlock[]): number =>
@@ -127,7 +129,7 @@ export function batchOf(plan: BatchPlan): Batch {
       createdAtMs: plan.completeThroughMs ?? 0,
       completeThroughMs: plan.completeThroughMs ?? 0,
       bootId: 'boot',
-      clockQuality: 'trusted',
+      clockQuality: plan.clockQuality ?? 'trusted',
       sampleCount: blocks.reduce((sum, { timesMs }) => sum + timesMs.length, 0),
       readingCount,
       readingsTotal: (plan.readingsBefore ?? 0) + readingCount,

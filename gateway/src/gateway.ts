@@ -120,6 +120,7 @@ export async function createGateway(
     config.health.interval,
     admission,
     createHealthSample(parts, metrics),
+    () => clockServer.trusted,
     dependencies,
   )
   const admin = createAdminServer(config.admin.listen, {

@@ -16,6 +16,7 @@ export function createHealth(
   intervalMs: number,
   admission: Admission,
   sample: (epoch: string) => HealthSample | Promise<HealthSample>,
+  isClockTrusted: () => boolean,
   { clock, log }: { clock: Clock; log: Logger },
 ): Service {
   const epoch = randomBytes(8).toString('hex')
@@ -41,7 +42,7 @@ export function createHealth(
         createdAtMs: nowMs,
         completeThroughMs: nowMs,
         bootId,
-        clockQuality: 'trusted',
+        clockQuality: isClockTrusted() ? 'trusted' : 'untrusted',
         sampleCount: 1,
         readingCount: fields.length,
         readingsTotal: readingsTotal + fields.length,

@@ -11,6 +11,8 @@ interface AgentStatus {
   backlogBytes: number
   drainSeconds: number
   producedReadings: number
+  /** Missing where the agent is older. */
+  clock?: { detail: string; correctedReadings: number; estimatedReadings: number; untrustedReadings: number }
   inputs: {
     name: string
     type: string
@@ -89,7 +91,18 @@ function agentText(s: AgentStatus): string {
     s.backlogBatches === 0
       ? 'no backlog'
       : `backlog ${count(s.backlogBatches)} batches, ${bytes(s.backlogBytes)}, drained in ${age(s.drainSeconds * 1000)}`
-  return `agent ${s.agent}: ${s.connected ? 'connected' : 'NOT CONNECTED to its gateway'}, up ${age(s.uptimeSeconds * 1000)}, ${count(s.producedReadings)} readings produced, ${backlog}\n${inputs}\n`
+  return `agent ${s.agent}: ${s.connected ? 'connected' : 'NOT CONNECTED to its gateway'}, up ${age(s.uptimeSeconds * 1000)}, ${count(s.producedReadings)} readings produced, ${backlog}\n${clockText(s)}${inputs}\n`
+}
+
+function clockText({ clock }: AgentStatus): string {
+  if (!clock) return ''
+  const marked = [
+    [clock.correctedReadings, 'corrected'],
+    [clock.estimatedReadings, 'estimated'],
+    [clock.untrustedReadings, 'UNTRUSTED'],
+  ] as const
+  const counts = marked.flatMap(([readings, how]) => (readings > 0 ? [`${count(readings)} ${how}`] : []))
+  return `clock: ${clock.detail}${counts.length > 0 ? ` (readings sent since its start: ${counts.join(', ')})` : ''}\n`
 }
 
 function gatewayText(s: GatewayStatus): string {
