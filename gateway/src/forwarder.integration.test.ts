@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
-import { storedSubject, TELEMETRY_STREAM } from '@tributary/protocol'
+import { decodeBatch, decodeHeader, encodeBatch, storedSubject, TELEMETRY_STREAM } from '@tributary/protocol'
+import { systemClock } from '@tributary/runtime'
 import { freePort } from '@tributary/stack'
 import type { MqttClient } from 'mqtt'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -18,6 +20,7 @@ import {
   sequencesOf,
   startGateway,
   startNats,
+  startProcessor,
   temporaryFolder,
   until,
 } from './testing.ts'
@@ -40,6 +43,11 @@ async function nats() {
   const server = await startNats(folder.path, natsPort)
   ending.push(() => server.stop())
   return server
+}
+function processorOf(batchesPerSecond?: number) {
+  const processor = startProcessor(natsUrl, batchesPerSecond)
+  ending.push(() => processor.stop())
+  return processor
 }
 async function gatewayWith(sections: Record<string, Record<string, unknown>> = {}) {
   const gateway = await startGateway({ folder: folder.path, natsUrl, sections })
@@ -73,18 +81,142 @@ test('without NATS at the start, batches are taken, and arrive in order when it 
 
 test('NATS dies in the middle and comes back: every batch arrives', async () => {
   const server = await nats()
+  const processor = processorOf()
   const gateway = await gatewayWith()
   const client = await connectAgent(gateway.mqttPort, 'agent-1')
   const first = publish(client, 1, 300)
   await until('some were forwarded', () => gateway.status().spool.sentThrough > 5)
   await server.kill()
   await first
-  await publish(client, 301, 400)
+  await publish(client, 301, 700)
   await server.start()
-  await publish(client, 401, 450)
+  await publish(client, 701, 750)
   await client.endAsync()
-  await until('all were forwarded', () => allForwarded(gateway), 20_000)
-  expect(unique(await ofAgent())).toEqual(numbers(450))
+  await until('all came', () => unique(sequencesOf(processor.messages, 'agent-1')).length === 750, 30_000)
+  expect(allForwarded(gateway)).toBe(true)
+})
+
+test('after a long outage of NATS the newest batches come first, and say what waits behind them', async () => {
+  const gateway = await gatewayWith()
+  const client = await connectAgent(gateway.mqttPort, 'agent-1')
+  const other = await connectAgent(gateway.mqttPort, 'agent-2')
+  for (let from = 1; from <= 3_000; from += 500) await publish(client, from, from + 499)
+  for (let sequence = 1; sequence <= 5; sequence++)
+    await publishBatch(other, 'agent-2', makeBatch('agent-2', sequence, { backlogBatches: 7 }))
+  expect(gateway.status().backlog.batches).toBeGreaterThanOrEqual(3_005)
+  await nats()
+  // Slow enough that the backlog is not gone before anything new comes.
+  const processor = processorOf(300)
+  const came = (agent: string, sequence: number) => sequencesOf(processor.messages, agent).includes(sequence)
+  await until('the newest came', () => came('agent-2', 5))
+  expect(sequencesOf(processor.messages, 'agent-1').length).toBeLessThan(1_500)
+  let worstMs = 0
+  for (let sequence = 3_001; sequence <= 3_010; sequence++) {
+    const startedMs = systemClock.monotonicMs()
+    await publish(client, sequence, sequence)
+    await until('it came', () => came('agent-1', sequence))
+    worstMs = Math.max(worstMs, systemClock.monotonicMs() - startedMs)
+  }
+  // Two seconds in the stream, and what the processor takes at once.
+  expect(worstMs).toBeLessThan(3_500)
+  const headers = processor.messages.map(({ data }) => decodeHeader(data))
+  const newest = headers.findLast(({ agent, sequence }) => agent === 'agent-1' && sequence > 3_000)
+  expect(newest?.lane).toBe('live')
+  expect(newest?.backlogBatches).toBeGreaterThan(500)
+  expect(
+    headers.find(({ agent }) => agent === 'agent-2')?.backlogBatches,
+    'of its own, and what its agent said',
+  ).toBeLessThan(7 + 10)
+  await until('all came', () => unique(sequencesOf(processor.messages, 'agent-1')).length === 3_010, 40_000)
+  expect(sequencesOf(processor.messages, 'agent-1'), 'nothing twice').toHaveLength(3_010)
+  const drained = processor.messages.map(({ data }) => decodeHeader(data)).filter(({ lane }) => lane === 'backlog')
+  expect(drained.length).toBeGreaterThan(2_500)
+  await until('the cursor is there', () => allForwarded(gateway))
+  expect(gateway.status().backlog.batches).toBe(0)
+  await client.endAsync()
+  await other.endAsync()
+})
+
+test('stopped again and again while a backlog drains, it goes on where each lane was', async () => {
+  let gateway = await gatewayWith()
+  const client = await connectAgent(gateway.mqttPort, 'agent-1')
+  for (let from = 1; from <= 2_000; from += 500) await publish(client, from, from + 499)
+  await client.endAsync()
+  await nats()
+  const processor = processorOf(400)
+  for (let round = 0; round < 3; round++) {
+    const before = processor.messages.length
+    await until('some came', () => processor.messages.length > before + 150)
+    await gateway.end()
+    gateway = await gatewayWith()
+    const again = await connectAgent(gateway.mqttPort, 'agent-1')
+    const sequence = 2_001 + round
+    await publish(again, sequence, sequence)
+    await until('what is new came', () => sequencesOf(processor.messages, 'agent-1').includes(sequence))
+    await again.endAsync()
+  }
+  await until('all came', () => unique(sequencesOf(processor.messages, 'agent-1')).length === 2_003, 40_000)
+  await until('the cursor is there', () => allForwarded(gateway))
+  expect(processor.messages.length, 'only what was in flight comes twice').toBeLessThan(2_003 + 3 * 64 * 4)
+})
+
+test('a batch that NATS does not take becomes a dead letter, and what follows goes on', async () => {
+  await nats()
+  const processor = processorOf()
+  const gateway = await gatewayWith()
+  const client = await connectAgent(gateway.mqttPort, 'agent-1')
+  // The largest batch that the protocol allows, and the 64 bytes of a subject and a header make it more than `max_payload`.
+  const letter = (bytes: number) => ({
+    input: 'serial',
+    device: 'thermometer-1',
+    reason: 'line_too_long',
+    detail: '',
+    receivedAtMs: 0,
+    original: randomBytes(bytes),
+    originalBytes: bytes,
+    readingCount: 10,
+  })
+  const small = decodeBatch(makeBatch('agent-1', 1))
+  const deadLetters = [...Array.from({ length: 15 }, () => letter(65_536)), letter(64_270)]
+  const header = { ...small.header, sampleCount: 0, readingCount: 160, readingsTotal: 160 }
+  const large = Buffer.from(encodeBatch({ ...small, header, blocks: [], deadLetters }))
+  expect(large.length).toBeGreaterThan(1024 * 1024 - 64)
+  await publishBatch(client, 'agent-1', large)
+  await publish(client, 2, 20)
+  await client.endAsync()
+  await until('all came', () => unique(sequencesOf(processor.messages, 'agent-1')).length === 20)
+  const first = processor.messages.find(({ data }) => decodeHeader(data).sequence === 1)
+  const { header: kept, deadLetters: letters } = decodeBatch(first?.data ?? Buffer.alloc(0))
+  expect(kept.readingCount).toBe(160)
+  expect(letters).toMatchObject([{ reason: 'larger_than_nats_takes', readingCount: 160 }])
+  expect(gateway.status().retries).toBe(0)
+})
+
+test('while the stream is behind, the PUBACK of backlog waits for up to a second, and that of a live batch does not', async () => {
+  await nats()
+  const gateway = await gatewayWith()
+  const [client, other] = await Promise.all([1, 2].map((i) => connectAgent(gateway.mqttPort, `agent-${i}`)))
+  if (!client || !other) throw new Error('not connected')
+  // Nobody takes anything out of the stream.
+  await publish(client, 1, 400)
+  await until('all were forwarded', () => allForwarded(gateway))
+  const timed = async (agent: MqttClient, name: string, sequence: number, lane: 'live' | 'backlog') => {
+    const startedMs = systemClock.monotonicMs()
+    await publishBatch(agent, name, makeBatch(name, sequence, { lane }))
+    return systemClock.monotonicMs() - startedMs
+  }
+  await timed(client, 'agent-1', 401, 'backlog')
+  await until('it was looked at', () => gateway.status().backlog.streamWaitSeconds > 2)
+  const held = timed(client, 'agent-1', 402, 'backlog')
+  await until('it is held', () => gateway.status().backlog.pubacksHeld === 1)
+  expect(await timed(other, 'agent-2', 1, 'live'), 'another agent notices nothing').toBeLessThan(500)
+  const behind = timed(client, 'agent-1', 403, 'live')
+  await until('the live batch behind it is on its way', () => gateway.status().forwarded >= 405)
+  expect(gateway.status().backlog.pubacksHeld, 'its data has not waited for the PUBACK').toBe(1)
+  expect(await held).toBeGreaterThan(800)
+  expect(await held).toBeLessThan(1_500)
+  expect(await behind).toBeLessThan(1_500)
+  for (const agent of [client, other]) await agent.endAsync()
 })
 
 test('NATS loses its disk: what was confirmed and is not in the store is sent again', async () => {

@@ -1,5 +1,9 @@
-// Guarantee: the send cursor moves over a record only when JetStream confirmed it and every record before it. Not: that a
-// record is sent once; after any failure the pass begins again at the cursor.
+/**
+ * From the spool to JetStream: what is new first, a backlog beside it as fast as the other end takes it.
+ *
+ * Guarantee: a record counts as sent only when JetStream confirmed it. Not: that a record is sent once, nor that lanes keep an
+ * order between them; after any failure a run begins again at what was not confirmed, and the newest batches go first.
+ */
 import type { Lane } from '@tributary/protocol'
 import {
   backoffDelayMs,
@@ -10,7 +14,7 @@ import {
   messageOf,
   type Service,
 } from '@tributary/runtime'
-import type { Spool, SpoolRecord } from '@tributary/spool'
+import { createPump, type PumpBehind, type PumpLane, type Spool, type SpoolRecord } from '@tributary/spool'
 import { FORWARD_BYTES_MAX } from './config.ts'
 import { type OwnBacklog, outgoing } from './outgoing.ts'
 import { type Stream, StreamFullError } from './stream.ts'
@@ -20,94 +24,63 @@ import type { Waiting } from './waiting.ts'
 export interface Forwarder extends Service {
   readonly forwarded: number
   readonly retries: number
-  /** What of the agent's waits at this gateway. */
+  /** Batches that JetStream has not confirmed, but for those that the live lane has in flight. */
+  readonly backlogBatches: number
+  /** Estimated from the mean size of records. */
+  readonly backlogBytes: number
+  readonly drainSeconds: number
+  /** Batches of the backlog that may be in flight. */
+  readonly backlogWindow: number
+  readonly inFlight: number
+  /** What of the agent waits at this gateway. */
   backlogOf(agent: string): OwnBacklog
 }
 
-const READ_BYTES = 4 * 1024 * 1024
 const BACKOFF = { firstMs: 100, maxMs: 5_000 }
+/** More batches than this waiting: the newest go first, and batches say what waits behind them. */
+const OVERTAKE_FROM = 256
 const SAY_AGAIN_MS = 60_000
 
 export function createForwarder(
   spool: Spool,
   stream: Stream,
-  { pace, waiting: backlog, inFlightMax }: { pace: StreamPace; waiting: Waiting; inFlightMax: number },
+  { pace, waiting, inFlightMax }: { pace: StreamPace; waiting: Waiting; inFlightMax: number },
   { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
 ): Forwarder {
   const forwardedTotal = metrics.counter('gateway_forwarded_total', 'Batches that JetStream confirmed')
-  const retriesTotal = metrics.counter('gateway_forward_retries_total', 'Passes that failed and began again', [
-    'reason',
-  ])
+  const retriesTotal = metrics.counter('gateway_forward_retries_total', 'Runs that failed and began again', ['reason'])
   const stopping = new AbortController()
   let running: Promise<void> = Promise.resolve()
   let forwarded = 0
   let retries = 0
   let saidMs = Number.NEGATIVE_INFINITY
+  /** A backlog was met, and is not gone. */
+  let draining = false
 
-  /** Sends from the cursor on until something fails. @throws what failed, after everything in flight was settled */
-  const pass = async (signal: AbortSignal): Promise<void> => {
-    /** In spool order; confirmed ones leave from the front and move the cursor. */
-    const window: { sequence: number; bytes: number; confirmed: boolean }[] = []
-    const failed = new AbortController()
-    const ended = AbortSignal.any([signal, failed.signal])
-    let windowBytes = 0
-    let inFlight = 0
-    const waiting: (() => void)[] = []
-    const change = () => new Promise<void>((resolve) => waiting.push(resolve))
-
-    const moveCursor = () => {
-      let through = 0
-      while (window[0]?.confirmed) {
-        const { sequence, bytes } = window.shift() as { sequence: number; bytes: number }
-        through = sequence
-        windowBytes -= bytes
-        forwarded += 1
-        forwardedTotal.inc()
-      }
-      if (through > 0) spool.markSent(through)
-    }
-    const send = async (record: SpoolRecord) => {
-      const entry = { sequence: record.sequence, bytes: record.payload.length, confirmed: false }
-      window.push(entry)
-      windowBytes += entry.bytes
-      inFlight += 1
-      try {
-        const agent = await publishRecord(stream, record, 'live', undefined, log)
-        pace.published()
-        if (agent !== undefined) backlog.sent(agent, record.payload.length)
-        entry.confirmed = true
-        moveCursor()
-      } catch (error) {
-        failed.abort(error)
-      } finally {
-        inFlight -= 1
-        for (const wake of waiting.splice(0)) wake()
-      }
-    }
-    const hasRoomFor = (bytes: number) =>
-      window.length < inFlightMax && (windowBytes === 0 || windowBytes + bytes <= FORWARD_BYTES_MAX)
-
-    try {
-      for (let next = spool.sentThrough + 1; ; ) {
-        await spool.waitFor(next, ended)
-        for (const record of await spool.read(next, READ_BYTES)) {
-          while (!hasRoomFor(record.payload.length) && !ended.aborted) await change()
-          ended.throwIfAborted()
-          void send(record)
-          next = record.sequence + 1
-        }
-      }
-    } finally {
-      while (inFlight > 0) await change()
-    }
+  const backlogOf = (agent: string): OwnBacklog => ({ ...waiting.of(agent), drainSeconds: pump.drainSeconds })
+  const send = async (record: SpoolRecord, lane: PumpLane, behind: PumpBehind): Promise<void> => {
+    draining = behind.records > (draining ? inFlightMax : OVERTAKE_FROM)
+    const agent = await publishRecord(stream, record, lane, draining || lane === 'backlog' ? backlogOf : undefined, log)
+    pace.published()
+    if (agent !== undefined) waiting.sent(agent, record.payload.length)
+    forwarded += 1
+    forwardedTotal.inc()
   }
-
+  const pump = createPump(
+    spool,
+    {
+      inFlightMax,
+      inFlightBytesMax: FORWARD_BYTES_MAX,
+      overtakeFrom: Math.max(OVERTAKE_FROM, inFlightMax),
+    },
+    { clock, log, send, mayDrain: pace.mayDrain },
+  )
   const run = async (signal: AbortSignal) => {
     for (let attempt = 1; !signal.aborted; attempt++) {
       const before = forwarded
       try {
         await stream.waitUntilReady(signal)
-        await pass(signal)
+        await pump.run(signal)
       } catch (error) {
         if (signal.aborted) return
         if (forwarded > before) attempt = 1
@@ -135,7 +108,22 @@ export function createForwarder(
     get retries() {
       return retries
     },
-    backlogOf: (agent) => ({ ...backlog.of(agent), drainSeconds: 0 }),
+    get backlogBatches() {
+      return pump.backlogRecords
+    },
+    get backlogBytes() {
+      return pump.backlogBytes
+    },
+    get drainSeconds() {
+      return pump.drainSeconds
+    },
+    get backlogWindow() {
+      return pump.window
+    },
+    get inFlight() {
+      return pump.inFlight
+    },
+    backlogOf,
     async start() {
       running = run(stopping.signal)
     },

@@ -113,7 +113,7 @@ export async function createGateway(
   const trimming = { site: config.site, everyMs: config.spool.trim_every }
   const trim = createTrim(spool, index, marks, relay, trimming, dependencies)
   const clockServer = createClockServer(config.clock.trusted, broker, readKernel, dependencies)
-  const parts = { config, spool, admission, marks, link, stream, forwarder, resend, broker, refusals, clock }
+  const parts = { config, spool, admission, marks, link, stream, pace, forwarder, resend, broker, refusals, clock }
   const status = createStatus(parts)
   const health = createHealth(
     config.gateway,

@@ -13,6 +13,7 @@ import type { NatsLink } from './nats-link.ts'
 import type { Refusals } from './refusals.ts'
 import type { Resend } from './resend.ts'
 import type { Stream } from './stream.ts'
+import type { StreamPace } from './stream-pace.ts'
 
 export interface AgentStatus {
   readonly agent: string
@@ -46,6 +47,16 @@ export interface GatewayStatus {
     readonly bytesMax: number
     readonly failing: string | null
   }
+  /** What JetStream has not confirmed, the time until it is gone, and what may be in flight in each lane. */
+  readonly backlog: {
+    readonly batches: number
+    readonly bytes: number
+    readonly drainSeconds: number
+    readonly window: { readonly live: number; readonly backlog: number; readonly inFlight: number }
+    /** How long a batch waits in the stream; PUBACKs of agents' backlog that are held for it now. */
+    readonly streamWaitSeconds: number
+    readonly pubacksHeld: number
+  }
   readonly forwarded: number
   readonly retries: number
   readonly resent: number
@@ -61,6 +72,7 @@ export interface GatewayParts {
   readonly marks: Marks
   readonly link: NatsLink
   readonly stream: Stream
+  readonly pace: StreamPace
   readonly forwarder: Forwarder
   readonly resend: Resend
   readonly broker: Broker
@@ -69,7 +81,7 @@ export interface GatewayParts {
 }
 
 export function createStatus(parts: GatewayParts): () => GatewayStatus {
-  const { config, spool, admission, marks, link, stream, forwarder, resend, broker, refusals, clock } = parts
+  const { config, spool, admission, marks, link, stream, pace, forwarder, resend, broker, refusals, clock } = parts
   const startedMs = clock.monotonicMs()
   return () => ({
     gateway: config.gateway,
@@ -86,6 +98,14 @@ export function createStatus(parts: GatewayParts): () => GatewayStatus {
       bytesUsed: spool.bytesUsed,
       bytesMax: config.spool.budget,
       failing: admission.failing ?? null,
+    },
+    backlog: {
+      batches: forwarder.backlogBatches,
+      bytes: forwarder.backlogBytes,
+      drainSeconds: forwarder.drainSeconds,
+      window: { live: config.nats.in_flight, backlog: forwarder.backlogWindow, inFlight: forwarder.inFlight },
+      streamWaitSeconds: Math.round(pace.waitSeconds * 10) / 10,
+      pubacksHeld: pace.held,
     },
     forwarded: forwarder.forwarded,
     retries: forwarder.retries,
@@ -113,20 +133,17 @@ export function createStatus(parts: GatewayParts): () => GatewayStatus {
 export function createHealthSample(parts: GatewayParts, metrics: Metrics): (epoch: string) => Promise<HealthSample> {
   const { config, spool, admission, link, forwarder, resend, broker, refusals, clock } = parts
   const startedMs = clock.monotonicMs()
-  let before = { atMs: startedMs, cpu: process.cpuUsage(), forwarded: 0 }
+  let before = { atMs: startedMs, cpu: process.cpuUsage() }
 
   return async (epoch) => {
     const accounts = [...admission.accounts].filter(([agent]) => agent !== config.gateway).map(([, account]) => account)
     const total = (of: (account: (typeof accounts)[number]) => number) =>
       accounts.reduce((sum, account) => sum + of(account), 0)
-    const now = { atMs: clock.monotonicMs(), cpu: process.cpuUsage(), forwarded: forwarder.forwarded }
+    const now = { atMs: clock.monotonicMs(), cpu: process.cpuUsage() }
     const seconds = (now.atMs - before.atMs) / 1_000
     const cpuSeconds = (now.cpu.user + now.cpu.system - before.cpu.user - before.cpu.system) / 1e6
-    const rate = seconds > 0 ? (now.forwarded - before.forwarded) / seconds : 0
     const first = seconds < 0.5
     before = now
-    const backlogBatches = Math.max(0, spool.nextSequence - 1 - spool.sentThrough)
-    const records = spool.nextSequence - spool.firstSequence
     const written = await metrics.registry.getSingleMetric('tributary_spool_bytes_written_total')?.get()
     return {
       agents_connected: broker.agentsConnected,
@@ -147,9 +164,9 @@ export function createHealthSample(parts: GatewayParts, metrics: Metrics): (epoc
       batches_forwarded_total: forwarder.forwarded,
       forward_retries_total: forwarder.retries,
       batches_resent_total: resend.resent,
-      backlog_batches: backlogBatches,
-      backlog_bytes: records > 0 ? Math.round((spool.bytesUsed * backlogBatches) / records) : 0,
-      drain_seconds: backlogBatches === 0 ? 0 : rate > 0 ? Math.round((backlogBatches / rate) * 10) / 10 : undefined,
+      backlog_batches: forwarder.backlogBatches,
+      backlog_bytes: forwarder.backlogBytes,
+      drain_seconds: forwarder.drainSeconds,
       batches_not_stored: Math.max(0, spool.sentThrough - spool.trimmedThrough),
       spool_bytes_used: spool.bytesUsed,
       spool_used_percent: Math.round((spool.bytesUsed / config.spool.budget) * 1_000) / 10,

@@ -205,6 +205,51 @@ export async function drainStream(natsUrl: string, idleMs = 300): Promise<Stored
   }
 }
 
+export interface TestProcessor {
+  /** What it took out of the stream, in that order. */
+  readonly messages: readonly StoredMessage[]
+  stop(): Promise<void>
+}
+
+/** Takes out of the stream what comes, at its pace, and acknowledges it, until it is stopped; it waits for NATS and the stream. */
+export function startProcessor(natsUrl: string, batchesPerSecond = Number.POSITIVE_INFINITY): TestProcessor {
+  const messages: StoredMessage[] = []
+  const stopping = new AbortController()
+  const name = 'test-processor'
+  const take = async () => {
+    const connection = await connect({ servers: natsUrl, maxReconnectAttempts: 0 })
+    try {
+      const manager = await jetstreamManager(connection)
+      await manager.consumers.add(TELEMETRY_STREAM, { durable_name: name, ack_policy: AckPolicy.Explicit })
+      const consumer = await jetstream(connection).consumers.get(TELEMETRY_STREAM, name)
+      while (!stopping.signal.aborted) {
+        const atOnce = Math.min(100, Math.max(1, Math.round(batchesPerSecond / 10)))
+        for await (const message of await consumer.fetch({ max_messages: atOnce, expires: 1_000 })) {
+          messages.push({ subject: message.subject, data: Buffer.from(message.data) })
+          message.ack()
+        }
+        if (Number.isFinite(batchesPerSecond)) await systemClock.sleep(100, stopping.signal)
+      }
+    } finally {
+      await connection.close()
+    }
+  }
+  const run = async () => {
+    while (!stopping.signal.aborted) {
+      await take().catch(() => undefined)
+      await systemClock.sleep(50, stopping.signal).catch(() => undefined)
+    }
+  }
+  const running = run()
+  return {
+    messages,
+    async stop() {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
 /** Sequences of the agent's batches among the messages, in their order. */
 export const sequencesOf = (messages: readonly StoredMessage[], agent: string): number[] =>
   messages.flatMap(({ subject, data }) => (subject.endsWith(`.${agent}`) ? [decodeHeader(data).sequence] : []))
