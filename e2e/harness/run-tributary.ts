@@ -10,6 +10,7 @@ export interface Finished {
 }
 
 export interface Running {
+  readonly pid: number
   readonly finished: Promise<Finished>
   /** Everything printed so far, both streams. */
   output(): string
@@ -39,6 +40,7 @@ export function startTributary(args: readonly string[], environment: Record<stri
   )
   const output = () => stdout + stderr
   return {
+    pid: child.pid ?? 0,
     finished,
     output,
     async says(pattern, timeoutMs = 30_000) {

@@ -165,11 +165,17 @@ export async function createRig({ folder, seed, abilities, ratePerSecond, say }:
         await Promise.all([tap.start(pipeline.urls.nats), pipeline.start(signal)])
       },
       async stop() {
-        await tap.stop().catch(() => undefined)
-        await pipeline.stop()
-        await alerts.stop()
-        for (const relay of Object.values(links)) await relay.stop()
-        await takeAway()
+        const steps = [
+          () => tap.stop(),
+          () => pipeline.stop(),
+          () => alerts.stop(),
+          ...Object.values(links).map((relay) => () => relay.stop()),
+          takeAway,
+        ]
+        // Whatever fails, the rest is still taken away.
+        const failures: unknown[] = []
+        for (const step of steps) await step().catch((error: unknown) => failures.push(error))
+        if (failures.length > 0) throw failures[0]
       },
     }
   }
