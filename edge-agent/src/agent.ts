@@ -32,8 +32,10 @@ import { createMqttInput } from './inputs/mqtt.ts'
 import { createSerialInput } from './inputs/serial.ts'
 import { tombstonesFor } from './losses.ts'
 import { createAgentMeters } from './meters.ts'
+import { createRecordClaims } from './record-claims.ts'
 import { recover } from './recover.ts'
 import { createRepeatGuard } from './repeat-guard.ts'
+import { createRetention, finishGivingUp } from './retention.ts'
 import { createStamper } from './stamper.ts'
 import type { AgentStatus } from './status.ts'
 import { createUplink } from './uplink.ts'
@@ -71,6 +73,8 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
   const meters = createAgentMeters(metrics)
   const guard = createRepeatGuard()
   const recovered = await recover(spool, guard, log)
+  // Before anything is sent.
+  await finishGivingUp(spool, recovered.tombstones, log)
   const boots = await openBootTimes(bootTimesPath(config.spool.folder), await readBootId(), dependencies.clock, { log })
   for (const [bootId, { monotonicMs, timeline }] of recovered.boots) boots.seen(bootId, monotonicMs, timeline)
   const clockOptions = { trusted: config.clock.trusted, holdMs: config.clock.hold }
@@ -82,6 +86,13 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
   for (const last of recovered.stamps.values())
     if (last.bootId === bootId) stamper.stamp(last.device, last.kind, last.monotonicMs + eventTime.timeline.offsetMs)
   const inputs: Input[] = []
+  const claims = createRecordClaims(spool, clock)
+  const losses = () => tombstonesFor(spool, writer.totals.readingsTotal)
+  const { budget: bytesMax, segment: segmentBytesMax, keep_last: keepLast } = config.spool
+  const retention = createRetention(
+    { bytesMax, segmentBytesMax, keepLast, bootId },
+    { spool, claims, losses, corrected: clockSync.corrected, log, onGivenUp: meters.givenUp },
+  )
   const writer = createBatchWriter(
     {
       agent: config.agent,
@@ -89,6 +100,7 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
       ageMs: config.batch.age,
       readings: config.batch.readings,
       readingsTotal: recovered.readingsTotal,
+      completeThroughMs: recovered.completeThroughMs,
     },
     {
       spool,
@@ -97,13 +109,14 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
       completeThrough: createCompleteThrough(config.batch.lateness, recovered.completeThroughMs),
       eventTime,
       pendingSinceMs: () => inputs.flatMap((input) => input.pendingSinceMs() ?? []),
-      tombstones: () => tombstonesFor(spool, writer.totals.readingsTotal),
+      tombstones: losses,
+      retention,
       clock,
       log,
       onBatch: meters.batchStored,
     },
   )
-  const uplink = createUplink(config, { spool, time: clockSync, clock, log, onSent: meters.batchesSent })
+  const uplink = createUplink(config, { spool, claims, time: clockSync, clock, log, onSent: meters.batchesSent })
   inputs.push(
     ...config.inputs.map((input) => {
       const intake = createIntake(input.name, writer, (reason) => meters.refused(input.name, reason))

@@ -14,6 +14,7 @@ import { temporaryFolder, until } from './testing.ts'
 
 const clock = systemClock
 const log = createLogger('test', 'silent')
+const noRetention = { makeRoom: async () => false }
 const eventTime = () =>
   createEventTime({ offsetMs: Math.round(clock.wallMs() - clock.monotonicMs()), quality: 'trusted' })
 const opened: { spool: Spool; writer: BatchWriter }[] = []
@@ -43,6 +44,7 @@ async function start(
       ageMs: options.ageMs ?? 20,
       readings: options.readings ?? 1_000,
       readingsTotal: recovered.readingsTotal,
+      completeThroughMs: recovered.completeThroughMs,
     },
     {
       spool,
@@ -51,6 +53,7 @@ async function start(
       completeThrough: createCompleteThrough(1_000, recovered.completeThroughMs),
       eventTime: eventTime(),
       pendingSinceMs: () => [],
+      retention: noRetention,
       tombstones: options.tombstones ?? (() => tombstonesFor(spool, writer.totals.readingsTotal)),
       clock,
       log,
@@ -203,7 +206,7 @@ describe('a disk that is full', () => {
       dependencies,
     )
     const writer: BatchWriter = createBatchWriter(
-      { agent: 'pi-1', bootId: 'boot', ageMs: 5, readings: 1, readingsTotal: 0 },
+      { agent: 'pi-1', bootId: 'boot', ageMs: 5, readings: 1, readingsTotal: 0, completeThroughMs: 0 },
       {
         spool,
         guard: createRepeatGuard(),
@@ -212,6 +215,7 @@ describe('a disk that is full', () => {
         eventTime: eventTime(),
         pendingSinceMs: () => [],
         tombstones: async () => [],
+        retention: noRetention,
         clock,
         log,
         onBatch: () => undefined,

@@ -11,6 +11,8 @@
 import {
   BATCH_FORMAT_VERSION,
   type BatchHeader,
+  countReadings,
+  countSamples,
   type EdgeDeadLetter,
   encodeBatch,
   TOMBSTONES_PER_BATCH_MAX,
@@ -22,7 +24,9 @@ import { type BatchContent, type Batcher, createBatcher } from './batcher.ts'
 import type { CompleteThrough } from './complete-through.ts'
 import { createDeadLetterBudget } from './dead-letter-budget.ts'
 import type { EventTime, Timeline } from './event-time.ts'
+import type { RecordContent } from './remains.ts'
 import type { RepeatGuard } from './repeat-guard.ts'
+import type { OwnRecords, Retention } from './retention.ts'
 import type { Delivery } from './sample.ts'
 import type { Stamper } from './stamper.ts'
 
@@ -37,6 +41,8 @@ export interface BatchWriterOptions {
   readonly readings: number
   /** Readings in the epoch so far. */
   readonly readingsTotal: number
+  /** What it promised last, by a clock that is trusted. */
+  readonly completeThroughMs: number
 }
 
 export interface BatchWriterDependencies {
@@ -49,6 +55,7 @@ export interface BatchWriterDependencies {
   /** See `CompleteThrough.next`. */
   readonly pendingSinceMs: () => number[]
   readonly tombstones: () => Promise<Tombstone[]>
+  readonly retention: Retention
   readonly clock: Clock
   readonly log: Logger
   /** Called for each batch on disk: counts. */
@@ -96,7 +103,7 @@ interface ClosedBatch {
 }
 
 export function createBatchWriter(options: BatchWriterOptions, dependencies: BatchWriterDependencies): BatchWriter {
-  const { spool, guard, stamper, completeThrough, eventTime, clock, log } = dependencies
+  const { spool, guard, stamper, completeThrough, eventTime, retention, clock, log } = dependencies
   const budget = createDeadLetterBudget(() => clock.monotonicMs())
   const stopping = new AbortController()
   const totals: WriterTotals = {
@@ -115,6 +122,8 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
   let writing = false
   let fullSinceMs: number | undefined
   const roomCallbacks = new Set<() => void>()
+  /** What is on disk promises. */
+  const promisedThroughMs = { trusted: options.completeThroughMs, untrusted: 0 }
 
   const close = () => {
     due = false
@@ -165,11 +174,34 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
   }
   const hasRoom = () => closed.length < WAITING_BATCHES_MAX
   const write = async ({ content, completeThroughMs, timeline }: ClosedBatch): Promise<void> => {
-    const tombstones = await tombstonesNow()
-    if (content.sampleCount === 0 && content.deadLetters.length === 0 && tombstones.length === 0) return
+    await retention.makeRoom(ownRecords, false)
+    for (;;) {
+      const tombstones = await tombstonesNow()
+      if (content.sampleCount === 0 && content.deadLetters.length === 0 && tombstones.length === 0) return
+      const bytes = encode(headerFor(content, completeThroughMs, timeline), content, tombstones)
+      const problem = await append(bytes)
+      if (problem === undefined) {
+        promisedThroughMs[timeline.quality] = completeThroughMs
+        totals.readingsTotal += content.readingCount
+        totals.samples += content.sampleCount
+        if (tombstones.length > 0) spool.lossesReported()
+        dependencies.onBatch(content, bytes.length)
+        return
+      }
+      // What makes room takes a sequence: the batch is encoded anew.
+      if (problem === 'full' && (await retention.makeRoom(ownRecords, true))) continue
+      await waitAfter(problem)
+    }
+  }
+  /** With the sequence of the next append. */
+  const headerFor = (
+    { sampleCount, readingCount }: Pick<BatchContent, 'sampleCount' | 'readingCount'>,
+    completeThroughMs: number,
+    timeline: Timeline,
+  ): BatchHeader => {
     // Whole milliseconds: their difference is the offset that the readings were stamped with, and that they are corrected by.
     const monotonicMs = Math.floor(clock.monotonicMs())
-    const header: BatchHeader = {
+    return {
       formatVersion: BATCH_FORMAT_VERSION,
       agent: options.agent,
       epoch: spool.epoch,
@@ -179,20 +211,30 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       completeThroughMs,
       bootId: options.bootId,
       clockQuality: timeline.quality,
-      sampleCount: content.sampleCount,
-      readingCount: content.readingCount,
-      readingsTotal: totals.readingsTotal + content.readingCount,
+      sampleCount,
+      readingCount,
+      readingsTotal: totals.readingsTotal + readingCount,
       backlogBatches: 0,
       backlogBytes: 0,
       drainSeconds: 0,
       monotonicMs,
     }
-    const bytes = encode(header, content, tombstones)
-    await append(bytes)
-    totals.readingsTotal += content.readingCount
-    totals.samples += content.sampleCount
-    if (tombstones.length > 0) spool.lossesReported()
-    dependencies.onBatch(content, bytes.length)
+  }
+  const countsOf = (content: RecordContent) => ({
+    sampleCount: countSamples(content.blocks),
+    readingCount: countReadings(content),
+  })
+  /** They promise nothing new: what is carried on is older than what was promised before. */
+  const ownRecords: OwnRecords = {
+    encode(content) {
+      const { timeline } = eventTime
+      const header = headerFor(countsOf(content), promisedThroughMs[timeline.quality], timeline)
+      return encodeBatch({ header, ...content })
+    },
+    async append(bytes, content) {
+      await spool.append(bytes, { reserve: true })
+      totals.readingsTotal += countsOf(content).readingCount
+    },
   }
   /** They are read from the spool, which may fail; then they wait for a later batch. */
   const tombstonesNow = async (): Promise<Tombstone[]> => {
@@ -228,25 +270,28 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       })
     }
   }
-  const append = async (bytes: Uint8Array): Promise<void> => {
-    for (;;) {
-      try {
-        await spool.append(bytes)
-        if (fullSinceMs !== undefined)
-          log.info({ fullForMs: clock.monotonicMs() - fullSinceMs }, 'the spool takes batches again')
-        fullSinceMs = undefined
-        return
-      } catch (error) {
-        if (fullSinceMs === undefined) {
-          fullSinceMs = clock.monotonicMs()
-          const hint =
-            'senders that wait for an acknowledgement are held back, readings of all others are shed and counted; raise spool.budget, free disk space, or see why the gateway takes nothing'
-          if (error instanceof SpoolFullError) log.error({ err: error, hint }, 'the spool is full')
-          else log.error({ err: error, hint }, `the spool cannot be written: ${messageOf(error)}`)
-        }
-        await clock.sleep(RETRY_MS, stopping.signal)
-      }
+  /** @returns why it could not be appended */
+  const append = async (bytes: Uint8Array): Promise<'full' | Error | undefined> => {
+    try {
+      await spool.append(bytes)
+      if (fullSinceMs !== undefined)
+        log.info({ fullForMs: clock.monotonicMs() - fullSinceMs }, 'the spool takes batches again')
+      fullSinceMs = undefined
+      return undefined
+    } catch (error) {
+      if (error instanceof SpoolFullError) return 'full'
+      return error instanceof Error ? error : new Error(messageOf(error))
     }
+  }
+  const waitAfter = async (problem: 'full' | Error): Promise<void> => {
+    if (fullSinceMs === undefined) {
+      fullSinceMs = clock.monotonicMs()
+      const hint =
+        'senders that wait for an acknowledgement are held back, readings of all others are shed and counted; raise spool.budget, free disk space, or see why the gateway takes nothing'
+      if (problem === 'full') log.error({ hint }, 'the spool is full, and nothing in it can make room')
+      else log.error({ err: problem, hint }, `the spool cannot be written: ${problem.message}`)
+    }
+    await clock.sleep(RETRY_MS, stopping.signal)
   }
   const roll = () => {
     pushClosed(!budget.hasSummaries)

@@ -78,7 +78,14 @@ function createWorld(seed: number, holdMs: number) {
       if (last.bootId === sync.bootId)
         stamper.stamp(last.device, last.kind, last.monotonicMs + sync.eventTime.timeline.offsetMs)
     const writer = createBatchWriter(
-      { agent: 'pi-1', bootId: sync.bootId, ageMs: 500, readings: 20, readingsTotal: recovered.readingsTotal },
+      {
+        agent: 'pi-1',
+        bootId: sync.bootId,
+        ageMs: 500,
+        readings: 20,
+        readingsTotal: recovered.readingsTotal,
+        completeThroughMs: recovered.completeThroughMs,
+      },
       {
         spool,
         guard,
@@ -87,6 +94,7 @@ function createWorld(seed: number, holdMs: number) {
         eventTime: sync.eventTime,
         pendingSinceMs: () => [],
         tombstones: async () => [],
+        retention: { makeRoom: async () => false },
         clock,
         log,
         onBatch: () => undefined,

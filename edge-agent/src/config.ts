@@ -140,6 +140,8 @@ export const agentConfigSchema = z.strictObject({
       /** How long appends may share one sync to the disk. */
       durability: durationMs().default(250),
       free_disk: byteSize().default(256 * 1024 ** 2),
+      /** Kinds that are given up last when it is full. */
+      keep_last: z.array(identifier).max(32).default(['agent_health', 'host']),
       /** How long batches are kept: until the gateway has them, or until they are in the store. */
       retain: z.enum(['acknowledged', 'stored']).default('acknowledged'),
     })

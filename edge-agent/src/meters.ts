@@ -10,6 +10,11 @@ export function createAgentMeters(metrics: Metrics) {
   const bytes = metrics.counter('agent_batch_bytes_total', 'Bytes of the batches on disk.')
   const sent = metrics.counter('agent_batches_sent_total', 'Batches that the gateway acknowledged.')
   const sentBytes = metrics.counter('agent_bytes_sent_total', 'Bytes of the batches that the gateway acknowledged.')
+  const givenUp = metrics.counter(
+    'agent_given_up_readings_total',
+    'Readings rolled up or shed because the spool was nearly full.',
+    ['reason'],
+  )
   const refusals = metrics.counter('agent_dead_letters_total', 'What an input had to refuse.', ['input', 'reason'])
   const gauges: [keyof AgentStatus, string, string][] = [
     ['connected', 'agent_connected', '1 while the gateway is connected.'],
@@ -36,6 +41,7 @@ export function createAgentMeters(metrics: Metrics) {
       sent.inc(count)
       sentBytes.inc(encodedBytes)
     },
+    givenUp: (reason: string, readings: number) => givenUp.inc({ reason }, readings),
     refused: (input: string, reason: string) => refusals.inc({ input, reason }),
     /** Gauges are read from the status when someone asks. */
     watch(status: () => AgentStatus) {

@@ -1,5 +1,5 @@
 /** What the agent knows again after a restart, read from the newest records of its spool. */
-import { type BatchHeader, decodeBatch, decodeHeader } from '@tributary/protocol'
+import { type BatchHeader, decodeBatch, decodeHeader, type Tombstone } from '@tributary/protocol'
 import { type Logger, messageOf } from '@tributary/runtime'
 import type { Spool } from '@tributary/spool'
 import type { Timeline } from './event-time.ts'
@@ -19,6 +19,8 @@ export interface Recovered {
   readonly boots: ReadonlyMap<string, { readonly monotonicMs: number; readonly timeline: Timeline }>
   /** By device and kind: the last time that the agent stamped, on the monotonic clock of that boot. */
   readonly stamps: ReadonlyMap<string, Stamped>
+  /** Those in the newest records. */
+  readonly tombstones: readonly Tombstone[]
 }
 
 export interface Stamped {
@@ -34,6 +36,7 @@ export async function recover(spool: Spool, guard: RepeatGuard, log: Logger): Pr
   let completeThroughMs = 0
   const boots = new Map<string, { monotonicMs: number; timeline: Timeline }>()
   const stamps = new Map<string, Stamped>()
+  const tombstones: Tombstone[] = []
   for (const payload of payloads) {
     try {
       const header = decodeHeader(payload)
@@ -43,7 +46,9 @@ export async function recover(spool: Spool, guard: RepeatGuard, log: Logger): Pr
         if (header.clockQuality === 'trusted') completeThroughMs = header.completeThroughMs
       }
       if (timeline) boots.set(header.bootId, { monotonicMs: header.monotonicMs, timeline })
-      for (const block of decodeBatch(payload).blocks) {
+      const batch = decodeBatch(payload)
+      tombstones.push(...batch.tombstones)
+      for (const block of batch.blocks) {
         const lastMs = block.timesMs.at(-1)
         if (timeline && block.stampedByAgent && lastMs !== undefined) {
           const { device, kind } = block
@@ -71,7 +76,7 @@ export async function recover(spool: Spool, guard: RepeatGuard, log: Logger): Pr
       log.warn({ err: error }, `a record of the spool is no batch of this version: ${messageOf(error)}`)
     }
   }
-  return { readingsTotal, completeThroughMs, boots, stamps }
+  return { readingsTotal, completeThroughMs, boots, stamps, tombstones }
 }
 
 /** @returns undefined for records of a format without monotonic times */
