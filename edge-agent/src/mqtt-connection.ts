@@ -24,6 +24,8 @@ export interface MqttConnection {
   readonly sessionPresent: boolean
   /** Resolves, with the reason, when the connection has ended, from whichever side. */
   readonly ended: Promise<string>
+  /** It was the other side that closed it, without an error; once `ended`. */
+  readonly endedByPeer: boolean
   /** Says DISCONNECT and waits for the socket to close; at once when the signal aborts. */
   close(signal: AbortSignal): Promise<void>
   /** Lets go of the socket without a word. */
@@ -41,6 +43,7 @@ export class RefusedError extends PermanentError {
 }
 
 const CONNECT_MS_MAX = 10_000
+const CLOSED_BY_PEER = 'the connection was closed'
 
 /** @param prepare called before the first packet can arrive: sets `handleMessage` */
 export async function connectMqtt(
@@ -51,7 +54,7 @@ export async function connectMqtt(
   const options = await clientOptions(target)
   signal.throwIfAborted()
   const client = mqtt.connect(target.url, options)
-  let reason = 'the connection was closed'
+  let reason = CLOSED_BY_PEER
   client.on('error', (error) => {
     reason = messageOf(error) || 'the connection failed'
   })
@@ -76,6 +79,9 @@ export async function connectMqtt(
         client,
         sessionPresent: connack.sessionPresent,
         ended,
+        get endedByPeer() {
+          return reason === CLOSED_BY_PEER
+        },
         destroy,
         close: (closeSignal) => close(client, ended, destroy, closeSignal),
       })

@@ -39,6 +39,7 @@ export function createInputState(
     opened(what) {
       state = 'open'
       detail = what
+      cancelSettled?.()
       cancelSettled = clock.after(SETTLE_MS, () => {
         unsettledSinceMs = undefined
       })
