@@ -1,6 +1,6 @@
 /** What the gateway's tests share: a real nats-server, a gateway in this process, agents that are MQTT.js, batches. */
 import { generateKeyPairSync, sign } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream'
@@ -30,8 +30,12 @@ export async function temporaryFolder(): Promise<{ path: string; remove: () => P
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
 }
 
-export async function startNats(folder: string, port?: number) {
+export async function startNats(folder: string, port?: number, { asShipped = false } = {}) {
   const server = await createNatsServer(await findServer('nats-server'), folder, port ?? (await freePort()))
+  if (asShipped) {
+    const file = join(folder, 'nats-server.conf')
+    await writeFile(file, (await readFile(file, 'utf8')).replace(/^max_payload.*$/m, ''))
+  }
   await server.start()
   return server
 }

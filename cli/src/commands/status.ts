@@ -10,6 +10,11 @@ interface AgentStatus {
   backlogBatches: number
   backlogBytes: number
   drainSeconds: number
+  /** Missing where the agent is older, as the three that follow. */
+  window?: { live: number; backlog: number; inFlight: number }
+  retain?: 'acknowledged' | 'stored'
+  nextSequence: number
+  storedThrough?: number | null
   producedReadings: number
   /** Missing where the agent is older. */
   clock?: { detail: string; correctedReadings: number; estimatedReadings: number; untrustedReadings: number }
@@ -28,6 +33,8 @@ interface GatewayStatus {
   site: string
   natsConnected: boolean
   spool: { bytesUsed: number }
+  /** Missing where the gateway is older. */
+  backlog?: { batches: number; bytes: number; drainSeconds: number; streamWaitSeconds: number; pubacksHeld: number }
   agents: { agent: string; connected: boolean; receivedThrough: number; storedThrough: number; repeated: number }[]
 }
 interface ProcessorStatus {
@@ -87,11 +94,25 @@ function agentText(s: AgentStatus): string {
     ['input', 'type', 'state', 'samples', 'readings', 'dead letters', ''],
     s.inputs.map((i) => [i.name, i.type, i.state, i.samples, i.readings, i.deadLetters, i.detail ?? '']),
   )
-  const backlog =
-    s.backlogBatches === 0
-      ? 'no backlog'
-      : `backlog ${count(s.backlogBatches)} batches, ${bytes(s.backlogBytes)}, drained in ${age(s.drainSeconds * 1000)}`
-  return `agent ${s.agent}: ${s.connected ? 'connected' : 'NOT CONNECTED to its gateway'}, up ${age(s.uptimeSeconds * 1000)}, ${count(s.producedReadings)} readings produced, ${backlog}\n${clockText(s)}${inputs}\n`
+  const backlog = s.backlogBatches === 0 ? 'no backlog' : backlogText(s.backlogBatches, s.backlogBytes, s.drainSeconds)
+  const kept =
+    s.retain === 'stored'
+      ? `, kept until stored (through ${s.storedThrough ?? 'nothing known'} of ${s.nextSequence - 1})`
+      : ''
+  return `agent ${s.agent}: ${s.connected ? 'connected' : 'NOT CONNECTED to its gateway'}, up ${age(s.uptimeSeconds * 1000)}, ${count(s.producedReadings)} readings produced, ${backlog}${kept}\n${clockText(s)}${inputs}\n`
+}
+
+/** More than this nobody waits for: it does not shrink. */
+const DRAIN_SECONDS_MAX = 1_000_000
+
+function backlogText(batches: number, size: number, drainSeconds: number): string {
+  const drained =
+    drainSeconds >= DRAIN_SECONDS_MAX
+      ? 'does not shrink'
+      : drainSeconds > 0
+        ? `drained in ${age(drainSeconds * 1000)}`
+        : 'time to drain not known yet'
+  return `backlog ${count(batches)} batches, ${bytes(size)}, ${drained}`
 }
 
 function clockText({ clock }: AgentStatus): string {
@@ -116,7 +137,15 @@ function gatewayText(s: GatewayStatus): string {
       a.repeated,
     ]),
   )
-  return `gateway ${s.gateway} at site ${s.site}: NATS ${s.natsConnected ? 'connected' : 'NOT CONNECTED'}, spool ${bytes(s.spool.bytesUsed)}\n${agents}\n`
+  const { batches = 0, bytes: size = 0, drainSeconds = 0, streamWaitSeconds = 0 } = s.backlog ?? {}
+  const backlog = batches === 0 ? '' : `, ${backlogText(batches, size, drainSeconds)}`
+  const behind =
+    streamWaitSeconds >= DRAIN_SECONDS_MAX
+      ? ', nothing is TAKEN OUT OF THE STREAM'
+      : streamWaitSeconds > 2
+        ? `, the stream is ${age(streamWaitSeconds * 1000)} BEHIND`
+        : ''
+  return `gateway ${s.gateway} at site ${s.site}: NATS ${s.natsConnected ? 'connected' : 'NOT CONNECTED'}, spool ${bytes(s.spool.bytesUsed)}${backlog}${behind}\n${agents}\n`
 }
 
 const processorText = (s: ProcessorStatus): string =>
