@@ -90,13 +90,14 @@ export function accountDashboard(): Dashboard {
       ]),
     )
     .withPanel(deadLettersTable({ id: 13, title: 'Dead letters by reason', span: 12, height: 7 }))
+    .withPanel(shedTable({ id: 22, title: 'Shed by reason', span: 12, height: 7 }))
     .withPanel(
-      series({ id: 14, title: 'Dead-lettered', span: 6, height: 7, description: 'Readings, an agent.' }, [
+      series({ id: 14, title: 'Dead-lettered', span: 12, height: 7, description: 'Readings, an agent.' }, [
         ['$tag_device', agentGaugeQuery('dead_lettered', WHERE)],
       ]),
     )
     .withPanel(
-      series({ id: 18, title: 'Missing', span: 6, height: 7, description: 'Readings, an agent.' }, [
+      series({ id: 18, title: 'Missing', span: 12, height: 7, description: 'Readings, an agent.' }, [
         ['$tag_device', agentGaugeQuery('missing', WHERE)],
       ]),
     )
@@ -197,6 +198,22 @@ function agentsTable(at: PanelPlace) {
       { name: 'missing', title: 'Missing', ...number, steps: limit(CRITICAL) },
     ],
     noValue: 'No agent has sent anything yet',
+  })
+}
+
+function shedTable(at: PanelPlace) {
+  return table(at, {
+    query:
+      `SELECT sum("batches") AS "batches", sum("readings") AS "readings" FROM (SELECT last("batches") AS "batches", last("readings") AS "readings" ` +
+      `FROM "shed" WHERE ${WHERE} GROUP BY "site", "device", "reason") GROUP BY "device", "reason"`,
+    columns: [
+      { name: 'device', title: 'Agent' },
+      { name: 'reason', title: 'Reason' },
+      { name: 'batches', title: 'Batches', unit: 'locale' },
+      { name: 'readings', title: 'Readings', unit: 'locale' },
+    ],
+    hidden: ['Time'],
+    noValue: 'Nothing was shed',
   })
 }
 

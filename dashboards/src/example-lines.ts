@@ -107,8 +107,14 @@ function accountLines(nowMs: number): string[] {
       const produced = Math.round((21_600_000 - ageMs) * 0.0105 * agent)
       const inFlight = Math.round(18 + 8 * noise('in flight', agent, timeMs))
       const dead = Math.floor((21_600_000 - ageMs) / 1_800_000) * agent
-      const counts = `produced=${produced}i,stored=${produced - inFlight - dead}i,dead_lettered=${dead}i,shed=0i,in_flight=${inFlight}i,missing=0i`
+      // The second one had no link for a while, and a small card.
+      const shed = agent === 2 && ageMs < 7_200_000 ? 1_200 : 0
+      const counts = `produced=${produced}i,stored=${produced - inFlight - dead - shed}i,dead_lettered=${dead}i,shed=${shed}i,in_flight=${inFlight}i,missing=0i`
       lines.push(`account,site=${EXAMPLE_SITE},device=agent-${agent} ${counts} ${timeMs}`)
+      if (shed > 0 && ageMs % 60_000 === 0)
+        lines.push(
+          `shed,site=${EXAMPLE_SITE},device=agent-${agent},reason=rolled_up_10s readings=${shed}i,batches=12i ${timeMs}`,
+        )
       if (ageMs % 60_000 === 0)
         for (const [stage, reason, share] of [
           ['edge', 'bad_checksum', 0.5],

@@ -7,7 +7,7 @@ import { type Contracts, readContracts } from '@tributary/protocol'
 import { createInfluxServer, findServer, freePort } from '@tributary/stack'
 import { exampleLines } from './example-lines.ts'
 
-const LINES_PER_REQUEST = 5_000
+const LINES_PER_REQUEST = 1_000
 
 export const exampleContracts = (): Promise<Contracts> =>
   readContracts(fileURLToPath(new URL('../../contracts/', import.meta.url)))
