@@ -1,15 +1,26 @@
+import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
+/**
+ * Below the range from which systems give ports to outgoing connections: a process that is killed and started again finds its
+ * port as it left it.
+ */
+const LOWEST = 10_240
+const HIGHEST = 32_767
+const TRIES_MAX = 100
+
 /** A loopback port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() =>
-        typeof address === 'object' && address ? resolve(address.port) : reject(new Error('no port was given')),
-      )
-    })
-  })
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const port = randomInt(LOWEST, HIGHEST + 1)
+    if (await canListen(port)) return port
+  }
+  throw new Error(`of ${TRIES_MAX} ports between ${LOWEST} and ${HIGHEST} not one was free`)
 }
+
+const canListen = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })

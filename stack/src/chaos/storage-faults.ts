@@ -2,6 +2,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Fault, processOf, startAgain } from './fault.ts'
+import type { Rig } from './rig.ts'
 
 const wipeNats: Fault = {
   kind: 'wipe-nats',
@@ -41,6 +42,7 @@ const diskFull: Fault = {
       await disk.fill()
       try {
         await sleep(FULL_MS)
+        await expectRefusals(rig, variant)
       } finally {
         await disk.clear()
       }
@@ -56,8 +58,18 @@ const diskFull: Fault = {
     }
     await restartWith(config.replace(/free_disk: .*/, 'free_disk: 1000TiB'))
     await sleep(FULL_MS)
+    await expectRefusals(rig, variant)
     await restartWith(config)
   },
+}
+
+/** A full disk that nobody noticed was none. @throws Error when nothing was refused */
+async function expectRefusals({ pipeline }: Rig, name: string): Promise<void> {
+  const i = pipeline.agents.findIndex((agent) => agent.name === name)
+  const metrics = await (await fetch(`${pipeline.urls.agents[i] ?? pipeline.urls.gateway}/metrics`)).text()
+  const counts = [...metrics.matchAll(/^[a-z_]*spool_(?:appends_refused_total|failing)(?:\{.*\})? (\d+)$/gm)]
+  if (counts.every(([, count]) => count === '0'))
+    throw new Error(`the disk of ${name} was full, and its spool refused nothing`)
 }
 
 export const storageFaults: readonly Fault[] = [wipeNats, influxDown, diskFull]
