@@ -100,7 +100,7 @@ describe('the bundle, where there is no node_modules', () => {
     expect(unknown.log()).toContain("'--confg'")
     const none = run([])
     expect(await none.exited).toBe(2)
-    expect(none.log()).toContain('--config is missing')
+    expect(none.log()).toContain('--config FILE is missing')
   })
 
   test('a config with three mistakes: all of them, and exit code 2', async () => {
