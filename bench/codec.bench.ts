@@ -13,6 +13,7 @@ import {
   type FieldColumn,
   readContracts,
 } from '@tributary/protocol'
+import type { Report } from './report.ts'
 
 const SHAPES = [
   { devices: 1, samples: 250, what: '1,000 readings of one device' },
@@ -23,7 +24,7 @@ const SHAPES = [
 const READINGS_PER_ROUND = 400_000
 const ROUNDS = 15
 
-export async function run(print: (line: string) => void): Promise<void> {
+export async function run({ print }: Report): Promise<void> {
   const climate = (await readContracts(new URL('../contracts', import.meta.url).pathname)).get('climate')
   assert(climate, 'contracts/climate.yaml is shipped')
   for (const { devices, samples, what } of SHAPES) {

@@ -1,23 +1,78 @@
-/** `npm run bench [-- NAME …]`: runs the benchmarks named, or all. Each prints its figures and checks its result. */
+/**
+ * `npm run bench [-- NAME …]`: runs the benchmarks named, or all. Each prints its figures and checks its result. Those that take
+ * minutes do so only when they are named, or with `--full`.
+ */
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import { messageOf, systemClock } from '@tributary/runtime'
+import { type Figure, figureText, type Report } from './report.ts'
+
+const PROGRESS_MS = 5_000
 
 const folder = dirname(fileURLToPath(import.meta.url))
 const all = (await readdir(folder))
   .filter((file) => file.endsWith('.bench.ts'))
   .map((file) => file.slice(0, -'.bench.ts'.length))
   .sort()
-const wanted = process.argv.slice(2)
-const unknown = wanted.filter((name) => !all.includes(name))
-if (unknown.length > 0 || wanted.includes('--help')) {
-  console.error(`usage: npm run bench [-- ${all.join(' ')}]`)
-  process.exit(unknown.length > 0 && !wanted.includes('--help') ? 2 : 0)
-}
-for (const name of wanted.length > 0 ? wanted : all) {
-  console.log(`\n${name}`)
-  const { run } = (await import(pathToFileURL(join(folder, `${name}.bench.ts`)).href)) as {
-    run: (print: (line: string) => void) => Promise<void>
+const HELP = `usage: npm run bench [-- [${all.join('|')}] … [--full] [--minutes N] [--json]]
+
+  --full         the long parts too (those of a benchmark that is named are run anyway)
+  --minutes N    how long the outage in "edge" lasts (10)
+  --json         print {figures: [{bench, what, value, unit, budget}]}, all else on standard error
+`
+
+function readArguments() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: {
+        full: { type: 'boolean', default: false },
+        minutes: { type: 'string', default: '10' },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    const unknown = positionals.filter((name) => !all.includes(name))
+    if (unknown.length > 0) throw new Error(`there is no benchmark "${unknown[0]}"`)
+    if (!/^\d+(\.\d+)?$/.test(values.minutes)) throw new Error('--minutes must be a number')
+    return { ...values, minutes: Number(values.minutes), names: positionals }
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n${HELP}`)
+    process.exit(2)
   }
-  await run((line) => console.log(`  ${line}`))
 }
+
+const { names, full, minutes, json, help } = readArguments()
+if (help) {
+  process.stdout.write(HELP)
+  process.exit(0)
+}
+const output = json ? process.stderr : process.stdout
+const figures: (Figure & { bench: string })[] = []
+for (const name of names.length > 0 ? names : all) {
+  output.write(`\n${name}\n`)
+  let saidMs = systemClock.monotonicMs()
+  const report: Report = {
+    options: { long: full || names.includes(name), minutes },
+    print: (line) => {
+      saidMs = systemClock.monotonicMs()
+      output.write(`  ${line}\n`)
+    },
+    figure(figure) {
+      figures.push({ bench: name, ...figure })
+      this.print(figureText(figure))
+    },
+    progress(text) {
+      if (systemClock.monotonicMs() - saidMs < PROGRESS_MS) return
+      saidMs = systemClock.monotonicMs()
+      process.stderr.write(`  … ${text}\n`)
+    },
+  }
+  const { run } = (await import(pathToFileURL(join(folder, `${name}.bench.ts`)).href)) as {
+    run: (report: Report) => Promise<void>
+  }
+  await run(report)
+}
+if (json) process.stdout.write(`${JSON.stringify({ figures }, null, 2)}\n`)

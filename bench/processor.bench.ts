@@ -17,6 +17,7 @@ import {
   step,
 } from '@tributary/cloud-processor/testing'
 import { type Contract, contractSchema, decodeBatch, encodeBatch } from '@tributary/protocol'
+import type { Report } from './report.ts'
 
 const FIELDS = 4
 const START_MS = 1_767_225_600_000
@@ -118,7 +119,7 @@ function measure(series: number, withDetectors: boolean, repeats: number) {
   return { readings, us: best, decodeUs, lineBytes: lineBytes / readings, stateBytesPerSeries: stateBytes / series }
 }
 
-export async function run(print: (text: string) => void): Promise<void> {
+export async function run({ print }: Report): Promise<void> {
   print('processor: CPU µs a reading from batch bytes to line protocol, windows of 10 s and 1 min included')
   for (const withDetectors of [false, true])
     for (const series of [100, 10_000]) {

@@ -8,14 +8,13 @@ import { createDeviceModels, loadScenario, type Run } from '@tributary/firmware-
 import { decodeBatch } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
 import type { SpoolCheck, SpoolInspection } from '@tributary/spool'
-import { tributaryProgram } from '@tributary/stack'
+import { simulatedSamples, tributaryProgram } from '@tributary/stack'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runTributary, until } from './harness/run-tributary.ts'
-import { simulatedSamples } from './harness/simulated-samples.ts'
 import { withPipeline } from './harness/with-pipeline.ts'
 
 const START_MS = Date.UTC(2026, 4, 1, 8)
-const READINGS = 30_000
+const SECONDS = 30
 const SEGMENT_BYTES = 16 * 1024
 
 let parent: string
@@ -28,7 +27,7 @@ beforeAll(async () => {
   run = { seed: 5, startedAtMs: START_MS, rate: 1_000, scenario: await loadScenario('steady'), firstSequences: {} }
   filled = await fillSpool(
     folder,
-    simulatedSamples(run, READINGS),
+    simulatedSamples(run, START_MS + SECONDS * 1000),
     {
       agent: 'pi-1',
       bootId: 'boot',
