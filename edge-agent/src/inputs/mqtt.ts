@@ -100,6 +100,8 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
         )
       return why
     } finally {
+      // A broker that cannot be reached meanwhile was away: it did not throw us out.
+      if (!opened) unwanted = 0
       cancelAgain?.()
       state.ended()
       own?.close()
