@@ -137,11 +137,14 @@ test('after a long outage of NATS the newest batches come first, and say what wa
   await other.endAsync()
 })
 
-test('stopped again and again while a backlog drains, it goes on where each lane was', async () => {
+test('stopped during an outage, and again and again while the backlog drains, it goes on where each lane was', async () => {
   let gateway = await gatewayWith()
   const client = await connectAgent(gateway.mqttPort, 'agent-1')
   for (let from = 1; from <= 2_000; from += 500) await publish(client, from, from + 499)
   await client.endAsync()
+  // During the outage, too.
+  await gateway.end()
+  gateway = await gatewayWith()
   await nats()
   const processor = processorOf(400)
   for (let round = 0; round < 3; round++) {
