@@ -266,7 +266,7 @@ function check(world: World, seed: number): Record<string, number> {
 
 test('readings that waited for a trusted clock get the true time, in order, whatever happens to the clock meanwhile', async () => {
   const total: Record<string, number> = {}
-  for (let seed = 1; seed <= 15; seed++) {
+  for (let seed = 1; seed <= 8; seed++) {
     const world = createWorld(seed, 60_000)
     const error = () => world.pick(-START_MS, -90 * 86_400_000, 5 * 3_600_000, -3 * 3_600_000)
     await world.boot(error(), 0)
@@ -300,7 +300,7 @@ test('readings that waited for a trusted clock get the true time, in order, what
   }
   expect(total['untrusted']).toBeUndefined()
   for (const quality of ['trusted', 'corrected', 'estimated']) expect(total[quality], quality).toBeGreaterThan(100)
-})
+}, 120_000)
 
 test('jumps of the wall clock by up to a year, once the clock is trusted, change nothing of what is sent', async () => {
   for (const by of ['gateway', 'system'] as const)
