@@ -7,6 +7,8 @@ import {
   type DeviceBlock,
   type EdgeDeadLetter,
   type FieldColumn,
+  type RollupBlock,
+  type RollupColumn,
 } from '@tributary/protocol'
 
 /** Where a letter's readings came from, and when the stream received them (the time of the refusal, so that a replay says the same). */
@@ -138,6 +140,43 @@ export function contractLetters(
   }
   flush()
   return letters
+}
+
+const ROLLUP_BYTES_MAX = DEAD_LETTER_ORIGINAL_BYTES_MAX - 4096
+
+/** Windows of one field that a contract refuses; as many of them as fit stand in the original. It counts no readings: they were shed. */
+export function rollupLetter(
+  origin: LetterOrigin,
+  index: number,
+  block: RollupBlock,
+  column: RollupColumn,
+  refusal: { reason: string; detail: string; windows: readonly number[] },
+): DeadLetter {
+  const windows: Record<string, unknown>[] = []
+  let bytes = 0
+  for (const i of refusal.windows) {
+    const window: Record<string, unknown> = { time: block.timesMs[i] }
+    for (const [name, slots] of Object.entries(column)) if (typeof slots !== 'string') window[name] = slots[i]
+    bytes += Buffer.byteLength(JSON.stringify(window)) + 1
+    if (bytes > ROLLUP_BYTES_MAX) break
+    windows.push(window)
+  }
+  const original = { widthMs: block.widthMs, count: refusal.windows.length, windows }
+  return letter(
+    origin,
+    `r${index}`,
+    {
+      stage: 'contract',
+      reason: refusal.reason,
+      detail: `rolled up at the edge: ${refusal.detail}`,
+      readingCount: 0,
+      timeMs: block.timesMs[refusal.windows[0] ?? 0] ?? 0,
+      device: block.device,
+      kind: block.kind,
+      field: column.field,
+    },
+    Buffer.from(JSON.stringify(original), 'utf8'),
+  )
 }
 
 /** JSON knows no NaN and no infinity: they are written as strings. */

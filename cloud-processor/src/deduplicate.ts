@@ -4,7 +4,7 @@
  * the readings in a hole are known to the reading before anything of the hole has come. Tombstones fill holes.
  */
 
-import { correctLoss, type Losses, noteLoss } from './losses.ts'
+import { correctLoss, type Losses, noteLoss, noteUnnamed } from './losses.ts'
 
 /** The most runs an epoch may have; see `giveUpLowest`. */
 export const RUNS_MAX = 4_096
@@ -130,6 +130,19 @@ const emptyRun = (from: number, to: number, next: Run | undefined, moment: Momen
 export function countDeadLettered({ runs }: Sequences, sequence: number, readings: number): void {
   const run = runs[placeOf(runs, sequence)]
   if (run !== undefined && run.from <= sequence) run.deadLettered += readings
+}
+
+/** Readings of a batch that was received were shed before they could stand in it. */
+export function countShed({ runs, losses }: Sequences, sequence: number, reason: string, readings: number): void {
+  noteUnnamed(losses, reason, readings)
+  const run = runs[placeOf(runs, sequence)]
+  if (run !== undefined && run.from <= sequence) run.shed += readings
+}
+
+/** Whether nothing of the sequences was received, shed or given up. */
+export function isUntouched({ runs }: Sequences, fromSequence: number, toSequence: number): boolean {
+  const next = runs[placeOf(runs, fromSequence)]
+  return next === undefined || next.from > toSequence
 }
 
 /** Fills what is not received of a run of sequences that will never come; what is received stays received. */

@@ -44,7 +44,9 @@ interface SavedSeries {
   fields: string[]
   watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
   silence: SilenceState | null
-  windows: { forgottenBeforeMs: number | null; rows: SavedRow[] }[] | null
+  windows:
+    | { forgottenBeforeMs: number | null; rows: SavedRow[]; late?: SavedRow[]; lateForgottenMs?: number | null }[]
+    | null
 }
 interface SavedState {
   streamCreated?: string
@@ -79,6 +81,13 @@ const orNaN = (value: number | null): number => value ?? Number.NaN
 export function encodeState(state: PartitionState): Uint8Array {
   const rows: Float64Array[] = []
   let cellCount = 0
+  const saveRow = (row: WindowRow): SavedRow => {
+    rows.push(row.cells)
+    cellCount += row.cells.length
+    const start: SavedRow = [row.startMs, row.revision, row.closed ? 1 : 0, row.changed ? 1 : 0]
+    if (row.strings) start.push(row.strings.map((text) => text ?? null))
+    return start
+  }
   const saved: SavedState = {
     streamCreated: state.streamCreated,
     streamSequence: state.streamSequence,
@@ -115,13 +124,9 @@ export function encodeState(state: PartitionState): Uint8Array {
       windows:
         series.windows?.map((windows) => ({
           forgottenBeforeMs: windows.forgottenBeforeMs,
-          rows: [...windows.rows.values()].map((row): SavedRow => {
-            rows.push(row.cells)
-            cellCount += row.cells.length
-            const start: SavedRow = [row.startMs, row.revision, row.closed ? 1 : 0, row.changed ? 1 : 0]
-            if (row.strings) start.push(row.strings.map((text) => text ?? null))
-            return start
-          }),
+          rows: [...windows.rows.values()].map(saveRow),
+          lateForgottenMs: windows.lateForgottenMs,
+          late: [...windows.late.values()].map(saveRow),
         })) ?? null,
     })),
     counters: state.counters,
@@ -243,10 +248,13 @@ function restoreSeries(
     series.newestMs = orLowest(saved.newestMs)
     series.heardAtMs = orLowest(saved.heardAtMs ?? saved.newestMs)
   }
-  for (const [w, { forgottenBeforeMs, rows }] of (saved.windows ?? []).entries()) {
+  for (const [w, { forgottenBeforeMs, lateForgottenMs, rows, late = [] }] of (saved.windows ?? []).entries()) {
     const windows = series?.windows?.[w]
-    if (windows) windows.forgottenBeforeMs = orLowest(forgottenBeforeMs)
-    for (const [startMs, revision, closed, changed, strings] of rows) {
+    if (windows) {
+      windows.forgottenBeforeMs = orLowest(forgottenBeforeMs)
+      windows.lateForgottenMs = orLowest(lateForgottenMs ?? null)
+    }
+    for (const [place, [startMs, revision, closed, changed, strings]] of [...rows, ...late].entries()) {
       const cells = new Float64Array((series?.fields.length ?? 0) * CELLS)
       const texts = strings && new Array<string | undefined>(series?.fields.length ?? 0).fill(undefined)
       for (const [i, name] of saved.fields.entries()) {
@@ -265,8 +273,11 @@ function restoreSeries(
         changed: changed === 1,
         listed: false,
       }
-      windows?.rows.set(startMs, row)
-      if (closed === 0) windows?.open.push(row)
+      if (place >= rows.length) windows?.late.set(startMs, row)
+      else {
+        windows?.rows.set(startMs, row)
+        if (closed === 0) windows?.open.push(row)
+      }
     }
   }
   if (series) addSeries(state, series)

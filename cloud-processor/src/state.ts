@@ -107,6 +107,9 @@ export interface Counters {
   historical: number
   windowsWritten: number
   windowsRevised: number
+  /** Windows that agents rolled up: merged; or not, because of the contract, or because readings of theirs came otherwise. */
+  rolledUpMerged: number
+  rolledUpRefused: number
   anomalies: number
 }
 
@@ -150,6 +153,8 @@ export function createState(alerts: AlertState): PartitionState {
       historical: 0,
       windowsWritten: 0,
       windowsRevised: 0,
+      rolledUpMerged: 0,
+      rolledUpRefused: 0,
       anomalies: 0,
     },
     alerts,

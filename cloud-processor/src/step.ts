@@ -3,14 +3,15 @@
  * time comes with the message (when the stream received it) and with the samples.
  * The state is changed in place: copying it for each batch would cost more than all the rest.
  */
-import { type BatchHeader, checkBlock, type DeviceBlock } from '@tributary/protocol'
+import { type BatchHeader, type Contract, checkBlock, type DeviceBlock, type RollupBlock } from '@tributary/protocol'
 import { BatchScope, type StepContext } from './batch-scope.ts'
 import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter.ts'
-import { contiguousThrough, receiveBatch, receiveTombstone } from './deduplicate.ts'
+import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
 import { siteOf } from './enrich.ts'
 import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
+import { foldRollup, leaveRollup, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
 import type { Intake, TakenRefusal } from './intake.ts'
 import { distrustSeries, endOldDoubts, isInDoubt, noteBeginning } from './prior-life.ts'
@@ -34,6 +35,8 @@ import { SMALLEST_WIDTH_MS, windowStart } from './window.ts'
 
 /** Alerts about a device that was not heard of for so long end by themselves. */
 const GIVE_UP_AFTER_MS = 7 * 86_400_000
+/** Edge dead letters of this reason are readings that an agent shed because it had no room for them: counted as such. */
+const SHED_AT_THE_DOOR = 'spool_full'
 const NO_REFUSALS: (Uint8Array | null)[] = []
 
 /** One message: changes the state and adds to the effects. */
@@ -94,6 +97,10 @@ function stepBatch(s: BatchScope): void {
     s.epoch.received += header.readingCount
     s.epoch.lastReceivedAtMs = s.receivedAtMs
   }
+  // Before its own tombstones say that these sequences are done.
+  const isMergeable = batch.rollups.map(
+    ({ fromSequence, toSequence }) => s.epoch !== undefined && isUntouched(s.epoch.sequences, fromSequence, toSequence),
+  )
   for (const tombstone of batch.tombstones) {
     const epoch = epochOf(agent, tombstone.epoch)
     if (epoch) receiveTombstone(epoch.sequences, tombstone, momentOf(agent, s.receivedAtMs))
@@ -102,8 +109,11 @@ function stepBatch(s: BatchScope): void {
   s.inDoubt = isInDoubt(agent)
   s.originIndex = effects.origins.push(s.origin) - 1
   for (const [i, letter] of batch.deadLetters.entries())
-    addLetter(state, agent, s.epoch, edgeLetter(s.origin, i, letter), effects)
+    if (letter.reason === SHED_AT_THE_DOOR) {
+      if (s.epoch) countShed(s.epoch.sequences, header.sequence, letter.reason, letter.readingCount)
+    } else addLetter(state, agent, s.epoch, edgeLetter(s.origin, i, letter), effects)
   for (const block of batch.blocks) stepBlock(s, refuseAhead(s, block))
+  for (const [i, block] of batch.rollups.entries()) stepRollup(s, block, isMergeable[i] as boolean)
   advance(s)
   writeTouched(s)
 }
@@ -126,18 +136,45 @@ function receive(
 
 function stepBlock(s: BatchScope, block: DeviceBlock): void {
   if (block.timesMs.length === 0) return
-  const { state, context, agent } = s
-  const contract = context.contracts.get(block.kind)
+  const contract = s.context.contracts.get(block.kind)
   if (contract === undefined) {
     refuseUnknownKind(s, block)
     return
   }
+  const series = seriesOf(s, contract, block.device)
+  series.heardAtMs = s.receivedAtMs
+  const violations = checkBlock(contract, block, (field) => {
+    const last = series.fieldNamed.get(field)?.lastValue
+    return last === undefined || Number.isNaN(last) ? undefined : last
+  })
+  const refusals = violations.length === 0 ? NO_REFUSALS : refuseViolations(s, series, block, violations)
+  writeSamples(s, series, block, refusals)
+  if (series.windows) foldBlock(s, series, block, refusals)
+  watchBlock(s, series, block, refusals)
+  if (s.epoch && series.newestMs > s.epoch.newestMs) s.epoch.newestMs = series.newestMs
+}
+
+/** Windows that the agent computed: history, which detectors do not see. */
+function stepRollup(s: BatchScope, block: RollupBlock, isMergeable: boolean): void {
+  if (block.timesMs.length === 0) return
+  const contract = s.context.contracts.get(block.kind)
+  if (contract === undefined) {
+    refuseRollupOfUnknownKind(s, block)
+    return
+  }
+  const series = seriesOf(s, contract, block.device)
+  if (isMergeable) foldRollup(s, series, block)
+  else leaveRollup(s, series, block)
+}
+
+function seriesOf(s: BatchScope, contract: Contract, device: string): DeviceSeries {
+  const { state, context, agent } = s
   const agentKey = agentKeyOf(agent)
-  const site = siteOf(context.findDevice, block.device, s.site)
-  let series = findSeries(state, site, block.device, block.kind)
+  const site = siteOf(context.findDevice, device, s.site)
+  let series = findSeries(state, site, device, contract.kind)
   if (series === undefined) {
     const withWindows = state.seriesCount < SERIES_MAX
-    series = createSeries(site, block.device, contract, agentKey, { withWindows })
+    series = createSeries(site, device, contract, agentKey, { withWindows })
     leaveFormerSite(s, series)
     distrustSeries(state, series, agent)
     if (withWindows) addSeries(state, series)
@@ -146,17 +183,7 @@ function stepBlock(s: BatchScope, block: DeviceBlock): void {
     leaveFormerSite(s, series)
     if (!agent.series.includes(series)) agent.series.push(series)
   }
-  series.heardAtMs = s.receivedAtMs
-  const known = series
-  const violations = checkBlock(contract, block, (field) => {
-    const last = known.fieldNamed.get(field)?.lastValue
-    return last === undefined || Number.isNaN(last) ? undefined : last
-  })
-  const refusals = violations.length === 0 ? NO_REFUSALS : refuseViolations(s, series, block, violations)
-  writeSamples(s, series, block, refusals)
-  if (series.windows) foldBlock(s, series, block, refusals)
-  watchBlock(s, series, block, refusals)
-  if (s.epoch && series.newestMs > s.epoch.newestMs) s.epoch.newestMs = series.newestMs
+  return series
 }
 
 /** The registry moved the device: where it stood it is not silent but gone. Its windows there are written, its alerts end. */

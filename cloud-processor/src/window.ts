@@ -14,14 +14,16 @@ export const WIDTH_NAMES = ['10s', '1m'] as const
 export const PROVISIONAL_MS = 10_000
 /** Rows beyond the memory that an agent with a backlog may hold open. */
 const ROWS_EXTRA = 64
+/** Late rows of roll-ups that are kept. */
+const LATE_ROWS_MAX = 64
 
-const COUNT = 0
-const MEAN = 1
-const M2 = 2
-const MIN = 3
-const MAX = 4
-const LAST = 5
-const LAST_TIME = 6
+export const COUNT = 0
+export const MEAN = 1
+export const M2 = 2
+export const MIN = 3
+export const MAX = 4
+export const LAST = 5
+export const LAST_TIME = 6
 /** Numbers of one field in a row. */
 export const CELLS = 7
 
@@ -48,6 +50,10 @@ export interface Windows {
   forgottenBeforeMs: number
   /** Where the last reading went: nearly always where the next one goes. */
   current: WindowRow | undefined
+  /** Rows of roll-ups alone, later than memory, by start; see `fold-rollup.ts`. The newest touched last. */
+  late: Map<number, WindowRow>
+  /** Late rows that began then or before may have been forgotten. */
+  lateForgottenMs: number
 }
 
 export const createWindows = (): Windows[] =>
@@ -57,6 +63,8 @@ export const createWindows = (): Windows[] =>
     open: [],
     forgottenBeforeMs: Number.NEGATIVE_INFINITY,
     current: undefined,
+    late: new Map(),
+    lateForgottenMs: Number.NEGATIVE_INFINITY,
   }))
 
 export const windowStart = (timeMs: number, widthMs: number): number => Math.floor(timeMs / widthMs) * widthMs
@@ -68,20 +76,42 @@ export function rowAt(windows: Windows, startMs: number, fieldCount: number): Wi
   let row = windows.rows.get(startMs)
   if (row === undefined) {
     if (startMs < windows.forgottenBeforeMs) return undefined
-    row = {
-      startMs,
-      cells: new Float64Array(fieldCount * CELLS),
-      strings: undefined,
-      revision: 0,
-      closed: false,
-      changed: false,
-      listed: false,
-    }
+    row = emptyRow(startMs, fieldCount)
     windows.rows.set(startMs, row)
     windows.open.push(row)
   }
   windows.current = row
   return row
+}
+
+const emptyRow = (startMs: number, fieldCount: number): WindowRow => ({
+  startMs,
+  cells: new Float64Array(fieldCount * CELLS),
+  strings: undefined,
+  revision: 0,
+  closed: false,
+  changed: false,
+  listed: false,
+})
+
+/** A row of roll-ups alone. @returns undefined when it was forgotten */
+export function lateRowAt(windows: Windows, startMs: number, fieldCount: number): WindowRow | undefined {
+  let row = windows.late.get(startMs)
+  if (row === undefined) {
+    if (startMs <= windows.lateForgottenMs) return undefined
+    row = emptyRow(startMs, fieldCount)
+  } else windows.late.delete(startMs)
+  windows.late.set(startMs, row)
+  return row
+}
+
+/** Forgets the late rows that were touched longest ago when there are too many. */
+export function forgetLate(windows: Windows): void {
+  for (const startMs of windows.late.keys()) {
+    if (windows.late.size <= LATE_ROWS_MAX) return
+    windows.late.delete(startMs)
+    windows.lateForgottenMs = Math.max(windows.lateForgottenMs, startMs)
+  }
 }
 
 /** What a run of readings of one field comes to: the same cells as in a row. */
@@ -154,13 +184,20 @@ export function mergeFold(row: WindowRow, slot: number, fold: Float64Array): voi
 }
 
 /** The last value of a string field; of equal times the greater string counts. */
-export function mergeString(row: WindowRow, slot: number, fieldCount: number, timeMs: number, value: string): void {
+export function mergeString(
+  row: WindowRow,
+  slot: number,
+  fieldCount: number,
+  timeMs: number,
+  value: string,
+  readings = 1,
+): void {
   const at = slot * CELLS
   row.strings ??= new Array<string | undefined>(fieldCount).fill(undefined)
   const count = row.cells[at + COUNT] as number
   const lastTime = row.cells[at + LAST_TIME] as number
   row.changed = true
-  row.cells[at + COUNT] = count + 1
+  row.cells[at + COUNT] = count + readings
   if (count === 0 || timeMs > lastTime || (timeMs === lastTime && value > (row.strings[slot] as string))) {
     row.cells[at + LAST_TIME] = timeMs
     row.strings[slot] = value

@@ -1,0 +1,196 @@
+/**
+ * Windows that an agent computed merge into the rows of the same and of wider windows, as their readings would have done.
+ *
+ * A row that is not in memory any more may have been written from other readings: it is not overwritten. The windows are then kept, and
+ * written, as a part of their own (tag `part`), whose whole is the merge of both; the newest of these rows stay for a while, because
+ * the next roll-up often goes on in the window in which the last one ended.
+ */
+import {
+  checkBlock,
+  type DeviceBlock,
+  type FieldColumn,
+  type RollupBlock,
+  type RollupColumn,
+} from '@tributary/protocol'
+import type { BatchScope } from './batch-scope.ts'
+import { rollupLetter } from './dead-letter.ts'
+import { linePrefix } from './line-protocol.ts'
+import { AHEAD_MS_MAX, addLetter } from './refuse.ts'
+import { type DeviceSeries, REVISION_KEY } from './series.ts'
+import { addDirty } from './state.ts'
+import {
+  CELLS,
+  COUNT,
+  forgetLate,
+  LAST,
+  LAST_TIME,
+  lateRowAt,
+  M2,
+  MAX,
+  MEAN,
+  MIN,
+  mergeFold,
+  mergeString,
+  rowAt,
+  rowsMax,
+  WIDTH_NAMES,
+  WIDTHS_MS,
+  type WindowRow,
+  type Windows,
+  windowStart,
+  writeRow,
+} from './window.ts'
+
+const PART = 'rolled_up'
+const fold = new Float64Array(CELLS)
+
+/** The windows are not merged: the readings of some came otherwise. They are to be recomputed from the store. */
+export function leaveRollup(s: BatchScope, series: DeviceSeries, block: RollupBlock): void {
+  s.state.counters.rolledUpRefused += block.timesMs.length
+  for (const startMs of block.timesMs)
+    for (const widthMs of WIDTHS_MS)
+      if (widthMs % block.widthMs === 0) addDirty(s.state, series, widthMs, windowStart(startMs, widthMs))
+}
+
+export function foldRollup(s: BatchScope, series: DeviceSeries, block: RollupBlock): void {
+  const { widthMs, timesMs } = block
+  const refused = block.columns.map((column) => refuseWindows(s, series, block, column))
+  for (const [w, windows] of (series.windows ?? []).entries()) {
+    if (windows.widthMs % widthMs !== 0) continue
+    const late = new Set<WindowRow>()
+    for (let i = 0; i < timesMs.length; i++) {
+      if (!block.columns.some(({ counts }, c) => (counts[i] as number) > 0 && refused[c]?.[i] !== 1)) continue
+      const startMs = windowStart(timesMs[i] as number, windows.widthMs)
+      const row = rowFor(s, series, w, startMs, late)
+      if (row === undefined) {
+        s.state.counters.rolledUpRefused += 1
+        addDirty(s.state, series, windows.widthMs, startMs)
+        continue
+      }
+      s.state.counters.rolledUpMerged += 1
+      for (let c = 0; c < block.columns.length; c++)
+        if (refused[c]?.[i] !== 1) mergeCell(series, row, block.columns[c] as RollupColumn, timesMs[i] as number, i)
+    }
+    for (const row of late) writeLate(s, series, w, row)
+    forgetLate(windows)
+  }
+}
+
+function rowFor(
+  s: BatchScope,
+  series: DeviceSeries,
+  w: number,
+  startMs: number,
+  late: Set<WindowRow>,
+): WindowRow | undefined {
+  const windows = series.windows?.[w] as Windows
+  const isNew = !windows.rows.has(startMs)
+  // A long roll-up must not push out rows that readings still go to.
+  const mayBegin = windows.rows.size < rowsMax(windows.widthMs, s.context.memoryMs)
+  const row = isNew && !mayBegin ? undefined : rowAt(windows, startMs, series.fields.length)
+  if (row?.closed && !row.listed) {
+    row.listed = true
+    s.touched.push({ series, width: w, row })
+  }
+  if (row) return row
+  const lateRow = lateRowAt(windows, startMs, series.fields.length)
+  if (lateRow) late.add(lateRow)
+  return lateRow
+}
+
+function mergeCell(series: DeviceSeries, row: WindowRow, column: RollupColumn, startMs: number, i: number): void {
+  const field = series.fieldNamed.get(column.field)
+  const count = column.counts[i] as number
+  if (field === undefined || count === 0) return
+  const lastMs = startMs + (column.lastOffsetsMs[i] as number)
+  if (column.type === 'string') {
+    mergeString(row, field.slot, series.fields.length, lastMs, column.lasts[i] as string, count)
+    return
+  }
+  fold[COUNT] = count
+  fold[LAST] = column.lasts[i] as number
+  fold[LAST_TIME] = lastMs
+  if (column.type === 'number') {
+    fold[MEAN] = (column.sums[i] as number) / count
+    fold[M2] = (column.spreads[i] as number) / count
+    fold[MIN] = column.minimums[i] as number
+    fold[MAX] = column.maximums[i] as number
+  } else {
+    const trues = column.trueCounts[i] as number
+    fold[MEAN] = trues / count
+    fold[M2] = (trues * (count - trues)) / count
+    fold[MIN] = trues === count ? 1 : 0
+    fold[MAX] = trues > 0 ? 1 : 0
+  }
+  mergeFold(row, field.slot, fold)
+}
+
+function writeLate(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
+  const { site, device, contract } = series
+  const prefix = linePrefix(`${contract.kind}_${WIDTH_NAMES[w] as string}`, { site, device, part: PART })
+  s.state.counters.windowsWritten += 1
+  if (row.revision > 0) s.state.counters.windowsRevised += 1
+  writeRow(s.effects.rollups, prefix, series.windowKeys, REVISION_KEY, row)
+}
+
+/** The contract of a window is that of its minimum, its maximum and its last value; a step between readings cannot be seen any more. */
+function refuseWindows(
+  s: BatchScope,
+  series: DeviceSeries,
+  block: RollupBlock,
+  column: RollupColumn,
+): Uint8Array | undefined {
+  const present = Uint8Array.from(column.counts, (count) => (count > 0 ? 1 : 0))
+  const shown = (values: Float64Array): FieldColumn => ({ field: column.field, present, type: 'number', values })
+  const lasts =
+    column.type === 'number'
+      ? shown(column.lasts)
+      : ({ field: column.field, present, type: column.type, values: column.lasts } as FieldColumn)
+  const columns = column.type === 'number' ? [lasts, shown(column.minimums), shown(column.maximums)] : [lasts]
+  const asSamples: DeviceBlock = { device: block.device, kind: block.kind, timesMs: block.timesMs, columns }
+  const latestMs = s.receivedAtMs + AHEAD_MS_MAX
+  const ahead = [...block.timesMs.keys()].filter((i) => (block.timesMs[i] as number) > latestMs && present[i] === 1)
+  const refusals = [
+    ...(ahead.length > 0
+      ? [{ reason: 'time_in_future', detail: 'windows more than a day ahead of their receipt', samples: ahead }]
+      : []),
+    ...checkBlock(series.contract, asSamples, () => undefined),
+  ]
+  let refused: Uint8Array | undefined
+  for (const { reason, detail, samples } of refusals) {
+    if (reason === 'missing_field' || reason === 'step_too_large') continue
+    refused ??= new Uint8Array(present.length)
+    const fresh = samples.filter((i) => refused?.[i] === 0)
+    for (const i of fresh) refused[i] = 1
+    if (fresh.length > 0) refuseRollup(s, block, column, reason, detail, fresh)
+  }
+  return refused
+}
+
+/** Nothing of the block can be taken: there is no contract for its kind. */
+export function refuseRollupOfUnknownKind(s: BatchScope, block: RollupBlock): void {
+  const detail = `there is no contract for the kind "${block.kind}"; add contracts/${block.kind}.yaml, or correct the kind in the agent's config`
+  for (const column of block.columns)
+    refuseRollup(
+      s,
+      block,
+      column,
+      'unknown_kind',
+      detail,
+      [...block.timesMs.keys()].filter((i) => column.counts[i] !== 0),
+    )
+}
+
+/** The readings are counted as shed already: the letter counts none. */
+function refuseRollup(
+  s: BatchScope,
+  block: RollupBlock,
+  column: RollupColumn,
+  reason: string,
+  detail: string,
+  windows: readonly number[],
+): void {
+  s.state.counters.rolledUpRefused += windows.length
+  const letter = rollupLetter(s.origin, s.contractLetterCount++, block, column, { reason, detail, windows })
+  addLetter(s.state, s.agent, s.epoch, letter, s.effects)
+}
