@@ -106,7 +106,7 @@ test.each([
       const dirty = await askJson<Dirty>(`${pipeline.urls.processor}/dirty`)
       // With NATS gone, too, the gateway sends all again that it has: from the first batch on when it has trimmed nothing yet.
       if (!natsToo) expect(recovered).toBeGreaterThan(RATE * 5)
-      expect((dirty?.count ?? 0) > 0).toBe(recovered > RATE)
+      if (recovered > RATE) expect(dirty?.count).toBeGreaterThan(0)
       const after = await countsOf(pipeline)
       const shrunk = [...before].filter(([key, count]) => (after.get(key) ?? 0) < count)
       expect(shrunk).toEqual([])
