@@ -39,6 +39,20 @@ const leftOut: Plugin = {
   },
 }
 
+/** The package `debug`, which MQTT and serialport call for each packet and each read to be told that nobody listens. */
+const noDebugging: Plugin = {
+  name: 'no debugging',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^debug$/ }, ({ path }) => ({ path, namespace: 'no-debugging' }))
+    onLoad({ filter: /.*/, namespace: 'no-debugging' }, () => ({
+      contents: `const silent = () => undefined
+silent.extend = () => silent
+module.exports = () => silent`,
+      loader: 'js',
+    }))
+  },
+}
+
 /** mqtt-packet makes 65,536 buffers, one for each number of two bytes, as it writes its first packet: 8 MB for nothing that shows in CPU time. */
 export const numbersOnDemand: Plugin = {
   name: 'numbers on demand',
@@ -77,7 +91,7 @@ export async function buildAgent(outputFolder: string): Promise<string> {
     logLevel: 'warning',
     // The package is a copy of Node's own streams.
     alias: { 'readable-stream': 'node:stream' },
-    plugins: [nativeBesideBundle, leftOut, numbersOnDemand],
+    plugins: [nativeBesideBundle, leftOut, noDebugging, numbersOnDemand],
   })
   await copyNativeParts(outputFolder)
   await cp(join(here, 'agent.example.yaml'), join(outputFolder, 'agent.example.yaml'))

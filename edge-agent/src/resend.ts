@@ -1,6 +1,9 @@
 /**
  * Sends again what was sent before: what the gateway asks for, and all that is not in the store when the gateway lost its disk.
  * One range at a time, few batches in flight, beside what is new. What the connection's end interrupts goes on with the next.
+ *
+ * Guarantee: nothing that was trimmed is sent again, although it may still be readable: some of it was rolled up, and its windows
+ * stand for it.
  */
 import { decodeHeader } from '@tributary/protocol'
 import type { Clock, Logger } from '@tributary/runtime'
@@ -55,7 +58,7 @@ export function createResend(spool: Spool, { clock, log }: { clock: Clock; log: 
     const wanted = range.toSequence - range.fromSequence + 1
     while (range.fromSequence <= range.toSequence) {
       signal.throwIfAborted()
-      const records = await read(Math.max(range.fromSequence, spool.firstSequence), signal)
+      const records = await read(Math.max(range.fromSequence, spool.firstSequence, spool.trimmedThrough + 1), signal)
       const last = records.at(-1)
       if (!last) break
       const inRange = records.filter(
@@ -66,7 +69,7 @@ export function createResend(spool: Spool, { clock, log }: { clock: Clock; log: 
       // What was not sent yet comes anyway.
       const due = inRange.filter(({ sequence }) => wasSent(sequence))
       for (let at = 0; at < due.length; at += IN_FLIGHT_MAX) {
-        const together = due.slice(at, at + IN_FLIGHT_MAX)
+        const together = due.slice(at, at + IN_FLIGHT_MAX).filter(({ sequence }) => sequence > spool.trimmedThrough)
         await Promise.all(together.map(send))
         sent += together.length
         resent += together.length

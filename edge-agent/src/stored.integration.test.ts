@@ -122,6 +122,16 @@ test('asked by the gateway it sends again what it has, and says what it has not'
   expect(lines.some((line) => line.includes('a command of the gateway could not be read'))).toBe(true)
 })
 
+test('what was trimmed is not sent again, although it can still be read', async () => {
+  const { gateway, spool, uplink } = await agentWith('acknowledged')
+  await fill(spool, 300)
+  await until('trimmed', () => spool.trimmedThrough === 300 - RECORDS_KEPT)
+  expect((await spool.read(1, 1))[0]?.sequence).toBe(1)
+  gateway.say(mqttTopic('pi-1', 'command'), { type: 'resend', epoch: spool.epoch, fromSequence: 41, toSequence: 50 })
+  await until('said', () => uplink.batchesGone === 4)
+  expect(uplink.batchesResent).toBe(6)
+})
+
 test('what the end of a connection interrupts is sent again over the next one', async () => {
   const { gateway, spool, uplink } = await agentWith('acknowledged')
   await fill(spool, 100)

@@ -173,7 +173,7 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
   }
   const onGatewayLost = (gatewayEpoch: string, first: boolean) => {
     const settle = () => void stored?.resent(gatewayEpoch)
-    const fromSequence = (stored?.through ?? 0) + 1
+    const fromSequence = Math.max(stored?.through ?? 0, spool.trimmedThrough) + 1
     const toSequence = spool.sentRanges.at(-1)?.to ?? spool.sentThrough
     // Never heard of a gateway: nothing says that this one lost something, but what is kept for that case goes to be sure.
     if ((first && config.spool.retain === 'acknowledged') || fromSequence > toSequence) return settle()

@@ -38,7 +38,8 @@ export async function openPort({ path, baud, keepDtr }: PortOptions): Promise<Se
   } catch (error) {
     throw await openError(error as Error, path)
   }
-  if (keepDtr) await keepDtrUp(port)
+  // Nobody waits for it: bytes come already.
+  if (keepDtr) keepDtrUp(port)
   return port
 }
 
@@ -52,15 +53,11 @@ const descriptorOf = (port: SerialPort): number | undefined => {
  * By way of the descriptor that is open, so that it is this port whatever its name leads to by now; but not inherited, because Node
  * makes an inherited standard input blocking, for us too. Where there is no `stty`, DTR falls at closing.
  */
-async function keepDtrUp(port: SerialPort): Promise<void> {
+function keepDtrUp(port: SerialPort): void {
   const descriptor = descriptorOf(port)
   if (process.platform !== 'linux' || descriptor === undefined) return
   const device = `/proc/${process.pid}/fd/${descriptor}`
-  await new Promise<void>((resolve) => {
-    const stty = spawn('stty', ['-F', device, '-hupcl'], { stdio: 'ignore', timeout: STTY_MS_MAX })
-    stty.once('error', () => resolve())
-    stty.once('exit', () => resolve())
-  })
+  spawn('stty', ['-F', device, '-hupcl'], { stdio: 'ignore', timeout: STTY_MS_MAX }).once('error', () => undefined)
 }
 
 /**
