@@ -66,6 +66,6 @@ export async function windowedReadings(query: InfluxQuery, { fromMs, toMs, total
     for (const { values } of await query(
       `SELECT sum(/_count$/) FROM "rollup"."${kind}_1m" WHERE time >= ${fromMs}ms AND time < ${toMs}ms`,
     ))
-      readings += (values[0]?.slice(1) as (number | null)[]).reduce<number>((sum, value) => sum + (value ?? 0), 0)
+      for (const count of values[0]?.slice(1) ?? []) readings += Number(count ?? 0)
   return readings
 }

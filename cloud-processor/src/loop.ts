@@ -4,22 +4,20 @@
  * `settleTaken`.
  */
 import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
-import { alertSubject, anomalySubject, type DeadLetter, deadLetterSubject, isName } from '@tributary/protocol'
-import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
+import { type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
-import { CheckpointConflictError, type CheckpointStore } from './checkpoint.ts'
+import type { CheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
-import { type LetterOrigin, storeLetter } from './dead-letter.ts'
+import { createEffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
 import { momentOf } from './gaps.ts'
-import { type InfluxSink, PartialWriteError } from './influx-sink.ts'
+import type { InfluxSink } from './influx-sink.ts'
 import { type Intake, takeIn } from './intake.ts'
-import type { LineBuffer } from './line-protocol.ts'
 import { type Outbox, type Settled, settle } from './notifiers/index.ts'
+import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
-import { addLetter } from './refuse.ts'
 import { agentKeyOf, createState, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -36,7 +34,6 @@ const WATERMARKS_EVERY_MS = 10_000
 const CHECKPOINT_SHARE = 10
 /** While notifications wait, the loop looks this often for those that were delivered. */
 const OUTBOX_LOOK_MS = 500
-const LETTERS_IN_FLIGHT = 64
 /** So often gaps are looked at. */
 const GAPS_LOOK_MS = 500
 
@@ -82,10 +79,11 @@ export interface PartitionLoop {
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
-  const { consumer, sink, checkpoints, client, ensureStreams, publish, outbox, context, clock, log, processor } =
-    dependencies
+  const { consumer, checkpoints, publish, outbox, context, clock, log } = dependencies
   const { partition } = options
   const effects = createEffects()
+  const persevere = createPerseverance({ partition, clock, log })
+  const writer = createEffectWriter(effects, { ...dependencies, partition, persevere })
   let state = createState(context.engine.start())
   let revision = 0
   let watermarks = createWatermarkPublisher(publish)
@@ -201,10 +199,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
    * last checkpoint: the lines overwrite themselves, dead letters and notifications keep their keys.
    */
   async function settleTaken(messages: readonly JsMsg[], last: boolean, signal: AbortSignal): Promise<void> {
-    await writeLines(effects.lines, 'raw', signal) // 1. readings and windows are stored
-    await writeLines(effects.rollups, 'rollup', signal)
-    await publishLetters(effects.deadLetters, signal) // 2. what was refused is among the dead letters
-    announce()
+    await writer.storeLines(state, signal) // 1. readings and windows are stored
+    await writer.publishLetters(signal) // 2. what was refused is among the dead letters
+    writer.announce()
     for (const message of messages) {
       unacknowledged.push(message)
       unacknowledgedBytes += message.data.length
@@ -229,118 +226,15 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     poison.delete(message.seq)
   }
 
-  async function writeLines(lines: LineBuffer, target: 'raw' | 'rollup', signal: AbortSignal): Promise<void> {
-    if (lines.count === 0) return
-    try {
-      await sink.write(lines, target, signal)
-    } catch (error) {
-      if (!(error instanceof PartialWriteError)) throw error
-      refuseLines(lines, error)
-    }
-  }
-
-  /** Readings that InfluxDB refused move from stored to dead-lettered. */
-  function refuseLines(lines: LineBuffer, { rejected }: PartialWriteError): void {
-    const firstLineOf = new Map<number, number>()
-    for (let i = 0; i < lines.count; i++) {
-      const origin = lines.origins[i] as number
-      if (!firstLineOf.has(origin)) firstLineOf.set(origin, i)
-    }
-    for (const [line, { reason, detail }] of rejected) {
-      const originIndex = lines.origins[line] as number
-      const bytes = Buffer.from(lines.line(line))
-      const origin = effects.origins[originIndex]
-      if (origin === undefined) {
-        log.error(
-          { partition, reason, detail, line: bytes.toString('utf8').trimEnd() },
-          'InfluxDB refused a line that was derived',
-        )
-        const derived: LetterOrigin = {
-          site: 'unknown',
-          agent: processor,
-          epoch: '0000000000000000',
-          sequence: 0,
-          receivedAtMs: 0,
-        }
-        effects.deadLetters.push(storeLetter(derived, derivedKey(bytes), reason, detail, bytes, 0))
-        continue
-      }
-      const readings = lines.readings[line] as number
-      const agent = state.agents.get(`${origin.site}/${origin.agent}`)
-      const epoch = agent?.epochs.get(origin.epoch)
-      const index = String(line - (firstLineOf.get(originIndex) as number))
-      state.counters.readings -= readings
-      if (epoch) epoch.stored -= readings
-      if (agent) addLetter(state, agent, epoch, storeLetter(origin, index, reason, detail, bytes, readings), effects)
-    }
-    log.warn(
-      { partition, lines: rejected.size, example: [...rejected.values()][0]?.detail },
-      'InfluxDB refused lines; they are dead letters now',
-    )
-  }
-
-  /** JetStream confirms each; what it does not confirm is tried again, and recognised by its id. */
-  async function publishLetters(letters: readonly DeadLetter[], signal: AbortSignal): Promise<void> {
-    for (let from = 0; from < letters.length; from += LETTERS_IN_FLIGHT)
-      await untilItWorks('publishing dead letters', signal, async () => {
-        await Promise.all(
-          letters.slice(from, from + LETTERS_IN_FLIGHT).map((letter) =>
-            client.publish(deadLetterSubject(letter.stage, letter.agent), Buffer.from(JSON.stringify(letter), 'utf8'), {
-              msgID: letter.id,
-            }),
-          ),
-        ).catch(async (error: unknown) => {
-          await ensureStreams()
-          throw error
-        })
-      })
-  }
-
   async function saveCheckpoint(signal: AbortSignal): Promise<void> {
     const startMs = clock.monotonicMs()
     const bytes = encodeState(state)
-    await untilItWorks('saving the checkpoint', signal, async () => {
+    await persevere('saving the checkpoint', signal, async () => {
       revision = await checkpoints.save(bytes, revision)
     })
     checkpointedAtMs = clock.monotonicMs()
     checkpointMs = checkpointedAtMs - startMs
     checkpointBytes = bytes.length
-  }
-
-  async function untilItWorks(what: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await work()
-        return
-      } catch (error) {
-        if (error instanceof CheckpointConflictError) throw error
-        signal.throwIfAborted()
-        const delayMs = backoffDelayMs({ firstMs: 200, maxMs: 10_000 }, attempt)
-        log.error(
-          { partition, attempt, delayMs: Math.round(delayMs), reason: messageOf(error) },
-          `${what} failed; nothing is acknowledged before it works`,
-        )
-        await clock.sleep(delayMs, signal)
-      }
-    }
-  }
-
-  /** For whoever listens at the moment. */
-  function announce(): void {
-    const say = (subject: string, value: unknown) => publish(subject, Buffer.from(JSON.stringify(value), 'utf8'))
-    for (const anomaly of effects.anomalies)
-      if (isName(anomaly.device)) say(anomalySubject(anomaly.site, anomaly.device), anomaly)
-    for (const transition of effects.transitions) say(alertSubject(transition.site), transition)
-    if (dependencies.onStored) {
-      const nowMs = clock.wallMs()
-      let readings = 0
-      for (let i = 0; i < effects.lines.count; i++) readings += effects.lines.readings[i] as number
-      if (readings > 0)
-        dependencies.onStored(
-          readings,
-          effects.sampleTimesMs.map((timeMs) => nowMs - timeMs),
-        )
-    }
   }
 
   async function turn(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
@@ -408,10 +302,4 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 /** A step threw and left the state half changed: it must be loaded again. */
 class StepFailure extends Error {
   override readonly name = 'StepFailure'
-}
-
-/** The same for the same line, so that it is one dead letter however often it is refused. */
-const derivedKey = (line: Buffer): string => {
-  const text = line.toString('utf8')
-  return `${text.slice(0, text.indexOf(' ')).replaceAll('/', '_')}${text.slice(text.lastIndexOf(' ')).trim()}`
 }

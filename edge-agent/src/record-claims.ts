@@ -40,6 +40,7 @@ interface Hold {
 export function createRecordClaims(
   spool: Pick<Spool, 'sentThrough' | 'sentRanges' | 'nextSequence'>,
   clock: Clock,
+  uncertainRecords = UNCERTAIN_RECORDS,
 ): RecordClaims {
   let left: { from: number; to: number }[] = []
   const wire = new Set<number>()
@@ -73,10 +74,10 @@ export function createRecordClaims(
 
   const last = spool.nextSequence - 1
   for (const range of [{ from: 1, to: spool.sentThrough }, ...spool.sentRanges]) {
-    const to = Math.min(last, range.to + UNCERTAIN_RECORDS)
+    const to = Math.min(last, range.to + uncertainRecords)
     if (to >= range.from) note(range.from, to)
   }
-  if (last > 0) note(Math.max(1, last - UNCERTAIN_RECORDS + 1), last)
+  if (last > 0) note(Math.max(1, last - uncertainRecords + 1), last)
   return {
     async leave(sequence, signal) {
       if (hold && sequence <= hold.through) {

@@ -89,36 +89,6 @@ test('what is on its way is left alone; what had left before a crash is shed, no
   expect(received).toBeGreaterThan(0)
 })
 
-test('a crash at any disk operation while room is made: nothing is lost, nothing counted twice', async () => {
-  const scenario = async (crashAt: number) => {
-    const agent = createRetentionHarness(6, { bytesMax: BUDGET })
-    await agent.open()
-    await offerAll(agent, 55)
-    const first = agent.disk.operations
-    if (crashAt >= 0)
-      agent.disk.faultAt = ({ index }) => {
-        if (index !== first + crashAt) return undefined
-        agent.disk.faultAt = undefined
-        return 'crash'
-      }
-    for (let i = 0; i < 25 && agent.isOpen; i++) await agent.offer(ordinary)
-    const operations = agent.disk.operations - first
-    if (!agent.isOpen) {
-      await agent.open()
-      await offerAll(agent, 25)
-    }
-    await agent.drain()
-    const result = agent.check()
-    return { operations, ...result }
-  }
-  const { operations, rolledUp } = await scenario(-1)
-  expect(rolledUp).toBeGreaterThan(0)
-  const step = Math.max(1, Math.floor(operations / 40))
-  let crashes = 0
-  for (let at = 0; at < operations; at += step, crashes++) await scenario(at)
-  expect(crashes).toBeGreaterThanOrEqual(40)
-}, 120_000)
-
 const action = fc.oneof(
   { weight: 8, arbitrary: fc.record({ offers: fc.integer({ min: 1, max: 40 }), health: fc.boolean() }) },
   {
@@ -134,6 +104,7 @@ const action = fc.oneof(
 )
 
 test('whatever happens: within the budget, all accounted for, no reading beside its window', async () => {
+  const sum = { rolledUp: 0, shed: 0, received: 0 }
   await fc.assert(
     fc.asyncProperty(fc.nat(), fc.array(action, { minLength: 4, maxLength: 12 }), async (seed, actions) => {
       const agent = createRetentionHarness(seed, { bytesMax: BUDGET })
@@ -148,8 +119,10 @@ test('whatever happens: within the budget, all accounted for, no reading beside 
       }
       expect(agent.mostBytes).toBeLessThanOrEqual(BUDGET)
       await agent.drain()
-      agent.check()
+      const result = agent.check()
+      for (const key of ['rolledUp', 'shed', 'received'] as const) sum[key] += result[key]
     }),
     { numRuns: Number(process.env['RETENTION_RUNS'] ?? 12) },
   )
+  expect(Math.min(...Object.values(sum))).toBeGreaterThan(0)
 }, 120_000)

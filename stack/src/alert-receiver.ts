@@ -1,10 +1,10 @@
 /** A real receiver of alerts for the demo and the tests: takes webhooks, knows repeats by their idempotency key. */
 import { createServer, type Server } from 'node:http'
-import type { AlertTransition } from '@tributary/cloud-processor'
+import type { NotificationPayload } from '@tributary/cloud-processor'
 
 export interface ReceivedAlert {
   readonly key: string
-  readonly transition: AlertTransition
+  readonly payload: NotificationPayload
 }
 
 export interface AlertReceiver {
@@ -45,11 +45,12 @@ export function createAlertReceiver(onAlert: (alert: ReceivedAlert) => void = ()
           }
           const key = String(request.headers['idempotency-key'] ?? '')
           try {
-            const transition = JSON.parse(Buffer.concat(chunks).toString('utf8')) as AlertTransition
+            const payload = JSON.parse(Buffer.concat(chunks).toString('utf8')) as NotificationPayload
+            if (payload.version !== 1 || Number.isNaN(Date.parse(payload.startedAt))) throw new Error('not an alert')
             if (keys.has(key)) repeats += 1
             else {
               keys.add(key)
-              const alert = { key, transition }
+              const alert = { key, payload }
               received.push(alert)
               if (received.length > RECEIVED_MAX) received.shift()
               onAlert(alert)

@@ -72,7 +72,7 @@ async function runDemo(options: DemoOptions): Promise<void> {
   process.on('SIGTERM', onSignal)
 
   const view = createLiveView(process.stdout)
-  const alerts = createAlertReceiver((alert) => view.event(alertLine(alert.transition)))
+  const alerts = createAlertReceiver((alert) => view.event(alertLine(alert.payload)))
   const startedAtMs = systemClock.monotonicMs()
   const observing = new AbortController()
   let pipeline: Pipeline | undefined
@@ -107,7 +107,7 @@ async function runDemo(options: DemoOptions): Promise<void> {
       latencyMs: { p50: latency.quantile(0.5) ?? null, p99: latency.quantile(0.99) ?? null },
       windows: account.windows,
       anomalies: account.anomalies,
-      alerts: alerts.received.filter((a) => a.transition.state === 'firing').length,
+      alerts: alerts.received.filter((a) => a.payload.state === 'firing').length,
       seed: options.seed,
       seconds: Math.round((systemClock.monotonicMs() - startedAtMs) / 1000),
       versions: pipeline.versions,

@@ -1,4 +1,4 @@
-import type { AlertTransition } from '@tributary/cloud-processor'
+import { type AlertTransition, payloadOf } from '@tributary/cloud-processor'
 import { describe, expect, test } from 'vitest'
 import { type HeardAlert, type LedgerAnomaly, mistakesInAlerts, TOLD_MS_MAX } from './alert-check.ts'
 
@@ -39,7 +39,8 @@ const heard = (change: Partial<AlertTransition> = {}, delayMs = 1_500): HeardAle
     notify: 'all',
     ...change,
   }
-  return { key: `${transition.episode}/${transition.state}`, transition, heardAtMs: transition.atMs + delayMs }
+  const key = `${transition.episode}/${transition.state}`
+  return { key, payload: payloadOf({ key, transition }), heardAtMs: transition.atMs + delayMs }
 }
 const resolved = (change: Partial<AlertTransition> = {}) =>
   heard({ state: 'resolved', atMs: STARTED_MS + 42_000, ...change })
@@ -52,8 +53,17 @@ describe('alerts are right when', () => {
     const later = { startedAtMs: STARTED_MS + 75_000, atMs: STARTED_MS + 75_000, episode: 'e2' }
     expect(mistakesInAlerts([heard(), resolved(), heard(later)], [anomaly], allCalm)).toEqual([])
   })
-  test('nobody was told of what happened during a fault', () => {
-    expect(mistakesInAlerts([], [anomaly], [{ fromMs: STARTED_MS + 5_000, untilMs: STARTED_MS + 60_000 }])).toEqual([])
+  test('nobody was told of what began during a fault, or just before', () => {
+    expect(
+      mistakesInAlerts(
+        [],
+        [anomaly],
+        [
+          { fromMs: STARTED_MS + 500, untilMs: STARTED_MS + 60_000 },
+          { fromMs: STARTED_MS - 60_000, untilMs: STARTED_MS + 3_000 },
+        ],
+      ),
+    ).toEqual([])
   })
 })
 

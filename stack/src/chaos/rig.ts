@@ -119,8 +119,8 @@ export async function createRig({ folder, seed, abilities, ratePerSecond, say }:
         : {}),
     })
     const heard: HeardAlert[] = []
-    const alerts = createAlertReceiver(({ key, transition }) => {
-      heard.push({ key, transition, heardAtMs: systemClock.wallMs() })
+    const alerts = createAlertReceiver(({ key, payload }) => {
+      heard.push({ key, payload, heardAtMs: systemClock.wallMs() })
       if (heard.length > HEARD_MAX) heard.shift()
     })
     await alerts.start()

@@ -129,7 +129,7 @@ async function lookOnce(rig: Rig, { span, windowSpan, calm, signal }: CheckOptio
     ...alertMistakes.slice(0, MISTAKES_MAX),
   ]
   const { produced, stored, deadLettered, duplicates, wrong } = found
-  const alerts = rig.heard.filter(({ transition }) => transition.state === 'firing').length
+  const alerts = rig.heard.filter(({ payload }) => payload.state === 'firing').length
   return {
     produced,
     stored,

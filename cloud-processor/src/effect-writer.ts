@@ -1,0 +1,164 @@
+/**
+ * Where the effects of a step go: lines to the store, refusals to the stream of dead letters, the rest to whoever listens.
+ *
+ * Guarantee: `storeLines` returns when each line is in the store, or a dead letter of this step; `publishLetters` when the stream has
+ * confirmed each of them.
+ */
+import type { JetStreamClient } from '@nats-io/jetstream'
+import { alertSubject, anomalySubject, type DeadLetter, deadLetterSubject, isName } from '@tributary/protocol'
+import type { Clock, Logger } from '@tributary/runtime'
+import { type LetterOrigin, storeLetter } from './dead-letter.ts'
+import type { Effects } from './effects.ts'
+import { type InfluxSink, PartialWriteError } from './influx-sink.ts'
+import type { LineBuffer } from './line-protocol.ts'
+import type { Persevere } from './persevere.ts'
+import { addLetter } from './refuse.ts'
+import type { PartitionState } from './state.ts'
+import type { Publish } from './stored-watermark.ts'
+
+const LETTERS_IN_FLIGHT = 64
+
+export interface EffectWriterDependencies {
+  readonly partition: number
+  readonly sink: InfluxSink
+  readonly client: JetStreamClient
+  /** Makes the stream of dead letters again when somebody deleted it. */
+  readonly ensureStreams: () => Promise<void>
+  /** Core NATS. */
+  readonly publish: Publish
+  readonly persevere: Persevere
+  readonly clock: Clock
+  readonly log: Logger
+  /** The name of this processor: whose dead letters those of derived lines are. */
+  readonly processor: string
+  readonly onStored?: (readings: number, latenciesMs: readonly number[]) => void
+}
+
+export interface EffectWriter {
+  /** @param state learns which readings the store refused */
+  storeLines(state: PartitionState, signal: AbortSignal): Promise<void>
+  publishLetters(signal: AbortSignal): Promise<void>
+  announce(): void
+}
+
+/** @param effects of the messages taken last; emptied by its owner */
+export function createEffectWriter(
+  effects: Effects,
+  {
+    partition,
+    sink,
+    client,
+    ensureStreams,
+    publish,
+    persevere,
+    clock,
+    log,
+    processor,
+    onStored,
+  }: EffectWriterDependencies,
+): EffectWriter {
+  async function writeLines(
+    lines: LineBuffer,
+    target: 'raw' | 'rollup',
+    state: PartitionState,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (lines.count === 0) return
+    try {
+      await sink.write(lines, target, signal)
+    } catch (error) {
+      if (!(error instanceof PartialWriteError)) throw error
+      refuseLines(lines, state, error)
+    }
+  }
+
+  /** Readings that InfluxDB refused move from stored to dead-lettered. */
+  function refuseLines(lines: LineBuffer, state: PartitionState, { rejected }: PartialWriteError): void {
+    const firstLineOf = new Map<number, number>()
+    for (let i = 0; i < lines.count; i++) {
+      const origin = lines.origins[i] as number
+      if (!firstLineOf.has(origin)) firstLineOf.set(origin, i)
+    }
+    for (const [line, { reason, detail }] of rejected) {
+      const originIndex = lines.origins[line] as number
+      const bytes = Buffer.from(lines.line(line))
+      const origin = effects.origins[originIndex]
+      if (origin === undefined) {
+        log.error(
+          { partition, reason, detail, line: bytes.toString('utf8').trimEnd() },
+          'InfluxDB refused a line that was derived',
+        )
+        const derived: LetterOrigin = {
+          site: 'unknown',
+          agent: processor,
+          epoch: '0000000000000000',
+          sequence: 0,
+          receivedAtMs: 0,
+        }
+        effects.deadLetters.push(storeLetter(derived, derivedKey(bytes), reason, detail, bytes, 0))
+        continue
+      }
+      const readings = lines.readings[line] as number
+      const agent = state.agents.get(`${origin.site}/${origin.agent}`)
+      const epoch = agent?.epochs.get(origin.epoch)
+      const index = String(line - (firstLineOf.get(originIndex) as number))
+      state.counters.readings -= readings
+      if (epoch) epoch.stored -= readings
+      if (agent) addLetter(state, agent, epoch, storeLetter(origin, index, reason, detail, bytes, readings), effects)
+    }
+    log.warn(
+      { partition, lines: rejected.size, example: [...rejected.values()][0]?.detail },
+      'InfluxDB refused lines; they are dead letters now',
+    )
+  }
+
+  /** JetStream confirms each; what it does not confirm is tried again, and recognised by its id. */
+  async function publishLetters(letters: readonly DeadLetter[], signal: AbortSignal): Promise<void> {
+    for (let from = 0; from < letters.length; from += LETTERS_IN_FLIGHT)
+      await persevere('publishing dead letters', signal, async () => {
+        await Promise.all(
+          letters.slice(from, from + LETTERS_IN_FLIGHT).map((letter) =>
+            client.publish(deadLetterSubject(letter.stage, letter.agent), Buffer.from(JSON.stringify(letter), 'utf8'), {
+              msgID: letter.id,
+            }),
+          ),
+        ).catch(async (error: unknown) => {
+          await ensureStreams()
+          throw error
+        })
+      })
+  }
+
+  /** For whoever listens at the moment. */
+  function announce(): void {
+    const say = (subject: string, value: unknown) => publish(subject, Buffer.from(JSON.stringify(value), 'utf8'))
+    for (const anomaly of effects.anomalies)
+      if (isName(anomaly.device)) say(anomalySubject(anomaly.site, anomaly.device), anomaly)
+    for (const transition of effects.transitions) say(alertSubject(transition.site), transition)
+    if (onStored) {
+      const nowMs = clock.wallMs()
+      let readings = 0
+      for (let i = 0; i < effects.lines.count; i++) readings += effects.lines.readings[i] as number
+      if (readings > 0)
+        onStored(
+          readings,
+          effects.sampleTimesMs.map((timeMs) => nowMs - timeMs),
+        )
+    }
+  }
+
+  return {
+    async storeLines(state, signal) {
+      await writeLines(effects.lines, 'raw', state, signal)
+      await writeLines(effects.rollups, 'rollup', state, signal)
+    },
+    publishLetters: (signal) => publishLetters(effects.deadLetters, signal),
+    announce,
+  }
+}
+
+/** The same for the same line, so that it is one dead letter however often it is refused. */
+const derivedKey = (line: Buffer): string => {
+  const text = line.toString('utf8')
+  return `${text.slice(0, text.indexOf(' ')).replaceAll('/', '_')}${text.slice(text.lastIndexOf(' ')).trim()}`
+}
