@@ -12,7 +12,7 @@ const sources = tracked.filter(
   (file) => /^[a-z0-9-]+\/(src|viewer|harness)\/.*\.ts$/.test(file) || /^(e2e|bench)\/.*\.ts$/.test(file),
 )
 const product = sources.filter(
-  (file) => !file.endsWith('.test.ts') && !/^(e2e|bench)\//.test(file) && !file.endsWith('/testing.ts'),
+  (file) => !file.endsWith('.test.ts') && !/^(e2e|bench)\//.test(file) && !/(\/testing|-harness)\.ts$/.test(file),
 )
 const lines = (file: string) => readFileSync(file, 'utf8').split('\n')
 

@@ -101,9 +101,9 @@ const dirtyOf = ({ dirty }: PartitionState) =>
     [...dirty.values()].map(({ kind, widthMs, startMs }) => `${kind}_${widthMs === 10_000 ? '10s' : '1m'} ${startMs}`),
   )
 
-const losses = history.chain((batches) => {
-  const plans = plansOf(batches)
-  return fc.record({
+const lives = history.map(plansOf).filter((plans) => plans.length >= 2)
+const losses = lives.chain((plans) =>
+  fc.record({
     plans: fc.constant(plans),
     /** How many batches the first life saw, in an order that is a little mixed up. */
     seen: fc.integer({ min: 1, max: plans.length - 1 }),
@@ -111,8 +111,8 @@ const losses = history.chain((batches) => {
     /** After how many batches of the second life the answer comes. */
     answeredAfter: fc.integer({ min: 1, max: 6 }),
     withTotals: fc.boolean(),
-  })
-})
+  }),
+)
 
 function mix<T>(items: readonly T[], swaps: readonly number[]): T[] {
   const mixed = [...items]

@@ -257,16 +257,24 @@ test('a batch cut short anywhere is refused as cut_short', () => {
   )
 })
 
-test('a flipped bit is always noticed', () => {
+test('a flipped bit is noticed, or changes nothing', () => {
+  let noticed = 0
   fc.assert(
     fc.property(batch, fc.nat(), (given, where) => {
       const bytes = Uint8Array.from(encodeBatch(given))
       const bit = where % (bytes.length * 8)
       bytes[bit >>> 3] = (bytes[bit >>> 3] as number) ^ (1 << (bit & 7))
-      expect(() => decodeBatch(bytes)).toThrowError(DecodeError)
+      try {
+        // The tag of a field that has its default value may become one that nobody knows.
+        expect(decodeBatch(bytes)).toStrictEqual(normal(given))
+      } catch (error) {
+        if (!(error instanceof DecodeError)) throw error
+        noticed += 1
+      }
     }),
     { numRuns: 400 },
   )
+  expect(noticed).toBeGreaterThan(0.98 * 400)
 })
 
 test('bytes from nowhere end in a DecodeError', () => {
