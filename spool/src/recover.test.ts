@@ -121,6 +121,43 @@ describe('a spool that is opened again', () => {
     await harness.verify()
   })
 
+  it.each([0, 1])(
+    'calls nothing lost when slot %i of its cursor is damaged and all records are there',
+    async (slot) => {
+      const harness = await started(16)
+      await harness.append(12)
+      const { epoch } = harness.spool
+      await harness.close()
+      const cursor = Buffer.from(harness.disk.contents(`${FOLDER}/cursor`) as Uint8Array)
+      cursor.writeUInt8(cursor.readUInt8(4096 * slot + 700) ^ 1, 4096 * slot + 700)
+      harness.disk.put(`${FOLDER}/cursor`, cursor)
+      await harness.open()
+      expect(harness.spool.epoch).not.toBe(epoch)
+      expect(harness.spool.nextSequence).toBe(13)
+      expect(await harness.verify()).toEqual({ records: 12, lost: 0 })
+      expect(harness.spool.losses).toEqual([
+        { fromSequence: 1, toSequence: 12, reason: 'unused', epoch: harness.spool.epoch },
+      ])
+    },
+  )
+
+  it('names what is gone when a slot of its cursor is damaged, too', async () => {
+    const harness = await started(17)
+    await harness.append(30)
+    const { epoch } = harness.spool
+    await harness.close()
+    const cursor = Buffer.from(harness.disk.contents(`${FOLDER}/cursor`) as Uint8Array)
+    const generations = [0, 1].map((slot) => cursor.readUIntLE(4096 * slot + 12, 6)) as [number, number]
+    const older = generations[0] < generations[1] ? 0 : 1
+    cursor.writeUInt8(cursor.readUInt8(4096 * older + 700) ^ 1, 4096 * older + 700)
+    harness.disk.put(`${FOLDER}/cursor`, cursor)
+    const path = newestSegment(harness)
+    harness.disk.put(path, (harness.disk.contents(path) as Uint8Array).subarray(0, 100))
+    await harness.open()
+    expect(harness.spool.losses.find(({ reason }) => reason === 'damaged')).toMatchObject({ epoch, toSequence: 30 })
+    await harness.verify({ damage: true })
+  })
+
   it('begins anew when nothing is left', async () => {
     const harness = await started(5)
     await harness.append(5)

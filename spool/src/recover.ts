@@ -155,7 +155,8 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
     durableThrough = Math.max(bound, seenAtLeast)
     lose(Math.max(lastRead, trimmedThrough) + 1, durableThrough)
   } else if (!boundSound) {
-    durableThrough = Math.max(bound ?? 0, seenAtLeast, lastRead)
+    // The new epoch may use any number: what there may have been beyond is a loss only where something is missing.
+    durableThrough = Math.max(doubtful ? (bound ?? 0) : 0, seenAtLeast, lastRead)
     lose(Math.max(lastRead, trimmedThrough) + 1, durableThrough)
     epochs = [...epochs, { epoch: drawEpoch(), firstSequence: durableThrough + 1 }]
     identityChanged = true
