@@ -60,3 +60,9 @@ test('what is no batch goes as it is, or its beginning', () => {
   })
   expect(outgoing(bytes.subarray(0, 9), NATS_DEFAULT, 'live', undefined)).toBeUndefined()
 })
+
+test('a header that has no room for what waits here goes as it is: one batch must not hold up all others', () => {
+  const own = () => ({ batches: 100, bytes: 7_000, drainSeconds: 12 })
+  const full = makeBatch('pi-1', 7, { backlogBatches: Number.MAX_SAFE_INTEGER, backlogBytes: Number.MAX_SAFE_INTEGER })
+  expect(outgoing(recordOf(full), NATS_DEFAULT, 'backlog', own)).toEqual({ agent: 'pi-1', payload: full })
+})

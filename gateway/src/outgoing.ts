@@ -55,14 +55,19 @@ export function outgoing(
   return { agent, payload: deadLetterFor(batch, bytesMax), replaced: 'larger_than_nats_takes' }
 }
 
+/** As it came when its header has no room for that: one batch must not hold up all others. */
 function withBacklog(batch: Uint8Array, lane: Lane, own: OwnBacklog): Uint8Array {
-  const header = decodeHeader(batch)
-  return rewriteSendFields(batch, {
-    lane: lane === 'backlog' ? 'backlog' : header.lane,
-    backlogBatches: header.backlogBatches + own.batches,
-    backlogBytes: header.backlogBytes + own.bytes,
-    drainSeconds: Math.max(header.drainSeconds, own.drainSeconds),
-  })
+  try {
+    const header = decodeHeader(batch)
+    return rewriteSendFields(batch, {
+      lane: lane === 'backlog' ? 'backlog' : header.lane,
+      backlogBatches: header.backlogBatches + own.batches,
+      backlogBytes: header.backlogBytes + own.bytes,
+      drainSeconds: Math.max(header.drainSeconds, own.drainSeconds),
+    })
+  } catch {
+    return batch
+  }
 }
 
 /**
