@@ -50,6 +50,8 @@ export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BY
   let mostBytes = 0
   /** All that was ever offered to the disk. */
   const written = new Map<string, Batch>()
+  /** What the disk said it has. */
+  const acknowledged = new Set<string>()
   /** What the receiver has, in the order of arrival. */
   const received = new Map<string, Batch>()
   let offered = 0
@@ -89,10 +91,17 @@ export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BY
     )
     const append: Spool['append'] = (payload, options) => {
       const batch = decodeBatch(payload)
-      written.set(EPOCH_KEY(opened.epoch, batch.header.sequence), batch)
-      return opened.append(payload, options).finally(() => {
-        mostBytes = Math.max(mostBytes, opened.bytesUsed)
-      })
+      const key = EPOCH_KEY(opened.epoch, batch.header.sequence)
+      written.set(key, batch)
+      return opened
+        .append(payload, options)
+        .then((sequence) => {
+          acknowledged.add(key)
+          return sequence
+        })
+        .finally(() => {
+          mostBytes = Math.max(mostBytes, opened.bytesUsed)
+        })
     }
     const recording: Spool = Object.create(opened, { append: { value: append } })
     const guard = createRepeatGuard()
@@ -230,14 +239,15 @@ export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BY
           let readings = 0
           for (let n = fromSequence; n <= toSequence; n++) {
             const key = EPOCH_KEY(epoch, n)
-            const known = written.get(key)?.header.readingCount ?? 0
-            readings += known
+            const inIt = written.get(key)?.header.readingCount ?? 0
+            readings += inIt
             assert(isGivenUp(reason) || !gone.has(key), `${key} has two tombstones`)
-            if (!gone.has(key)) gone.set(key, { reason, readings: known })
+            assert(isGivenUp(reason) || !acknowledged.has(key), `${key} was on disk, and is lost`)
+            // What tore as the power went never counted.
+            if (!gone.has(key)) gone.set(key, { reason, readings: isGivenUp(reason) ? inIt : 0 })
           }
-          if (!isGivenUp(reason)) continue
           told += readingCount
-          expected += readings
+          if (isGivenUp(reason)) expected += readings
         }
       assert.equal(told, expected, 'tombstones tell the readings of what went')
       const truth = createRollups(60_000)
