@@ -39,3 +39,25 @@ test('a crash at any disk operation while room is made: nothing is lost, nothing
   expect(operations).toBeGreaterThan(50)
   expect(crashesAfterRollup).toBeGreaterThan(10)
 }, 300_000)
+
+test('what was given up before a crash is let go of although the cursor cannot be written: the agent starts', async () => {
+  const isCursor = ({ kind, path }: { kind: string; path: string }) => kind === 'write' && path.endsWith('/cursor')
+  let starts = 0
+  for (let crashAt = 0; ; crashAt++) {
+    const agent = createRetentionHarness(6, { bytesMax: BUDGET })
+    await agent.open()
+    await offerAll(agent, 90)
+    let writes = 0
+    agent.disk.faultAt = (operation) => (isCursor(operation) && writes++ === crashAt ? 'crash' : undefined)
+    for (let i = 0; i < 40 && agent.isOpen; i++) await agent.offer(ordinary)
+    if (agent.isOpen) break
+    agent.disk.faultAt = (operation) => (isCursor(operation) ? 'EIO' : undefined)
+    await agent.open()
+    starts += 1
+    agent.disk.faultAt = undefined
+    await offerAll(agent, 10)
+    await agent.drain()
+    agent.check()
+  }
+  expect(starts).toBeGreaterThan(1)
+}, 60_000)

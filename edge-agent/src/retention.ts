@@ -129,9 +129,7 @@ export function createRetention(options: RetentionOptions, dependencies: Retenti
         for (const { reason, readingCount } of content.tombstones)
           if (isGivenUp(reason)) onGivenUp(reason, readingCount)
         // 2. What went.
-        await spool
-          .discard(through)
-          .catch((error) => log.warn({ err: error }, 'the cursor of the spool could not be written; it is tried again'))
+        await discarding(spool, through, log)
         return true
       }
     } finally {
@@ -195,5 +193,11 @@ export async function finishGivingUp(spool: Spool, tombstones: readonly Tombston
   }
   if (through === spool.sentThrough || !gone.some(({ to }) => to > spool.sentThrough)) return
   log.info({ fromSequence: spool.sentThrough + 1, toSequence: through }, 'what was given up before is let go of')
-  await spool.discard(through)
+  await discarding(spool, through, log)
 }
+
+/** Where the cursor cannot be written it holds while the process lives; after a restart the tombstones are found again. */
+const discarding = (spool: Spool, through: number, log: Logger): Promise<void> =>
+  spool
+    .discard(through)
+    .catch((error) => log.warn({ err: error }, 'the cursor of the spool could not be written; it is tried again'))
