@@ -16,7 +16,7 @@ const RANGES_MAX = 256
 const HOLD_MS_MAX = 2_000
 
 export interface RecordClaims {
-  /** Asked before a record is sent. @returns false when it was given up meanwhile, and must not be sent */
+  /** Asked before a record is sent. @returns false when it was given up meanwhile, and must not be sent; rejects when the connection has ended */
   leave(sequence: number, signal: AbortSignal): Promise<boolean>
   /** The receiver has it. */
   arrived(sequence: number): void
@@ -80,12 +80,7 @@ export function createRecordClaims(
   if (last > 0) note(Math.max(1, last - uncertainRecords + 1), last)
   return {
     async leave(sequence, signal) {
-      if (hold && sequence <= hold.through) {
-        const aborted = new Promise<never>((_, reject) =>
-          signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
-        )
-        while (hold && sequence <= hold.through) await Promise.race([hold.ended, aborted])
-      }
+      while (hold && sequence <= hold.through) await hold.ended
       signal.throwIfAborted()
       if (sequence <= spool.sentThrough) return false
       wire.add(sequence)
