@@ -48,7 +48,10 @@ async function start(partition: number, owner = 'us'): Promise<PartitionConsumer
   await consumer.start(never.signal)
   started.push(consumer)
   void (async () => {
-    for await (const { type } of connection.status()) if (type === 'reconnect') consumer.reconnected()
+    for await (const { type } of connection.status()) {
+      if (type === 'disconnect') consumer.disconnected()
+      if (type === 'reconnect') consumer.reconnected()
+    }
   })()
   return consumer
 }
@@ -154,6 +157,47 @@ test('NATS comes back with an older copy of its disk, and a consumer that anothe
   const all = await takeUntil(consumer, 'two again')
   expect(all.map((message) => message.string())).toContain('one')
   expect(consumer.life).toMatchObject({ number: 2, lastSequence: 1 })
+})
+
+test('NATS comes back with an older copy of its disk, and new messages before we do: an acknowledgement removes none of them', {
+  timeout: 60_000,
+}, async () => {
+  await connection.close()
+  connection = await connect({ servers: nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 3_000 })
+  manager = await jetstreamManager(connection, { checkAPI: false })
+  const consumer = await start(3)
+  let isBack = false
+  void (async () => {
+    for await (const { type } of connection.status()) if (type === 'reconnect') isBack = true
+  })()
+  await publish('one')
+  await takeUntil(consumer, 'one')
+  await nats.kill('SIGKILL')
+  await cp(join(folder, 'jetstream'), join(folder, 'copy'), { recursive: true })
+  await nats.start()
+  await until('we are back', () => isBack)
+  for (const text of ['two', 'three']) await publish(text)
+  const lost = await takeUntil(consumer, 'three')
+  isBack = false
+  await nats.kill('SIGKILL')
+  await rm(join(folder, 'jetstream'), { recursive: true })
+  await cp(join(folder, 'copy'), join(folder, 'jetstream'), { recursive: true })
+  await nats.start()
+  const other = await connect({ servers: nats.url })
+  const fresh = ['new two', 'new three', 'four']
+  for (const text of fresh) await jetstream(other).publish('telemetry.v1.3.site.agent', text)
+  await other.close()
+  expect(isBack).toBe(false)
+  await until('we are back', () => isBack)
+  // What was stored meanwhile is acknowledged.
+  for (const message of lost) consumer.acknowledge(message)
+  const texts = (await takeUntil(consumer, 'four')).map((message) => message.string())
+  expect(texts).toEqual(expect.arrayContaining(fresh))
+  for (const message of lost) consumer.acknowledge(message)
+  await connection.flush()
+  await systemClock.sleep(300)
+  const there = await Promise.all([2, 3, 4].map((seq) => manager.streams.getMessage(TELEMETRY_STREAM, { seq })))
+  expect(there.map((message) => message?.string())).toEqual(fresh)
 })
 
 test('a consumer that somebody made later is theirs: taking ends, and says what to do', {

@@ -5,7 +5,8 @@
  * the consumer bears its name, and who had it before sees that and ends, instead of taking turns at deleting each other's consumer.
  *
  * Guarantee: a message is acknowledged only to the stream that it came from. A stream that was made anew, or went back to an
- * older copy of its data, gives its sequences to other messages; acknowledging by them would remove what nobody has seen.
+ * older copy of its data, gives its sequences to other messages; acknowledging by them would remove what nobody has seen. So what
+ * was delivered before the connection was lost, or before the consumer was made anew, is never acknowledged: it comes again.
  */
 import {
   AckPolicy,
@@ -61,9 +62,10 @@ export interface PartitionConsumer {
   readonly pending: number
   /** undefined before the first `start` */
   readonly life: StreamLife | undefined
-  /** Says to the stream that it may forget a message; one of a former life is left alone. */
+  /** Says to the stream that it may forget a message; one that comes again is left alone. */
   acknowledge(message: JsMsg): void
-  /** There is a connection again: who knows what the server remembers. */
+  /** The connection is lost: who knows what the server will remember. */
+  disconnected(): void
   reconnected(): void
   stop(): Promise<void>
 }
@@ -96,7 +98,11 @@ export function createPartitionConsumer(
   let life: StreamLife | undefined
   /** Highest sequence of this life that was seen. */
   let highestSequence = 0
-  const lifeOf = new WeakMap<JsMsg, number>()
+  /** Counts how often what was delivered before became void. */
+  let making = 0
+  const makingOf = new WeakMap<JsMsg, number>()
+  /** The consumer must be made anew, whatever the server says of it. */
+  let isVoid = false
   /** When our consumer was made, by the server's clock. */
   let madeAt = Number.NEGATIVE_INFINITY
   /** Ends the pull under way, so that the consumer is made anew. */
@@ -122,6 +128,7 @@ export function createPartitionConsumer(
     noteLife(await manager.streams.info(TELEMETRY_STREAM))
     queue = []
     queueBytes = 0
+    making += 1
     await manager.consumers.delete(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
       if (!(error instanceof JetStreamApiError)) throw error
     })
@@ -166,6 +173,8 @@ export function createPartitionConsumer(
     let checkedAtMs = clock.monotonicMs()
     for (let attempt = 1; !signal.aborted; ) {
       try {
+        if (isVoid) consumer = undefined
+        isVoid = false
         const due = clock.monotonicMs() - checkedAtMs > OWNER_EVERY_MS
         if (consumer === undefined || due) {
           checkedAtMs = clock.monotonicMs()
@@ -201,6 +210,7 @@ export function createPartitionConsumer(
       max_messages: PULL_MESSAGES_MAX,
       expires: PULL_EXPIRES_MS,
     })
+    const current = making
     let interrupted = false
     const stop = () => {
       interrupted = true
@@ -213,7 +223,7 @@ export function createPartitionConsumer(
     try {
       for await (const message of messages) {
         if (interrupted) break
-        lifeOf.set(message, life?.number ?? 0)
+        makingOf.set(message, current)
         highestSequence = Math.max(highestSequence, message.seq)
         queue.push(message)
         queueBytes += message.data.length
@@ -236,9 +246,16 @@ export function createPartitionConsumer(
       return life
     },
     acknowledge(message) {
-      if (lifeOf.get(message) === life?.number) message.ack()
+      if (makingOf.get(message) === making) message.ack()
     },
-    reconnected: () => interrupt(),
+    disconnected() {
+      making += 1
+      isVoid = true
+    },
+    reconnected() {
+      isVoid = true
+      interrupt()
+    },
     async start(signal) {
       for (let attempt = 1; ; attempt++) {
         try {

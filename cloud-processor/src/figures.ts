@@ -16,6 +16,7 @@ export interface Partition {
   readonly outbox: Outbox
   /** Messages of the stream that wait. */
   pending(): number
+  disconnected(): void
   reconnected(): void
 }
 

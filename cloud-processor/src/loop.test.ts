@@ -96,6 +96,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
     pending: 0,
     life: { number: 1, created: '2026-01-01', lastSequence: 100 },
     acknowledge: (message) => message.ack(),
+    disconnected: () => undefined,
     reconnected: () => undefined,
     start: async () => {
       delivered = 0

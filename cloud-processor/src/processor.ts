@@ -155,7 +155,9 @@ export function createProcessor(
       if (type === 'disconnect') log.warn({ url: config.nats.url }, 'NATS is gone; trying to reach it again')
       if (type === 'reconnect') log.info({ url: config.nats.url }, 'NATS is back')
       if (type === 'disconnect' || type === 'reconnect') natsConnected = type === 'reconnect'
-      if (type === 'reconnect') for (const { reconnected } of partitions) reconnected()
+      for (const partition of partitions)
+        if (type === 'disconnect') partition.disconnected()
+        else if (type === 'reconnect') partition.reconnected()
     }
   }
 
@@ -226,7 +228,8 @@ export function createProcessor(
           onStored: figures.onStored,
         },
       )
-      return { loop, outbox, pending: () => consumer.pending, reconnected: consumer.reconnected }
+      const { disconnected, reconnected } = consumer
+      return { loop, outbox, pending: () => consumer.pending, disconnected, reconnected }
     })
   }
 
