@@ -1,10 +1,11 @@
 /** One block of windows. Each statistic is a column like those of samples, so it takes the smallest form that gives it back. */
 import type { FieldColumn } from './batch.ts'
+import { COLUMN, emptyHead, readColumns, readHeadField, writeHead } from './block-head.ts'
 import { type Budget, decodeColumn, encodeColumn } from './column-codec.ts'
-import { malformed, tooLarge } from './decode-error.ts'
-import { BLOCK_FIELDS_MAX, NAME_BYTES_MAX } from './limits.ts'
+import { malformed } from './decode-error.ts'
+import { NAME_BYTES_MAX } from './limits.ts'
 import type { RollupBlock, RollupColumn } from './rollup.ts'
-import { decodeTimes, encodeTimes, readTimesField, type TimesFields } from './times-codec.ts'
+import { decodeTimes } from './times-codec.ts'
 import {
   LENGTH,
   type Reader,
@@ -31,11 +32,9 @@ const TRUE_COUNTS = 9
 
 /** @param scratch VARINT_BYTES_MAX bytes a window, for the while of the call */
 export function encodeRollup(writer: Writer, block: RollupBlock, scratch: Uint8Array): void {
-  writeText(writer, 1, block.device)
-  writeText(writer, 2, block.kind)
-  writeUnsigned(writer, 3, block.timesMs.length)
-  encodeTimes(writer, block.timesMs, scratch)
-  for (const column of block.columns) writeMessage(writer, 7, (message) => encodeRollupColumn(message, column, scratch))
+  writeHead(writer, block, scratch)
+  for (const column of block.columns)
+    writeMessage(writer, COLUMN, (message) => encodeRollupColumn(message, column, scratch))
   writeUnsigned(writer, 8, block.widthMs)
   writeUnsigned(writer, 9, block.fromSequence)
   writeUnsigned(writer, 10, block.toSequence)
@@ -64,30 +63,12 @@ function encodeRollupColumn(writer: Writer, column: RollupColumn, scratch: Uint8
 
 /** Decodes the block that begins at the reader's position and ends at `end`. */
 export function decodeRollup(reader: Reader, end: number, budget: Budget): RollupBlock {
-  const block = { device: '', kind: '', widthMs: 0, fromSequence: 0, toSequence: 0 }
-  let windowCount = 0
+  const head = emptyHead()
+  const block = { widthMs: 0, fromSequence: 0, toSequence: 0 }
   let stamped = 0
-  const times: TimesFields = {}
-  const columnStarts: number[] = []
-  const columnEnds: number[] = []
   readFields(reader, end, (tag) => {
-    if (readTimesField(reader, tag, times)) return true
+    if (readHeadField(reader, tag, head)) return true
     switch (tag) {
-      case (1 << 3) | LENGTH:
-        block.device = readText(reader, NAME_BYTES_MAX, 'a device name')
-        return true
-      case (2 << 3) | LENGTH:
-        block.kind = readText(reader, NAME_BYTES_MAX, 'a kind')
-        return true
-      case (3 << 3) | VARINT:
-        windowCount = reader.uint32()
-        return true
-      case (7 << 3) | LENGTH:
-        if (columnEnds.length >= BLOCK_FIELDS_MAX) throw tooLarge(`a block has more than ${BLOCK_FIELDS_MAX} columns`)
-        columnEnds.push(readEnd(reader))
-        columnStarts.push(reader.pos)
-        reader.pos = columnEnds.at(-1) as number
-        return true
       case (8 << 3) | VARINT:
         block.widthMs = readSafeInteger(reader, 'the width of a window')
         return true
@@ -104,13 +85,11 @@ export function decodeRollup(reader: Reader, end: number, budget: Budget): Rollu
         return false
     }
   })
-  const timesMs = decodeTimes(times, windowCount, budget)
-  const columns = columnEnds.map((columnEnd, i) => {
-    reader.pos = columnStarts[i] as number
-    return decodeRollupColumn(reader, columnEnd, windowCount, budget)
-  })
+  const { device, kind, rowCount } = head
+  const timesMs = decodeTimes(head.times, rowCount, budget)
+  const columns = readColumns(reader, head, (columnEnd) => decodeRollupColumn(reader, columnEnd, rowCount, budget))
   reader.pos = end
-  return { ...block, ...(stamped === 0 ? {} : { stampedByAgent: true as const }), timesMs, columns }
+  return { device, kind, ...block, ...(stamped === 0 ? {} : { stampedByAgent: true as const }), timesMs, columns }
 }
 
 function decodeRollupColumn(reader: Reader, end: number, windowCount: number, budget: Budget): RollupColumn {
