@@ -2,7 +2,7 @@
  * Links that are silent: no FIN, no RST, nothing. Noticed within ten seconds while something waits for its PUBACK, and within one
  * and a half times the keepalive when nothing does; what was sent into the silence is sent again.
  */
-import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
+import { type Clock, createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { openSpool, type Spool } from '@tributary/spool'
 import { afterEach, describe, expect, test } from 'vitest'
 import { appendBatch, startGateway, startRelay, temporaryFolder, until, uplinkConfig } from './testing.ts'
@@ -58,4 +58,29 @@ describe.each(['both', 'toGateway', 'toAgent'] as const)('silent in direction %s
     expect(gateway.batches.map(({ header }) => header.sequence)).toEqual(Array.from({ length: 31 }, (_, i) => i + 1))
     expect(uplink.reconnects).toBe(1)
   })
+})
+
+test('links that held and went silent: the next attempt comes soon, however often that happened before', async () => {
+  const fast: Clock = {
+    ...clock,
+    monotonicMs: () => clock.monotonicMs() * 50,
+    sleep: (delayMs, signal) => clock.sleep(delayMs / 50, signal),
+    after: (delayMs, callback) => clock.after(delayMs / 50, callback),
+  }
+  const delaysMs: number[] = []
+  const write = (line: string) => {
+    const { delayMs } = JSON.parse(line) as { delayMs?: number }
+    if (delayMs !== undefined) delaysMs.push(delayMs)
+  }
+  const gateway = await startGateway()
+  cleanUps.push(() => gateway.stop())
+  gateway.mute = true
+  const spool = await openTestSpool()
+  await appendBatch(spool)
+  const hearing = createLogger('test', 'debug', { write })
+  const uplink = createUplink(uplinkConfig(gateway.port), { spool, clock: fast, log: hearing, onSent: () => undefined })
+  await uplink.start(AbortSignal.timeout(1_000))
+  cleanUps.push(() => uplink.stop(AbortSignal.abort()))
+  await until('silent five times', () => delaysMs.length === 5)
+  expect(Math.max(...delaysMs)).toBeLessThanOrEqual(500)
 })

@@ -139,7 +139,8 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
       transmit(here, { ...record, payload: await readyPayload(record.payload, signal) }, 'backlog', behindResent())
     const sendingAgain = resend.run(sendAgain, signal)
     try {
-      return await Promise.race([opened.ended, flights.overdue, sending, sendingAgain])
+      // Whatever ended it, it was open: how long it held says when to try again.
+      return await Promise.race([opened.ended, flights.overdue, sending, sendingAgain]).catch(messageOf)
     } finally {
       ending.abort(new DOMException('the connection has ended', 'AbortError'))
       flights.close(new Error('the connection has ended'))
