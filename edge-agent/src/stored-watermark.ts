@@ -34,8 +34,12 @@ export async function openStoredWatermark(
     readonly fileSystem?: FileSystem
     /** Trimmed is what was stored; else only what is not there any more counts at the start. */
     readonly trimmedIsStored: boolean
-    /** @param gatewayEpoch the gateway lost what it had acknowledged: what lies beyond `through` is to be sent again. @param first it is the first of which we know */
-    readonly onGatewayLost: (gatewayEpoch: string, first: boolean) => void
+    /**
+     * @param gatewayEpoch the gateway lost what it had acknowledged: what lies beyond `through` is to be sent again
+     * @param first it is the first of which we know
+     * @returns whether that is under way; else it is told again with the next message
+     */
+    readonly onGatewayLost: (gatewayEpoch: string, first: boolean) => boolean
     readonly onMoved: () => void
   },
 ): Promise<StoredWatermark> {
@@ -43,6 +47,7 @@ export async function openStoredWatermark(
   const watermarks = new Map<string, number>()
   let through = Math.max(spool.firstSequence - 1, trimmedIsStored ? spool.trimmedThrough : 0)
   let gatewayEpoch: string | undefined
+  let toldEpoch: string | undefined
   /** The gateway that has, or had, all that it acknowledged. */
   let settledEpoch = await read()
   let advancing: Promise<void> = Promise.resolve()
@@ -96,9 +101,10 @@ export async function openStoredWatermark(
       })
       await advancing
       onMoved()
-      const isNew = message.gatewayEpoch !== gatewayEpoch
       gatewayEpoch = message.gatewayEpoch
-      if (isNew && gatewayEpoch !== settledEpoch) onGatewayLost(gatewayEpoch, settledEpoch === undefined)
+      if (gatewayEpoch === toldEpoch) return
+      const isSeenTo = gatewayEpoch === settledEpoch || onGatewayLost(gatewayEpoch, settledEpoch === undefined)
+      toldEpoch = isSeenTo ? gatewayEpoch : undefined
     },
     async resent(epoch) {
       if (epoch === settledEpoch) return

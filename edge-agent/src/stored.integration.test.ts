@@ -143,3 +143,18 @@ test('what the end of a connection interrupts is sent again over the next one', 
   await until('done', () => uplink.batchesResent >= 100)
   expect(gateway.repeats).toBeLessThan(110)
 })
+
+test('a gateway with another disk gets what it lost although too many requests waited when it said so', async () => {
+  const { gateway, spool, uplink } = await agentWith('stored')
+  sayStored(gateway, spool, 0)
+  await fill(spool, 20)
+  gateway.answerMs = 20
+  for (let i = 0; i < 120; i++)
+    gateway.say(mqttTopic('pi-1', 'command'), { type: 'resend', epoch: spool.epoch, fromSequence: 1, toSequence: 1 })
+  sayStored(gateway, spool, 0, ANOTHER)
+  await until('one was left out', () => lines.some((line) => line.includes('too many requests')))
+  await until('the others are served', () => uplink.batchesResent >= 100)
+  sayStored(gateway, spool, 0, ANOTHER)
+  await until('all of it was sent again', () => uplink.batchesResent === 120)
+  expect(gateway.lastRepeat?.header.sequence).toBe(20)
+})

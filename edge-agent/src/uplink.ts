@@ -172,17 +172,20 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
       resend.request({ epoch, fromSequence, toSequence })
     }
   }
-  const onGatewayLost = (gatewayEpoch: string, first: boolean) => {
+  const onGatewayLost = (gatewayEpoch: string, first: boolean): boolean => {
     const settle = () => void stored?.resent(gatewayEpoch)
     const fromSequence = Math.max(stored?.through ?? 0, spool.trimmedThrough) + 1
     const toSequence = spool.sentRanges.at(-1)?.to ?? spool.sentThrough
     // Never heard of a gateway: nothing says that this one lost something, but what is kept for that case goes to be sure.
-    if ((first && config.spool.retain === 'acknowledged') || fromSequence > toSequence) return settle()
+    if ((first && config.spool.retain === 'acknowledged') || fromSequence > toSequence) {
+      settle()
+      return true
+    }
     log.warn(
       { gatewayEpoch, fromSequence, toSequence },
       'the gateway has another disk than before; what is not in the store is sent again',
     )
-    return void resend.request({ fromSequence, toSequence, onDone: settle })
+    return resend.request({ fromSequence, toSequence, onDone: settle })
   }
 
   /** What was given up meanwhile has its tombstone: nothing of it waits any more. */
