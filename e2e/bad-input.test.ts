@@ -65,7 +65,7 @@ describe('the command line', () => {
     expect(missing.code).toBe(2)
     expect(missing.stderr).toContain('--config')
   })
-  test('every command has help with exit code 0', async () => {
+  test('every command has help with exit code 0', { timeout: 180_000 }, async () => {
     for (const command of [
       [],
       ['agent'],
@@ -81,6 +81,12 @@ describe('the command line', () => {
       ['dlq'],
       ['dlq', 'list'],
       ['dlq', 'show'],
+      ['record'],
+      ['chaos'],
+      ['spool'],
+      ['spool', 'inspect'],
+      ['spool', 'fsck'],
+      ['spool', 'export'],
     ]) {
       const { code, stdout } = await runTributary([...command, '--help'])
       expect(code, command.join(' ')).toBe(0)
