@@ -86,7 +86,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   const writer = createEffectWriter(effects, { ...dependencies, partition, persevere })
   let state = createState(context.engine.start())
   let revision = 0
-  let watermarks = createWatermarkPublisher(publish)
+  const createWatermarks = () => createWatermarkPublisher(publish, { clock, missingAfterMs: context.missingAfterMs })
+  let watermarks = createWatermarks()
   let account: AgentAccount[] = []
   let busy = false
   let ready = false
@@ -113,7 +114,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const saved = await checkpoints.load()
     revision = saved?.revision ?? 0
     state = saved ? decodeState(saved.bytes, context.contracts) : createState(context.engine.start())
-    watermarks = createWatermarkPublisher(publish)
+    watermarks = createWatermarks()
     unacknowledged = []
     unacknowledgedBytes = 0
     for (const settled of settledUnsaved) settle(state.outbox, settled)

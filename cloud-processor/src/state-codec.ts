@@ -66,11 +66,15 @@ export interface SavedEpoch extends Saved<Omit<EpochState, 'sequences'>> {
   sequences: Omit<Sequences, 'runs' | 'losses'> & { runs: SavedRun[]; losses: [string, Loss][] }
 }
 export interface SavedAgent
-  extends Saved<Omit<AgentState, 'epochs' | 'letters' | 'series' | 'folded' | 'foldedLosses' | 'retired'>> {
+  extends Saved<
+    Omit<AgentState, 'epochs' | 'letters' | 'series' | 'folded' | 'foldedLosses' | 'retired' | 'retiredThrough'>
+  > {
   epochs: SavedEpoch[]
   folded: Totals
   foldedLosses: [string, LossCount][]
   retired: string[]
+  /** Not in the first checkpoints of version 2. */
+  retiredThrough?: [string, number][]
   letters: [string, LetterCount][]
 }
 
@@ -185,6 +189,7 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
       epochs: new Map(agent.epochs.map((epoch) => [epoch.epoch, restoreEpoch(epoch)])),
       foldedLosses: new Map(agent.foldedLosses),
       letters: new Map(agent.letters),
+      retiredThrough: agent.retiredThrough ?? [],
       watermarkMs: orLowest(agent.watermarkMs),
       backlogSaidAtMs: orLowest(agent.backlogSaidAtMs),
       waitingSinceMs: orNaN(agent.waitingSinceMs),

@@ -1,6 +1,6 @@
 /** All that a partition remembers. Changed in place by `step` alone; `state-codec.ts` turns it to bytes and back. */
 import type { AlertState } from './alerts/index.ts'
-import { createSequences, producedReadings, type Sequences } from './deduplicate.ts'
+import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
 import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
 import type { DeviceSeries } from './series.ts'
@@ -55,6 +55,8 @@ export interface AgentState {
   folded: Totals
   foldedLosses: Map<string, LossCount>
   retired: string[]
+  /** Where the watermark of each retired epoch stood: who keeps batches of it may not have heard. */
+  retiredThrough: [epoch: string, sequence: number][]
   /** `stage/reason` → count. */
   letters: Map<string, LetterCount>
   watermarkMs: number
@@ -179,6 +181,7 @@ export function agentOf(state: PartitionState, site: string, agent: string): Age
       folded: { produced: 0, stored: 0, deadLettered: 0, shed: 0, missing: 0 },
       foldedLosses: new Map(),
       retired: [],
+      retiredThrough: [],
       letters: new Map(),
       watermarkMs: Number.NEGATIVE_INFINITY,
       batches: 0,
@@ -231,7 +234,9 @@ function foldOldest(agent: AgentState): void {
     agent.foldedLosses.set(reason, { readings: sum.readings + readings, batches: sum.batches + batches })
   }
   agent.retired.push(oldest.epoch)
+  agent.retiredThrough.push([oldest.epoch, contiguousThrough(oldest.sequences)])
   if (agent.retired.length > RETIRED_MAX) agent.retired.shift()
+  if (agent.retiredThrough.length > RETIRED_MAX) agent.retiredThrough.shift()
   agent.epochs.delete(oldest.epoch)
 }
 

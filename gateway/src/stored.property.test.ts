@@ -70,3 +70,32 @@ test('what is stored and sent is let go of, and the index is empty then', () => 
   expect(index.size).toBe(0)
   expect(index.stored('agent-0', 'e', 300)).toBe(false)
 })
+
+test('a gap that never closes holds nothing that is in the store beyond it', () => {
+  const index = createStoredIndex()
+  const sequences = [
+    ...Array.from({ length: 50 }, (_, i) => 901 + i),
+    ...Array.from({ length: 150 }, (_, i) => 5_001 + i),
+  ]
+  for (const [i, sequence] of sequences.entries()) index.add(i + 1, { agent: 'a', epoch: 'e', sequence })
+  index.stored('a', 'e', 950)
+  expect(index.trimmableThrough(200), 'the run with the gap in it is not whole').toBe(0)
+  index.stored('a', 'e', 950, [[5_001, 5_100]])
+  expect(index.trimmableThrough(200)).toBe(128)
+  expect(index.isStored({ agent: 'a', epoch: 'e', sequence: 5_100 })).toBe(true)
+  expect(index.isStored({ agent: 'a', epoch: 'e', sequence: 5_101 })).toBe(false)
+  index.stored('a', 'e', 950, [[5_001, 5_150]])
+  expect(index.trimmableThrough(200)).toBe(200)
+})
+
+test('of two lanes whose sequences alternate nothing goes before both are in the store', () => {
+  const index = createStoredIndex()
+  for (let i = 0; i < 32; i++) {
+    index.add(2 * i + 1, { agent: 'a', epoch: 'e', sequence: 5_001 + i })
+    index.add(2 * i + 2, { agent: 'a', epoch: 'e', sequence: 101 + i })
+  }
+  index.stored('a', 'e', 100, [[5_001, 5_032]])
+  expect(index.trimmableThrough(64)).toBe(0)
+  index.stored('a', 'e', 132, [[5_001, 5_032]])
+  expect(index.trimmableThrough(64)).toBe(64)
+})

@@ -1,6 +1,7 @@
 // Guarantee: a record is named here as free to go only when it was sent and the processor said that its batch is in the
 // store. It knows the records in runs, coarser the more there are, so its memory is bounded and its answer never wrong.
 import { strict as assert } from 'node:assert'
+import type { Range } from './range-set.ts'
 
 export interface BatchIdentity {
   readonly agent: string
@@ -19,8 +20,12 @@ export interface StoredIndex {
   add(spoolSequence: number, identity: BatchIdentity | undefined): void
   /** Whether a record of this epoch can be taken: an agent may have so many epochs, and no more, among the records. */
   hasRoomFor(agent: string, epoch: string): boolean
-  /** @returns false when no record of that epoch is here */
-  stored(agent: string, epoch: string, sequence: number): boolean
+  /**
+   * @param beyond ranges beyond the sequence that are in the store, too, though something before them is missing
+   * @returns false when no record of that epoch is here
+   */
+  stored(agent: string, epoch: string, sequence: number, beyond?: readonly Range[]): boolean
+  isStored(batch: BatchIdentity): boolean
   /** Highest sequence of the spool that may be trimmed; 0 when none. */
   trimmableThrough(sentThrough: number): number
   forget(throughSpoolSequence: number): void
@@ -34,16 +39,24 @@ interface Epoch {
   readonly agent: string
   readonly key: string
   storedThrough: number
+  beyond: readonly Range[]
   runs: number
+}
+interface Piece {
+  lowest: number
+  highest: number
 }
 interface Run {
   from: number
   to: number
-  readonly epochs: Map<Epoch, { lowest: number; highest: number }>
+  /** Sequences that lie together are one piece. */
+  readonly epochs: Map<Epoch, Piece[]>
 }
 
 export const RUN_RECORDS = 64
 export const EPOCHS_PER_AGENT_MAX = 64
+/** Of an epoch in a run; what is beyond is joined to the last. */
+const PIECES_MAX = 8
 export const INDEX_ENTRIES_MAX = 200_000
 assert(RUN_RECORDS * 1_000 < INDEX_ENTRIES_MAX, 'runs are joined long after they were begun')
 
@@ -56,13 +69,18 @@ export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
   let runRecords = RUN_RECORDS
 
   const include = (run: Run, epoch: Epoch, lowest: number, highest: number) => {
-    const entry = run.epochs.get(epoch)
-    if (entry) {
-      entry.lowest = Math.min(entry.lowest, lowest)
-      entry.highest = Math.max(entry.highest, highest)
+    const pieces = run.epochs.get(epoch)
+    if (pieces) {
+      const near = pieces.find((piece) => lowest <= piece.highest + 1 && highest >= piece.lowest - 1)
+      const piece = near ?? (pieces.length < PIECES_MAX ? undefined : pieces.at(-1))
+      if (!piece) pieces.push({ lowest, highest })
+      else {
+        piece.lowest = Math.min(piece.lowest, lowest)
+        piece.highest = Math.max(piece.highest, highest)
+      }
       return
     }
-    run.epochs.set(epoch, { lowest, highest })
+    run.epochs.set(epoch, [{ lowest, highest }])
     epoch.runs += 1
     entries += 1
   }
@@ -81,11 +99,13 @@ export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
     const key = `${agent}/${epoch}`
     const known = epochs.get(key)
     if (known) return known
-    const made = { agent, key, storedThrough: 0, runs: 0 }
+    const made = { agent, key, storedThrough: 0, beyond: [], runs: 0 }
     epochs.set(key, made)
     epochCounts.set(agent, (epochCounts.get(agent) ?? 0) + 1)
     return made
   }
+  const isPieceStored = ({ storedThrough, beyond }: Epoch, { lowest, highest }: Piece) =>
+    highest <= storedThrough || beyond.some(([from, to]) => from <= lowest && highest <= to)
   const joinNeighbours = () => {
     runRecords *= 2
     const joined: Run[] = []
@@ -95,7 +115,8 @@ export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
         joined.push(run)
         continue
       }
-      for (const [epoch, { lowest, highest }] of run.epochs) include(before, epoch, lowest, highest)
+      for (const [epoch, pieces] of run.epochs)
+        for (const { lowest, highest } of pieces) include(before, epoch, lowest, highest)
       before.to = run.to
       release(run)
     }
@@ -118,17 +139,22 @@ export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
     },
     hasRoomFor: (agent, epoch) =>
       epochs.has(`${agent}/${epoch}`) || (epochCounts.get(agent) ?? 0) < EPOCHS_PER_AGENT_MAX,
-    stored(agent, epoch, sequence) {
+    stored(agent, epoch, sequence, beyond = []) {
       const known = epochs.get(`${agent}/${epoch}`)
       if (!known) return false
       known.storedThrough = Math.max(known.storedThrough, sequence)
+      if (beyond.length > 0) known.beyond = beyond
       return true
+    },
+    isStored({ agent, epoch, sequence }) {
+      const known = epochs.get(`${agent}/${epoch}`)
+      return known !== undefined && isPieceStored(known, { lowest: sequence, highest: sequence })
     },
     trimmableThrough(sentThrough) {
       let through = 0
       for (const run of runs) {
         if (run.to > sentThrough) break
-        if ([...run.epochs].some(([epoch, { highest }]) => highest > epoch.storedThrough)) break
+        if ([...run.epochs].some(([epoch, pieces]) => pieces.some((piece) => !isPieceStored(epoch, piece)))) break
         through = run.to
       }
       return through
@@ -148,8 +174,8 @@ export function createStoredIndex(entriesMax = INDEX_ENTRIES_MAX): StoredIndex {
       if (!known) return []
       return runs
         .filter((run) => {
-          const entry = run.epochs.get(known)
-          return entry !== undefined && entry.lowest <= toSequence && entry.highest >= fromSequence
+          const pieces = run.epochs.get(known) ?? []
+          return pieces.some(({ lowest, highest }) => lowest <= toSequence && highest >= fromSequence)
         })
         .map(({ from, to }) => ({ from, to }))
     },

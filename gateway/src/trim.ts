@@ -54,8 +54,8 @@ export function createTrim(
         )
         return
       }
-      for (const { agent, epoch, sequence, totals } of message.watermarks) {
-        index.stored(agent, epoch, sequence)
+      for (const { agent, epoch, sequence, beyond, totals } of message.watermarks) {
+        index.stored(agent, epoch, sequence, beyond)
         marks.stored(agent, epoch, sequence, totals)
         relay.stored(agent, epoch, sequence)
       }

@@ -22,9 +22,18 @@ export const watermarkTotals = z.object({
 export type WatermarkTotals = z.infer<typeof watermarkTotals>
 
 const watermark = z.object({ agent, epoch, sequence, totals: watermarkTotals.optional() })
+/** Stored ranges that are named beyond a watermark. */
+export const STORED_BEYOND_MAX = 8
+const storedWatermark = watermark.extend({
+  /** In the store, too, though something before it is missing: the lowest ranges, both ends included. A gap that never closes must not be kept for ever. */
+  beyond: z
+    .array(z.tuple([sequence, sequence]))
+    .max(STORED_BEYOND_MAX)
+    .optional(),
+})
 
 /** On `stored.v1.<site>`, processor → gateway: every sequence of the epoch up to here is in the store. */
-export const storedWatermarks = z.object({ site: z.string(), watermarks: z.array(watermark).max(10_000) })
+export const storedWatermarks = z.object({ site: z.string(), watermarks: z.array(storedWatermark).max(10_000) })
 export type StoredWatermarks = z.infer<typeof storedWatermarks>
 
 /**
