@@ -3,7 +3,7 @@ import type { Clock } from '@tributary/runtime'
 import type { InputStatus, Intake } from './input.ts'
 
 /** Devices and brokers send what they kept within this time after an input was opened. */
-const SETTLE_MS = 3_000
+export const SETTLE_MS = 3_000
 
 export interface InputState {
   /** Since when it was not open long enough, wall clock; undefined once senders have had their time. */

@@ -12,10 +12,16 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { encode } from '@msgpack/msgpack'
-import { systemClock } from '@tributary/runtime'
+import { createLogger, createMetrics, nodeFileSystem, systemClock } from '@tributary/runtime'
+import { openSpool } from '@tributary/spool'
 import { afterEach, describe, expect, test } from 'vitest'
+import { type BatchWriter, createBatchWriter } from '../batch-writer.ts'
+import { createCompleteThrough } from '../complete-through.ts'
+import { createEventTime } from '../event-time.ts'
 import { cobsFrame } from '../framings/cobs.ts'
 import { crc16 } from '../framings/crc16.ts'
+import { createRepeatGuard } from '../repeat-guard.ts'
+import { createStamper } from '../stamper.ts'
 import {
   bySequence,
   type Cable,
@@ -27,6 +33,8 @@ import {
   temporaryFolder,
   until,
 } from '../testing.ts'
+import { createIntake } from './input.ts'
+import { createSerialInput } from './serial.ts'
 
 const cleanUps: (() => unknown)[] = []
 afterEach(async () => {
@@ -544,3 +552,78 @@ test('a line that floods with garbage costs a bounded number of dead letters, an
   )
   expect(joined).toBe(sent)
 })
+
+test.each([true, false])(
+  'a device that falls silent while the spool is full holds up nothing once there is room again; acknowledge: %s',
+  async (acknowledge) => {
+    let freeBytes = 2 ** 40
+    const log = createLogger('test', 'silent')
+    const clock = systemClock
+    const spool = await openSpool(
+      temporaryFolder(),
+      { segmentBytesMax: 2 ** 21, bytesMax: 2 ** 25, durabilityMs: 5, freeBytesMin: 2 ** 20 },
+      {
+        clock,
+        log,
+        metrics: createMetrics('test'),
+        fileSystem: { ...nodeFileSystem, freeBytes: async () => freeBytes },
+      },
+    )
+    cleanUps.push(() => spool.close())
+    const writer: BatchWriter = createBatchWriter(
+      { agent: 'pi-1', bootId: 'boot', ageMs: 5, readings: 1, readingsTotal: 0, completeThroughMs: 0 },
+      {
+        spool,
+        guard: createRepeatGuard(),
+        stamper: createStamper(),
+        completeThrough: createCompleteThrough(0, 0),
+        eventTime: createEventTime({ offsetMs: Math.round(clock.wallMs() - clock.monotonicMs()), quality: 'trusted' }),
+        pendingSinceMs: () => [],
+        retention: { makeRoom: async () => false },
+        tombstones: async () => [],
+        clock,
+        log,
+        onBatch: () => undefined,
+      },
+    )
+    cleanUps.push(() => writer.stop())
+    const cable = openCable()
+    cleanUps.push(cable.unplug)
+    const config = {
+      name: 'pump',
+      type: 'serial',
+      path: cable.path,
+      baud: 115_200,
+      framing: { type: 'json-lines', crc: true },
+      device: 'pump-1',
+      kind: 'vibration',
+      acknowledge,
+      idle: 300_000,
+      keep_dtr: false,
+    } as const
+    const input = createSerialInput(config, {
+      writer,
+      intake: createIntake('pump', writer, () => undefined),
+      clock,
+      log,
+    })
+    await input.start(AbortSignal.timeout(1_000))
+    cleanUps.push(() => input.stop(AbortSignal.timeout(2_000)))
+    await until('open', () => input.status().state === 'open')
+    freeBytes = 0
+    // As many as fit into the batches that wait for the disk.
+    const text = 'x'.repeat(1_000)
+    for (let i = 0; input.status().state !== 'held'; i++) {
+      let rest = Buffer.from(jsonLine({ sequence: i, a: text, b: text, c: text }))
+      while (rest.length > 0) {
+        rest = rest.subarray(cable.write(rest))
+        if (rest.length > 0) await clock.sleep(1)
+      }
+    }
+    expect(input.pendingSinceMs() === undefined).toBe(!acknowledge)
+    freeBytes = 2 ** 40
+    await until('there is room', () => input.status().state === 'open')
+    await until('nothing is pending', () => input.pendingSinceMs() === undefined)
+  },
+  60_000,
+)

@@ -20,7 +20,7 @@ import { createJsonLines } from '../framings/json-lines.ts'
 import { keepOpen } from '../keep-open.ts'
 import { emptyDelivery, readSample } from '../sample.ts'
 import type { Input, Intake } from './input.ts'
-import { createInputState } from './input-state.ts'
+import { createInputState, SETTLE_MS } from './input-state.ts'
 import { createSerialAcknowledger, type SerialAcknowledger } from './serial-acknowledger.ts'
 import { closePort, drainPort, openPort, whyPortIsGone, writeTo } from './serial-port.ts'
 
@@ -46,8 +46,22 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
   let acknowledger: SerialAcknowledger | undefined
   const state = createInputState({ name: config.name, type: 'serial' }, intake, clock, `opening ${config.path}`)
   let heldSinceMs: number | undefined
+  let cancelRelease: (() => void) | undefined
   let isReading = true
 
+  const release = () => {
+    cancelRelease?.()
+    cancelRelease = undefined
+    heldSinceMs = undefined
+  }
+  /** There is no room: until there is, and a device that waits has had its time to send again. */
+  const hold = () => {
+    heldSinceMs ??= clock.wallMs()
+    cancelRelease?.()
+    cancelRelease = writer.whenRoom(() => {
+      cancelRelease = clock.after(SETTLE_MS, release)
+    })
+  }
   const deliver = (frames: readonly Frame[]) => {
     for (const frame of frames) {
       const delivery = emptyDelivery(clock.wallMs())
@@ -57,10 +71,10 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
       const device = delivery.samples[0]?.device ?? delivery.refusals[0]?.device ?? ''
       const stored = sequences.length > 0 ? acknowledger?.received(device, sequences) : undefined
       if (intake.accept(delivery, stored)) {
-        heldSinceMs = undefined
+        if (heldSinceMs !== undefined) release()
         continue
       }
-      heldSinceMs ??= clock.wallMs()
+      hold()
       // A device that waits for the acknowledgement sends again; what any other sends now is gone.
       if (!stored) intake.shed(delivery)
     }
@@ -143,9 +157,10 @@ export function createSerialInput(config: SerialInputConfig, dependencies: Seria
       if (port?.isOpen) await drainPort(port, signal)
       stopping.abort(new DOMException('the input stops', 'AbortError'))
       await running
+      release()
       state.stopped()
     },
-    pendingSinceMs: () => heldSinceMs ?? (config.acknowledge ? state.unsettledSinceMs : undefined),
+    pendingSinceMs: () => (config.acknowledge ? (heldSinceMs ?? state.unsettledSinceMs) : undefined),
     status: () => state.status(heldSinceMs, 'no room in the spool: nothing is acknowledged'),
   }
 }
