@@ -57,6 +57,23 @@ inputs:
   expect(found.join('\n')).toMatch(/2 spool.budgte: unknown key/)
 })
 
+test('a duration that would keep the machine busy, or that MQTT cannot say, is refused', () => {
+  const found = mistakes(
+    configWith(
+      `
+  - { name: host, type: host, interval: 0s }
+  - { name: pump, type: serial, path: /dev/ttyUSB0, framing: { type: json-lines }, idle: 0ms }
+  - { name: broker, type: mqtt, url: "mqtt://localhost", keepalive: 1d, topics: [{ pattern: a }] }`,
+    ).replace('gw:1883 }', 'gw:1883, keepalive: 10ms }'),
+  )
+  expect(found.map((line) => line.replace(/^\d+ /, ''))).toEqual([
+    'gateway.keepalive: must be between "1s" and "1h" (got "10ms")',
+    'inputs[0].interval: must be at least "100ms" (got "0s")',
+    'inputs[1].idle: must be at least "100ms" (got "0ms")',
+    'inputs[2].keepalive: must be between "1s" and "1h" (got "1d")',
+  ])
+})
+
 describe('mistakes that only this config can have', () => {
   test.each([
     ['no input', configWith('  []'), /inputs: must have at least one input/],

@@ -19,6 +19,12 @@ const brokerUrl = z
     'must be like "mqtt://host:1883" or "mqtts://host:8883"',
   )
 const file = z.string().min(1)
+/** Less would keep the machine busy with nothing else. */
+const pause = durationMs().refine((ms) => ms >= 100, 'must be at least "100ms"')
+/** MQTT counts it in whole seconds. */
+const keepalive = durationMs()
+  .refine((ms) => ms >= 1_000 && ms <= 3_600_000, 'must be between "1s" and "1h"')
+  .default(15_000)
 const tls = z.strictObject({ ca: file.optional(), cert: file.optional(), key: file.optional() })
 const oneSecret = (value: { password?: string | undefined; password_file?: string | undefined }) =>
   value.password === undefined || value.password_file === undefined
@@ -55,7 +61,7 @@ const serialInput = z.strictObject({
   /** Answer with ranges of sequences that are on disk. */
   acknowledge: z.boolean().default(false),
   /** Silent for this long although it is there: close and open again, in case the adapter hangs. */
-  idle: durationMs().default(300_000),
+  idle: pause.default(300_000),
   /** Leave DTR up at closing: a board that resets at its edge is not reset by opening again. */
   keep_dtr: z.boolean().default(true),
 })
@@ -102,7 +108,7 @@ const mqttInput = z
     password: z.string().optional(),
     password_file: file.optional(),
     client_id: z.string().min(1).max(128).optional(),
-    keepalive: durationMs().default(15_000),
+    keepalive,
     tls: tls.optional(),
     topics: z
       .array(topic)
@@ -125,7 +131,7 @@ const mqttInput = z
 const hostInput = z.strictObject({
   name,
   type: z.literal('host'),
-  interval: durationMs().default(5_000),
+  interval: pause.default(5_000),
   /** The file system whose space is told. */
   disk: file.default('/'),
 })
@@ -169,7 +175,7 @@ export const agentConfigSchema = z.strictObject({
       password: z.string().optional(),
       password_file: file.optional(),
       in_flight: z.int().min(1).max(1_000).default(16),
-      keepalive: durationMs().default(15_000),
+      keepalive,
       tls: tls.optional(),
     })
     .refine(oneSecret, ONE_SECRET),
