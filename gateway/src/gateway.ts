@@ -110,7 +110,11 @@ export async function createGateway(
     backlogOf: forwarder.backlogOf,
     ...dependencies,
   })
-  const trimming = { site: config.site, everyMs: config.spool.trim_every }
+  const trimming = {
+    site: config.site,
+    everyMs: config.spool.trim_every,
+    onStuck: () => resend.requestAll(false),
+  }
   const trim = createTrim(spool, index, marks, relay, trimming, dependencies)
   const clockServer = createClockServer(config.clock.trusted, broker, readKernel, dependencies)
   const parts = { config, spool, admission, marks, link, stream, pace, forwarder, resend, broker, refusals, clock }
@@ -139,7 +143,7 @@ export async function createGateway(
     const kept = question && marks.watermark(question.agent, question.epoch)
     if (kept) respond(JSON.stringify(kept))
   })
-  stream.onLost(resend.requestAll)
+  stream.onLost(() => resend.requestAll(true))
   broker.onSubscribed((agent, channel) => (channel === 'stored' ? relay.subscribed(agent) : undefined))
   credentials.onRevoked((agents) => broker.disconnect(agents, 'its line in credentials_file changed or went'))
 

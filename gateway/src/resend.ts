@@ -1,6 +1,6 @@
 /**
  * Sends records of the spool again: those that the processor asks for, and all that are not in the store when JetStream
- * lost what it had confirmed. One request at a time, few in flight, so that new batches keep most of the way.
+ * lost what it had confirmed, or may have. One request at a time, few in flight, so that new batches keep most of the way.
  */
 import type { ResendRequest } from '@tributary/protocol'
 import { backoffDelayMs, type Clock, type Logger, type Metrics, messageOf, type Service } from '@tributary/runtime'
@@ -16,10 +16,12 @@ import { wasSent } from './waiting.ts'
 export interface Resend extends Service {
   /** Queued; a request that waits already is not queued twice. */
   request(request: ResendRequest): void
-  /** Everything that was sent and is not in the store. */
-  requestAll(): void
+  /** Everything that was sent and is not in the store. @param lost it may be gone; otherwise what nobody can recognise as the same stays out */
+  requestAll(lost: boolean): void
   readonly resent: number
 }
+
+type Request = ResendRequest | 'lost' | 'not stored'
 
 const QUEUE_MAX = 1_000
 const IN_FLIGHT_MAX = 8
@@ -54,15 +56,15 @@ export function createResend(
   const resentTotal = metrics.counter('gateway_resent_total', 'Batches sent again')
   const gone = metrics.counter('gateway_resend_gone_total', 'Batches asked for that are not in the spool any more')
   const refusedTotal = metrics.counter('gateway_resend_refused_total', 'Requests refused because the queue was full')
-  const queue: (ResendRequest | 'all')[] = []
-  let current: ResendRequest | 'all' | undefined
+  const queue: Request[] = []
+  let current: Request | undefined
   const stopping = new AbortController()
   let wake: () => void = () => undefined
   let running: Promise<void> = Promise.resolve()
   let resent = 0
 
-  const covers = (waiting: ResendRequest | 'all', request: ResendRequest) =>
-    waiting !== 'all' &&
+  const covers = (waiting: Request, request: ResendRequest) =>
+    typeof waiting === 'object' &&
     waiting.agent === request.agent &&
     waiting.epoch === request.epoch &&
     waiting.fromSequence <= request.fromSequence &&
@@ -108,9 +110,14 @@ export function createResend(
       }
     }
   }
-  const serve = async (request: ResendRequest | 'all') => {
-    if (request === 'all') {
-      const count = await sendRange({ from: spool.trimmedThrough + 1, to: highestSent() }, () => true)
+  const serve = async (request: Request) => {
+    if (typeof request === 'string') {
+      const isWanted = ({ payload }: SpoolRecord) => {
+        const received = decodeRecord(payload)
+        const identity = received?.identity
+        return identity ? !index.isStored({ agent: received.agent, ...identity }) : request === 'lost'
+      }
+      const count = await sendRange({ from: spool.trimmedThrough + 1, to: highestSent() }, isWanted)
       log.info({ batches: count }, 'sent again what is not in the store')
       return
     }
@@ -164,8 +171,10 @@ export function createResend(
       queue.push(request)
       wake()
     },
-    requestAll() {
-      if (!queue.includes('all')) queue.unshift('all')
+    requestAll(lost) {
+      if (queue.includes('lost') || (!lost && [current, ...queue].some((other) => typeof other === 'string'))) return
+      if (lost) queue.unshift('lost')
+      else queue.push('not stored')
       wake()
     },
     async start() {

@@ -12,12 +12,15 @@ export interface Trim extends Service {
   onStored(payload: Uint8Array): void
 }
 
+/** Nothing could be trimmed for so long, though something was sent: the stream may have lost it without anybody noticing. */
+export const STUCK_MS = 10 * 60_000
+
 export function createTrim(
   spool: Spool,
   index: StoredIndex,
   marks: Marks,
   relay: StoredRelay,
-  { site, everyMs }: { site: string; everyMs: number },
+  { site, everyMs, onStuck }: { site: string; everyMs: number; onStuck: () => void },
   { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
 ): Trim {
   const refused = metrics.counter('gateway_control_refused_total', 'Control messages that could not be read')
@@ -26,7 +29,22 @@ export function createTrim(
   let running: Promise<void> = Promise.resolve()
   let failed = false
 
+  /** Where it stood when it last moved, or had no reason to. */
+  let stood = { through: -1, sinceMs: 0 }
+  const lookIfStuck = () => {
+    const through = spool.trimmedThrough
+    const nowMs = clock.monotonicMs()
+    if (through !== stood.through || spool.sentThrough === through) stood = { through, sinceMs: nowMs }
+    if (nowMs - stood.sinceMs < STUCK_MS) return
+    stood.sinceMs = nowMs
+    log.warn(
+      { trimmedThrough: through, sentThrough: spool.sentThrough, hint: 'see that the processor runs' },
+      'what was sent is not in the store after ten minutes; it is sent again',
+    )
+    onStuck()
+  }
   const trim = async () => {
+    lookIfStuck()
     sayLosses(spool, log)
     const through = index.trimmableThrough(spool.sentThrough)
     const before = spool.trimmedThrough
