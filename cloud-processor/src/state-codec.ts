@@ -74,7 +74,7 @@ export interface SavedAgent
   foldedLosses: [string, LossCount][]
   retired: string[]
   /** Not in the first checkpoints of version 2. */
-  retiredThrough?: [string, number][]
+  retiredThrough?: AgentState['retiredThrough']
   letters: [string, LetterCount][]
 }
 

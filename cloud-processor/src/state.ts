@@ -1,4 +1,5 @@
 /** All that a partition remembers. Changed in place by `step` alone; `state-codec.ts` turns it to bytes and back. */
+import { STORED_BEYOND_MAX } from '@tributary/protocol'
 import type { AlertState } from './alerts/index.ts'
 import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
 import { shedReadings } from './losses.ts'
@@ -55,8 +56,8 @@ export interface AgentState {
   folded: Totals
   foldedLosses: Map<string, LossCount>
   retired: string[]
-  /** Where the watermark of each retired epoch stood: who keeps batches of it may not have heard. */
-  retiredThrough: [epoch: string, sequence: number][]
+  /** What was stored of each retired epoch: who keeps batches of it may not have heard. */
+  retiredThrough: [epoch: string, sequence: number, beyond: [from: number, to: number][]][]
   /** `stage/reason` → count. */
   letters: Map<string, LetterCount>
   watermarkMs: number
@@ -234,7 +235,12 @@ function foldOldest(agent: AgentState): void {
     agent.foldedLosses.set(reason, { readings: sum.readings + readings, batches: sum.batches + batches })
   }
   agent.retired.push(oldest.epoch)
-  agent.retiredThrough.push([oldest.epoch, contiguousThrough(oldest.sequences)])
+  const beyond = oldest.sequences.runs.filter(({ from }) => from > 1).slice(0, STORED_BEYOND_MAX)
+  agent.retiredThrough.push([
+    oldest.epoch,
+    contiguousThrough(oldest.sequences),
+    beyond.map(({ from, to }) => [from, to]),
+  ])
   if (agent.retired.length > RETIRED_MAX) agent.retired.shift()
   if (agent.retiredThrough.length > RETIRED_MAX) agent.retiredThrough.shift()
   agent.epochs.delete(oldest.epoch)

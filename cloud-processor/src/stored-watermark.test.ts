@@ -68,10 +68,11 @@ test('an epoch whose beginning is gone says what is there; of very many ranges t
 test('of an epoch that was folded before anybody was told, the watermark is said all the same, also after a restart', async () => {
   const { clock, context, state, receive, said } = publisherWith()
   for (let n = 1; n <= EPOCHS_MAX + 2; n++) {
-    receive(epochNamed(n), 1, 2, 3)
+    receive(epochNamed(n), 1, 2, 3, 7, 8)
     await clock.advance(10)
   }
   const all = Array.from({ length: EPOCHS_MAX + 2 }, (_, i) => ({ epoch: epochNamed(i + 1), sequence: 3 }))
   for (const watermarks of [said(), said(decodeState(encodeState(state), context.contracts))])
     expect(watermarks.map(({ epoch, sequence }) => ({ epoch, sequence }))).toEqual(all)
+  expect(said()[0]?.beyond, 'nobody waits for its gaps any more').toEqual([[7, 8]])
 })

@@ -64,7 +64,9 @@ export function createWatermarkPublisher(
       const current = new Map<string, number>()
       for (const agentState of state.agents.values()) {
         const { site, agent } = agentState
-        if (all) for (const [epoch, sequence] of agentState.retiredThrough) say(site, { agent, epoch, sequence })
+        if (all)
+          for (const [epoch, sequence, beyond] of agentState.retiredThrough)
+            say(site, { agent, epoch, sequence, beyond })
         for (const epoch of agentState.epochs.values()) {
           const watermark = watermarkOfEpoch(agentState, epoch)
           const { sequence } = watermark
