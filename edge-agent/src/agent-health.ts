@@ -1,5 +1,5 @@
 /** The agent's own health as samples of kind `agent_health`, sent along the same path as everything else. */
-import { type Clock, every, type Metrics, type Service } from '@tributary/runtime'
+import { type Clock, every, type Logger, type Metrics, type Service } from '@tributary/runtime'
 import type { BatchWriter } from './batch-writer.ts'
 import { emptyDelivery, type FieldValue, readSample } from './sample.ts'
 import type { AgentStatus } from './status.ts'
@@ -7,7 +7,7 @@ import type { Uplink } from './uplink.ts'
 
 const INTERVAL_MS = 10_000
 /** The name under which health stands where inputs do. */
-export const HEALTH_INPUT = 'agent-health'
+const HEALTH_INPUT = 'agent-health'
 
 export interface AgentHealthDependencies {
   readonly writer: BatchWriter
@@ -15,11 +15,12 @@ export interface AgentHealthDependencies {
   readonly status: () => AgentStatus
   readonly spoolBytesMax: number
   readonly clock: Clock
+  readonly log: Logger
   readonly metrics: Metrics
 }
 
 export function createAgentHealth(dependencies: AgentHealthDependencies): Service {
-  const { writer, clock } = dependencies
+  const { writer, clock, log } = dependencies
   const stopping = new AbortController()
   let running: Promise<void> | undefined
   return {
@@ -27,10 +28,14 @@ export function createAgentHealth(dependencies: AgentHealthDependencies): Servic
     async start() {
       const measure = createHealthMeter(dependencies)
       const take = async () => {
-        const measured = await measure()
-        const delivery = emptyDelivery(clock.wallMs())
-        readSample(measured, { device: dependencies.status().agent, kind: 'agent_health' }, delivery)
-        if (!writer.accept(HEALTH_INPUT, delivery)) writer.shed(HEALTH_INPUT, delivery)
+        try {
+          const measured = await measure()
+          const delivery = emptyDelivery(clock.wallMs())
+          readSample(measured, { device: dependencies.status().agent, kind: 'agent_health' }, delivery)
+          if (!writer.accept(HEALTH_INPUT, delivery)) writer.shed(HEALTH_INPUT, delivery)
+        } catch (error) {
+          log.warn({ err: error }, 'the health of the agent could not be measured; it is tried again')
+        }
       }
       running = every(INTERVAL_MS, take, { clock, signal: stopping.signal })
     },

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { systemClock } from '@tributary/runtime'
 import mqtt from 'mqtt'
-import { afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { stringify } from 'yaml'
 import { buildAgent } from '../build.ts'
 import type { AgentStatus } from './status.ts'
@@ -286,6 +286,24 @@ test('its own health and that of the host travel like everything else, within th
   })
   expect(await agent.metrics()).toMatch(/tributary_agent_connected\{.*\} 1/)
 })
+
+test('health that cannot be measured once costs that sample, nothing else', async () => {
+  const gateway = await gatewayOf()
+  const rss = vi.spyOn(process.memoryUsage, 'rss').mockImplementationOnce(() => {
+    throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' })
+  })
+  cleanUps.push(() => rss.mockRestore())
+  const agent = await startAgent({
+    folder: temporaryFolder(),
+    gatewayPort: gateway.port,
+    inputs: [{ name: 'host', type: 'host' }],
+  })
+  cleanUps.push(() => agent.stop())
+  await until('said', () => agent.log.some(({ msg }) => String(msg).includes('health')))
+  await until('the next one', () =>
+    gateway.batches.some(({ blocks }) => blocks.some(({ kind }) => kind === 'agent_health')),
+  )
+}, 30_000)
 
 test('the unit that ships starts what is built', () => {
   const unit = readFileSync(join(import.meta.dirname, '../../deploy/edge-agent/tributary-agent.service'), 'utf8')

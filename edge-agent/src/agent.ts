@@ -157,7 +157,7 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
     ready: () => status().spoolProblem ?? true,
     routes: { '/status': status },
   })
-  const health = createAgentHealth({ writer, uplink, status, spoolBytesMax: config.spool.budget, clock, metrics })
+  const health = createAgentHealth({ writer, uplink, status, spoolBytesMax: config.spool.budget, clock, log, metrics })
   const writing: Service = { name: 'batch writer', start: async () => undefined, stop: async () => writer.stop() }
   return runInOrder('agent', [admin, clockSync, uplink, writing, health, ...inputs], log)
 }
