@@ -91,7 +91,7 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
   const { budget: bytesMax, segment: segmentBytesMax, keep_last: keepLast } = config.spool
   const retention = createRetention(
     { bytesMax, segmentBytesMax, keepLast, bootId },
-    { spool, claims, losses, corrected: clockSync.corrected, log, onGivenUp: meters.givenUp },
+    { spool, claims, losses, eventTime, corrected: clockSync.corrected, log, onGivenUp: meters.givenUp },
   )
   const writer = createBatchWriter(
     {

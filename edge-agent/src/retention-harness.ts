@@ -109,6 +109,7 @@ export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BY
     await finishGivingUp(recording, recovered.tombstones, log)
     const claimed = createRecordClaims(recording, clock, UNCERTAIN_RECORDS)
     const losses = () => tombstonesFor(recording, (writer as BatchWriter).totals.readingsTotal)
+    const eventTime = createEventTime({ offsetMs: START_MS, quality: 'trusted' })
     writer = createBatchWriter(
       {
         agent: 'pi-1',
@@ -123,12 +124,20 @@ export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BY
         guard,
         stamper: createStamper(),
         completeThrough: createCompleteThrough(0, recovered.completeThroughMs),
-        eventTime: createEventTime({ offsetMs: START_MS, quality: 'trusted' }),
+        eventTime,
         pendingSinceMs: () => [],
         tombstones: losses,
         retention: createRetention(
           { bytesMax, segmentBytesMax: SEGMENT_BYTES, keepLast: ['agent_health'], bootId: 'boot' },
-          { spool: recording, claims: claimed, losses, corrected: (batch) => batch, log, onGivenUp: () => undefined },
+          {
+            spool: recording,
+            claims: claimed,
+            losses,
+            eventTime,
+            corrected: (batch) => batch,
+            log,
+            onGivenUp: () => undefined,
+          },
         ),
         clock,
         log,

@@ -10,6 +10,7 @@
 import type { Batch, Tombstone } from '@tributary/protocol'
 import { type Logger, messageOf } from '@tributary/runtime'
 import type { Spool } from '@tributary/spool'
+import type { EventTime } from './event-time.ts'
 import type { RecordClaims } from './record-claims.ts'
 import { createRemains, type RecordContent, SEVERITY_MAX, type Severity } from './remains.ts'
 import { isGivenUp } from './tombstones.ts'
@@ -51,6 +52,8 @@ export interface RetentionDependencies {
   readonly claims: RecordClaims
   /** What the spool lost. */
   readonly losses: () => Promise<Tombstone[]>
+  /** Whose timeline own records are encoded with. */
+  readonly eventTime: EventTime
   /** The batch with its times as far as they are known today. */
   readonly corrected: (batch: Batch) => Batch
   readonly log: Logger
@@ -59,7 +62,7 @@ export interface RetentionDependencies {
 
 export function createRetention(options: RetentionOptions, dependencies: RetentionDependencies): Retention {
   const { bytesMax, segmentBytesMax, bootId } = options
-  const { spool, claims, losses, corrected, log, onGivenUp } = dependencies
+  const { spool, claims, losses, eventTime, corrected, log, onGivenUp } = dependencies
   const keepLast = new Set(options.keepLast)
   const highMark = bytesMax * HIGH_MARK - segmentBytesMax
   /** A remainder this small may stay as large as it is. */
@@ -70,6 +73,15 @@ export function createRetention(options: RetentionOptions, dependencies: Retenti
     ranges.some(({ from, to }) => from <= sequence && sequence <= to)
 
   const collect = async (throughSequence: number, severity: Severity) => {
+    for (;;) {
+      const { timeline } = eventTime
+      const collected = await collectOnce(throughSequence, severity)
+      const lost = await losses()
+      // Else what was collected before the turn would stand in a record that speaks of another time.
+      if (eventTime.timeline === timeline) return { ...collected, lost }
+    }
+  }
+  const collectOnce = async (throughSequence: number, severity: Severity) => {
     const remains = createRemains({
       epoch: spool.epoch,
       bootId,
@@ -106,8 +118,7 @@ export function createRetention(options: RetentionOptions, dependencies: Retenti
     if (!release) return false
     try {
       for (let severity: Severity = 0; ; severity = (severity + 1) as Severity) {
-        const { content, through, bytes } = await collect(oldest, severity)
-        const lost = await losses()
+        const { content, through, bytes, lost } = await collect(oldest, severity)
         if (lost.length > LOSSES_MAX) {
           await tellLosses(own, lost)
           return true
