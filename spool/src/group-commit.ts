@@ -68,7 +68,6 @@ export interface GroupCommit {
   readonly durableThrough: number
   /** Why writing does not work at present. */
   readonly failing: string | undefined
-  readonly activeSegment: Segment | undefined
   append(sequence: number, payload: Uint8Array): Promise<number>
   /** Writes what waits; what cannot be written then is rejected. */
   close(): Promise<void>
@@ -228,9 +227,6 @@ export function createGroupCommit(options: GroupCommitOptions, dependencies: Gro
     },
     get failing() {
       return failing
-    },
-    get activeSegment() {
-      return active?.listed ? active.segment : undefined
     },
     append(sequence, payload) {
       return new Promise((resolve, reject) => {
