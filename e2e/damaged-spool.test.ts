@@ -1,9 +1,6 @@
 /**
  * Agents whose spools were damaged while they were off: each starts, sends what can be read, and the ledger names the rest, to the
  * sequence and the reading. What that is, is known here from the bytes that were damaged, and seen in InfluxDB.
- *
- * One thing nobody can know: how many readings were in batches at the very end of a spool. The cursor says that there were batches, so
- * their sequences are named; how many readings they held stood in themselves alone.
  */
 import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -141,8 +138,6 @@ function rangesOf({ filled, batches }: WaitingAgent, sequences: readonly number[
       last.readings += readings
     } else ranges.push({ epoch: filled.epoch, fromSequence: sequence, toSequence: sequence, readings })
   }
-  const end = ranges.at(-1)
-  if (end?.toSequence === filled.batches) end.readings = 0
   return ranges
 }
 

@@ -179,7 +179,7 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       const tombstones = await tombstonesNow()
       if (content.sampleCount === 0 && content.deadLetters.length === 0 && tombstones.length === 0) return
       const bytes = encode(headerFor(content, completeThroughMs, timeline), content, tombstones)
-      const problem = await append(bytes)
+      const problem = await append(bytes, totals.readingsTotal + content.readingCount)
       if (problem === undefined) {
         promisedThroughMs[timeline.quality] = completeThroughMs
         totals.readingsTotal += content.readingCount
@@ -232,8 +232,9 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       return encodeBatch({ header, ...content })
     },
     async append(bytes, content) {
-      await spool.append(bytes, { reserve: true })
-      totals.readingsTotal += countsOf(content).readingCount
+      const readingsTotal = totals.readingsTotal + countsOf(content).readingCount
+      await spool.append(bytes, { reserve: true, total: readingsTotal })
+      totals.readingsTotal = readingsTotal
     },
   }
   /** They are read from the spool, which may fail; then they wait for a later batch. */
@@ -271,9 +272,9 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
     }
   }
   /** @returns why it could not be appended */
-  const append = async (bytes: Uint8Array): Promise<'full' | Error | undefined> => {
+  const append = async (bytes: Uint8Array, readingsTotal: number): Promise<'full' | Error | undefined> => {
     try {
-      await spool.append(bytes)
+      await spool.append(bytes, { total: readingsTotal })
       if (fullSinceMs !== undefined)
         log.info({ fullForMs: clock.monotonicMs() - fullSinceMs }, 'the spool takes batches again')
       fullSinceMs = undefined

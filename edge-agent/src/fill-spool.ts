@@ -79,7 +79,7 @@ export async function fillSpool(
       rollups: [],
     })
     payloadBytes += payload.length
-    appending.push(spool.append(payload))
+    appending.push(spool.append(payload, { total: readings }))
   }
   for (const sample of samples) {
     newestMs = sample.measuredAtMs as number

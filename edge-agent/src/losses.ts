@@ -3,7 +3,8 @@ import { type BatchHeader, decodeHeader, type Tombstone } from '@tributary/proto
 import type { Spool } from '@tributary/spool'
 
 /**
- * The readings of a lost run are the difference between the running totals of its neighbours; 0 when one of those is gone too.
+ * The readings of a lost run are the difference between the running totals of its neighbours; 0 when one of those is gone too. At the end of
+ * the spool the cursor remembers the total.
  * @param readingsTotal readings in the epoch up to now: what follows a run at the very end
  */
 export async function tombstonesFor(spool: Spool, readingsTotal: number): Promise<Tombstone[]> {

@@ -76,6 +76,8 @@ export async function recover(spool: Spool, guard: RepeatGuard, log: Logger): Pr
       log.warn({ err: error }, `a record of the spool is no batch of this version: ${messageOf(error)}`)
     }
   }
+  // The last batches may be gone; how many readings they had is known by this, up to a second before the end.
+  readingsTotal = Math.max(readingsTotal, spool.total ?? 0)
   return { readingsTotal, completeThroughMs, boots, stamps, tombstones }
 }
 

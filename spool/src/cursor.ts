@@ -17,6 +17,8 @@ const RANGE_BYTES = 12
 export const REPORTED_RANGES_MAX = 300
 /** Of both kinds. Sent ranges that find no room are forgotten: sending twice harms less than telling a loss twice. */
 const RANGES_MAX = Math.floor((SLOT_BYTES - FIXED_BYTES - 4) / RANGE_BYTES)
+/** Behind the last range that there may be. */
+const TOTAL_AT = 4084
 const MAGIC = Buffer.from('TRBCURSR', 'latin1')
 /** Version 1 had no sent ranges, and zeros where their number stands. */
 export const CURSOR_VERSION = 2
@@ -40,6 +42,8 @@ export interface CursorState {
   readonly durableThrough: number
   /** No sequence above has been shown to a reader. */
   readonly reservedThrough: number
+  /** The owner's running total through `durableThrough`, when it tells one. */
+  readonly total?: number | undefined
   /** Losses that the owner has turned into tombstones. */
   readonly reported: readonly SequenceRange[]
 }
@@ -146,6 +150,7 @@ function encodeSlot(state: CursorState, generation: number): Buffer {
     slot.writeUIntLE(from, FIXED_BYTES + i * RANGE_BYTES, 6)
     slot.writeUIntLE(to, FIXED_BYTES + i * RANGE_BYTES + 6, 6)
   }
+  if (state.total !== undefined) slot.writeUIntLE(state.total + 1, TOTAL_AT, 6)
   slot.writeUInt32LE(crc32(slot.subarray(0, SLOT_BYTES - 4)), SLOT_BYTES - 4)
   return slot
 }
@@ -159,6 +164,7 @@ function decodeSlot(bytes: Uint8Array): CursorSlot | undefined {
   const flags = slot.readUInt16LE(10)
   const reportedCount = Math.min(slot.readUInt16LE(50), REPORTED_RANGES_MAX)
   const sentCount = version === 1 ? 0 : Math.min(slot.readUInt16LE(58), RANGES_MAX - reportedCount)
+  const totalPlusOne = slot.readUIntLE(TOTAL_AT, 6)
   const rangeAt = (i: number) => ({
     from: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES, 6),
     to: slot.readUIntLE(FIXED_BYTES + i * RANGE_BYTES + 6, 6),
@@ -175,6 +181,7 @@ function decodeSlot(bytes: Uint8Array): CursorSlot | undefined {
       trimmedThrough: slot.readUIntLE(32, 6),
       durableThrough: slot.readUIntLE(38, 6),
       reservedThrough: slot.readUIntLE(44, 6),
+      total: totalPlusOne === 0 ? undefined : totalPlusOne - 1,
       reported: Array.from({ length: reportedCount }, (_, i) => {
         const { from, to } = rangeAt(i)
         return { fromSequence: from, toSequence: to }

@@ -158,6 +158,38 @@ describe('a spool that is opened again', () => {
     await harness.verify({ damage: true })
   })
 
+  it("knows its owner's running total although the records that had it are gone", async () => {
+    const harness = await started(18)
+    const append = (n: number, total?: number) =>
+      harness.pump(harness.spool.append(Buffer.alloc(150, n), total === undefined ? {} : { total }))
+    expect(harness.spool.total).toBeUndefined()
+    for (let n = 1; n <= 20; n++) await append(n, 100 * n)
+    expect(harness.spool.total).toBe(2_000)
+    await append(21)
+    expect(harness.spool.total).toBe(2_000)
+    await harness.close()
+    const path = newestSegment(harness)
+    harness.disk.put(path, (harness.disk.contents(path) as Uint8Array).subarray(0, 60))
+    await harness.open()
+    expect(harness.spool.losses).toMatchObject([{ toSequence: 21 }])
+    expect(harness.spool.total).toBe(2_000)
+    await append(22, 2_300)
+    // Within a second the cursor has it, closed in order or not.
+    await harness.clock.advance(2_500)
+    harness.crash()
+    await harness.open()
+    expect(harness.spool.total).toBe(2_300)
+  })
+
+  it("does not take an epoch's total for that of the next", async () => {
+    const harness = await started(19)
+    await harness.pump(harness.spool.append(Buffer.alloc(150), { total: 7 }))
+    await harness.close()
+    harness.disk.put(`${FOLDER}/cursor`, (harness.disk.contents(`${FOLDER}/cursor`) as Uint8Array).subarray(0, 5_000))
+    await harness.open({ damage: true })
+    expect(harness.spool.total).toBeUndefined()
+  })
+
   it('begins anew when nothing is left', async () => {
     const harness = await started(5)
     await harness.append(5)

@@ -37,6 +37,8 @@ export interface Recovered {
   /** The last record that can be read; numbers above it, up to `durableThrough`, are lost. */
   readonly lastReadable: number
   readonly reservedThrough: number
+  /** What the owner told of the present epoch, through what the cursor knew to be durable. */
+  readonly total: number | undefined
   readonly active: { segment: Segment; file: OpenFile } | undefined
   /** Sequences that opening already knows to be lost. */
   readonly lost: readonly SequenceRange[]
@@ -191,6 +193,7 @@ export async function recover(folder: string, dependencies: RecoverDependencies)
     durableThrough,
     lastReadable: lastRead,
     reservedThrough: boundSound && cursor && !cursor.closed && !identityChanged ? cursor.reservedThrough : 0,
+    total: cursor?.epoch.epoch === present ? cursor?.total : undefined,
     active: goesOn ? active : undefined,
     lost,
   }

@@ -46,6 +46,7 @@ it('gives the losses that were reported precedence on the disk', async () => {
     trimmedThrough: 0,
     durableThrough: 20_000,
     reservedThrough: 20_000,
+    total: 2 ** 47,
     reported: Array.from({ length: lossCount }, (_, i) => ({ fromSequence: 5 * i + 3, toSequence: 5 * i + 4 })),
   })
   for (const [lossCount, rangeCount] of [

@@ -82,17 +82,20 @@ export interface Spool {
   readonly losses: readonly SpoolLoss[]
   /** Takes back what `losses` showed when it was last read; it is not told again, even after a restart. */
   lossesReported(): void
+  /** The owner's running total through the last durable record. After an opening as the cursor has it: also when that record is lost, and up to a second old. */
+  readonly total: number | undefined
   /** Why nothing can be written at present; undefined when all is well. It is tried again, and nothing is acknowledged. */
   readonly failing: string | undefined
   /**
    * Guarantee: once it resolves, the record survives a power cut. Resolves in order of the calls. The payload must not be
    * changed until then.
-   * @param options `reserve`: it may use the room that others must leave, because it is what makes room
+   * @param options `reserve`: it may use the room that others must leave, because it is what makes room; `total`: a running total
+   * of the owner's through this record, at least 0, kept in the cursor beside it
    * @returns the record's sequence
    * @throws SpoolFullError when there is no room; nothing was written and no sequence used
    * @throws PermanentError when the payload is larger than a segment
    */
-  append(payload: Uint8Array, options?: { readonly reserve?: boolean }): Promise<number>
+  append(payload: Uint8Array, options?: { readonly reserve?: boolean; readonly total?: number }): Promise<number>
   /** Durable records from a sequence on, at most `bytesMax` bytes of them (at least one); empty when there are none yet. Reading removes nothing. */
   read(fromSequence: number, bytesMax: number): Promise<SpoolRecord[]>
   /** Resolves when a record with this or a higher sequence is durable. */
@@ -168,6 +171,9 @@ export async function openSpool(
     let lastReadable = recovered.lastReadable
     let closed: Promise<void> | undefined
     let waiters: { sequence: number; resolve: () => void }[] = []
+    let { total } = recovered
+    /** Of the records that wait for the disk. */
+    let totals: { sequence: number; total: number }[] = []
 
     const ledger = createLossLedger(() => identity, {
       reported: recovered.cursorFound.state?.reported ?? [],
@@ -198,6 +204,7 @@ export async function openSpool(
           sentRanges: sent.ranges,
           trimmedThrough: retention.trimmedThrough,
           durableThrough: commits.durableThrough,
+          total,
           reported: ledger.reportedRanges,
         }),
       },
@@ -233,6 +240,8 @@ export async function openSpool(
         },
         onDurable(lastSequence) {
           lastReadable = lastSequence
+          total = totals.findLast(({ sequence }) => sequence <= lastSequence)?.total ?? total
+          totals = totals.filter(({ sequence }) => sequence > lastSequence)
           room.written()
           cursor.changed()
           for (const waiter of waiters) if (waiter.sequence <= lastSequence) waiter.resolve()
@@ -312,14 +321,18 @@ export async function openSpool(
       lossesReported() {
         if (ledger.reported()) cursor.changed()
       },
+      get total() {
+        return total
+      },
       get failing() {
         return commits.failing
       },
-      async append(payload, { reserve = false } = {}) {
+      async append(payload, { reserve = false, total: totalNow } = {}) {
         if (closed) throw new Error('the spool is closed')
         if (payload.length > payloadBytesMax)
           throw new PermanentError(`a record of ${payload.length} bytes is larger than a segment (${payloadBytesMax})`)
         room.take(commits.pendingBytes, RECORD_HEADER_BYTES + payload.length, reserve)
+        if (totalNow !== undefined) totals.push({ sequence: nextSequence, total: totalNow })
         return commits.append(nextSequence++, payload)
       },
       read: (fromSequence, readBytesMax) => reader.read(fromSequence, readBytesMax),
