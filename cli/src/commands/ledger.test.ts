@@ -30,6 +30,7 @@ test('what was lost is named: which agent, epoch and sequences, how many reading
   const shedReasons = [
     { reason: 'rolled_up_10s', readings: 700, batches: 7, ranges, unnamedBatches: 0 },
     { reason: 'damaged', readings: 50, batches: 12, ranges: [], unnamedBatches: 12 },
+    { reason: 'spool_full', readings: 9, batches: 0, ranges: [], unnamedBatches: 0 },
     {
       reason: 'something_new',
       readings: 1,
@@ -41,6 +42,7 @@ test('what was lost is named: which agent, epoch and sequences, how many reading
   expect(remarks({ ...quiet, shedReasons })).toEqual([
     `shed: pi-1, epoch ${EPOCH}, sequences 3 to 9: 700 readings, rolled_up_10s (kept as windows of 10 s, because the spool was nearly full)`,
     'shed: pi-1, 12 more batches: 50 readings, damaged (lost in a damaged part of the spool)',
+    'shed: pi-1, more: 9 readings, spool_full (refused as they came, because the spool was full)',
     `shed: pi-1, epoch ${EPOCH}, sequences 3 to 9: 1 readings, something_new (as the agent said)`,
   ])
 })

@@ -51,6 +51,8 @@ const SHED_BECAUSE: Record<string, string> = {
   shed: 'given up, because the spool was full',
   disk_budget: 'given up, because the spool was full',
   damaged: 'lost in a damaged part of the spool',
+  unused: 'numbers that an epoch before this one had used: nothing is lost',
+  spool_full: 'refused as they came, because the spool was full',
   restarted: 'reports of a processor that was restarted before they were stored',
   before_state_loss: 'shed before the processor lost its state; it knows no more of them',
 }
