@@ -246,6 +246,13 @@ function foldOldest(agent: AgentState): void {
   agent.epochs.delete(oldest.epoch)
 }
 
+/** Whether a batch was received before its epoch was folded into totals. */
+export const wasFolded = (agent: AgentState, { epoch, sequence }: { epoch: string; sequence: number }): boolean =>
+  agent.retiredThrough.some(
+    ([folded, through, beyond]) =>
+      folded === epoch && (sequence <= through || beyond.some(([from, to]) => from <= sequence && sequence <= to)),
+  )
+
 export const epochTotals = (epoch: EpochState): Omit<Totals, 'missing'> => ({
   produced: producedReadings(epoch.sequences),
   stored: epoch.stored,

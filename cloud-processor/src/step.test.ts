@@ -6,7 +6,7 @@ import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects, type Effects } from './effects.ts'
 import { takeIn } from './intake.ts'
 import { takeOver } from './prior-life.ts'
-import { allSeries, type PartitionState } from './state.ts'
+import { allSeries, EPOCHS_MAX, type PartitionState } from './state.ts'
 import { step } from './step.ts'
 import {
   type BatchPlan,
@@ -67,6 +67,20 @@ test('samples become lines: one a sample, types from the contract, absent fields
     `mixed,device=pump-1,site=workshop level=2,running=f ${T + 1_000}`,
   ])
   expect([...p.effects.lines.readings.subarray(0, 2)]).toEqual([4, 2])
+})
+
+test('a batch of an epoch that was folded into totals comes again: it is known, and counts in no window twice', () => {
+  const p = partition()
+  const epochs = Array.from({ length: EPOCHS_MAX + 1 }, (_, i) => String(i).padStart(16, '0'))
+  const [folded = ''] = epochs
+  const batch = (epoch: string) => ({ sequence: 1, epoch, blocks: [levels('pump-1', [0, 4], [100, 6])] })
+  for (const [i, epoch] of epochs.entries()) p.give(batch(epoch), RECEIVED_AT_MS + i)
+  const before = p.state.counters.windowsRevised
+  expect(p.give(batch(folded), RECEIVED_AT_MS + 100)).toEqual({ lines: [], rollups: [] })
+  expect(p.state.counters.duplicates).toBe(1)
+  expect(p.state.counters.windowsRevised).toBe(before)
+  // What had not come when it was folded is written all the same.
+  expect(p.give({ ...batch(folded), sequence: 2 }, RECEIVED_AT_MS + 200).lines).toHaveLength(2)
 })
 
 describe('refusals', () => {

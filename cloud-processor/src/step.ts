@@ -28,6 +28,7 @@ import {
   findSeries,
   type PartitionState,
   SERIES_MAX,
+  wasFolded,
 } from './state.ts'
 import { judgeSilence, tell, watchBlock } from './watch-block.ts'
 import { watermarkOf } from './watermark.ts'
@@ -59,6 +60,10 @@ function refuseBatch(
 ): void {
   const { header, site, receivedAtMs, streamSequence } = refused
   const epoch = header && epochOf(agent, header.epoch)
+  if (header && wasFolded(agent, header)) {
+    state.counters.duplicates += 1
+    return
+  }
   if (header && epoch) {
     if (!receive(agent, epoch, header, header.completeThroughMs, receivedAtMs)) {
       state.counters.duplicates += 1
@@ -83,6 +88,10 @@ function refuseBatch(
 function stepBatch(s: BatchScope): void {
   const { agent, batch, state, effects, context } = s
   const { header } = batch
+  if (wasFolded(agent, header)) {
+    state.counters.duplicates += 1
+    return
+  }
   s.epoch = epochOf(agent, header.epoch)
   if (s.epoch) {
     // A promise from a clock that is far ahead would close windows and end alerts of days that have not been; one that nobody
