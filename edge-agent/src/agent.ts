@@ -32,7 +32,7 @@ import { createMqttInput } from './inputs/mqtt.ts'
 import { createSerialInput } from './inputs/serial.ts'
 import { tombstonesFor } from './losses.ts'
 import { createAgentMeters } from './meters.ts'
-import { createRecordClaims } from './record-claims.ts'
+import { createRecordClaims, UNCERTAIN_RECORDS } from './record-claims.ts'
 import { recover } from './recover.ts'
 import { createRepeatGuard } from './repeat-guard.ts'
 import { createRetention, finishGivingUp } from './retention.ts'
@@ -86,7 +86,8 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
   for (const last of recovered.stamps.values())
     if (last.bootId === bootId) stamper.stamp(last.device, last.kind, last.monotonicMs + eventTime.timeline.offsetMs)
   const inputs: Input[] = []
-  const claims = createRecordClaims(spool, clock)
+  // In flight: the live lane, and three times as much of a backlog.
+  const claims = createRecordClaims(spool, clock, Math.max(UNCERTAIN_RECORDS, 8 * config.gateway.in_flight))
   const losses = () => tombstonesFor(spool, writer.totals.readingsTotal)
   const { budget: bytesMax, segment: segmentBytesMax, keep_last: keepLast } = config.spool
   const retention = createRetention(

@@ -4,7 +4,8 @@
  * Guarantee: what may have left is never taken for what has not (the processor might hold both the readings and their windows), and
  * what is being given up does not leave meanwhile. After a restart it is not known what had left when the process died, since the
  * send cursor is written lazily: the first `UNCERTAIN_RECORDS` after the cursor and after each sent range, and as many at the end of
- * the spool, where the live lane may just have begun, count as left.
+ * the spool, where the live lane may just have begun, count as left. So no more than half of that leaves without the cursor being
+ * written in between, as far as the disk takes it; the other half is for what is in flight.
  */
 import type { Clock } from '@tributary/runtime'
 import type { Spool } from '@tributary/spool'
@@ -38,14 +39,24 @@ interface Hold {
 }
 
 export function createRecordClaims(
-  spool: Pick<Spool, 'sentThrough' | 'sentRanges' | 'nextSequence'>,
+  spool: Pick<Spool, 'sentThrough' | 'sentRanges' | 'nextSequence' | 'saveSent'>,
   clock: Clock,
   uncertainRecords = UNCERTAIN_RECORDS,
 ): RecordClaims {
   let left: { from: number; to: number }[] = []
   const wire = new Set<number>()
   let hold: Hold | undefined
+  /** Records that left since what the cursor on the disk tells. */
+  let unsaved = 0
+  let saving: Promise<void> | undefined
 
+  const saveSent = async () => {
+    const before = unsaved
+    // The spool says it, and tries again.
+    await spool.saveSent().catch(() => undefined)
+    unsaved -= before
+    saving = undefined
+  }
   const note = (from: number, to: number) => {
     const lower = left.filter((range) => range.to < from - 1 && range.to > spool.sentThrough)
     const higher = left.filter((range) => range.from > to + 1)
@@ -80,10 +91,13 @@ export function createRecordClaims(
   if (last > 0) note(Math.max(1, last - uncertainRecords + 1), last)
   return {
     async leave(sequence, signal) {
+      if (unsaved >= uncertainRecords / 4) saving ??= saveSent()
+      if (unsaved >= uncertainRecords / 2) await saving
       while (hold && sequence <= hold.through) await hold.ended
       signal.throwIfAborted()
       if (sequence <= spool.sentThrough) return false
       wire.add(sequence)
+      unsaved += 1
       const newest = left.at(-1)
       if (newest && newest.to + 1 === sequence) newest.to = sequence
       else if (!mayHaveLeft(sequence)) note(sequence, sequence)

@@ -219,7 +219,7 @@ export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BY
       const from = sequence
       let through = from - 1
       for (let n = 0; n < count && sequence < all.nextSequence; n++, sequence++) {
-        if (!(await (claims as RecordClaims).leave(sequence, NEVER))) continue
+        if (!(await pump((claims as RecordClaims).leave(sequence, NEVER)))) continue
         const [record] = (await pump(all.read(sequence, 1))) as Awaited<ReturnType<Spool['read']>>
         if (record?.sequence === sequence && arrives) receive(decodeBatch(record.payload))
         if (acknowledged) (claims as RecordClaims).arrived(sequence)

@@ -104,6 +104,8 @@ export interface Spool {
   markSent(throughSequence: number): void
   /** The same for a range, both ends included: neighbours are joined, and the prefix swallows what it reaches. */
   markSentRange(fromSequence: number, toSequence: number): void
+  /** What was marked so far is on the disk when it resolves. @throws when that cannot be written; it is tried again lazily */
+  saveSent(): Promise<void>
   /** Lets go of a prefix; whole segments are removed. Never beyond `sentThrough`. */
   trim(throughSequence: number): Promise<void>
   /**
@@ -356,6 +358,9 @@ export async function openSpool(
         }),
       markSent: (throughSequence) => markSentRange(1, throughSequence),
       markSentRange,
+      async saveSent() {
+        if (!closed) await cursor.write()
+      },
       async trim(throughSequence) {
         if (closed) return
         retention.advance(Math.min(throughSequence, sent.through))
