@@ -13,6 +13,7 @@ import { promisify } from 'node:util'
 import { type Clock, errorCode, UserError } from '@tributary/runtime'
 import type { SerialPort } from 'serialport'
 import { portHolders } from './port-holders.ts'
+import { readAtOnce } from './read-at-once.ts'
 
 const CLOSE_MS_MAX = 2_000
 const STTY_MS_MAX = 1_000
@@ -38,6 +39,7 @@ export async function openPort({ path, baud, keepDtr }: PortOptions): Promise<Se
   } catch (error) {
     throw await openError(error as Error, path)
   }
+  readAtOnce(port)
   // Nobody waits for it: bytes come already.
   if (keepDtr) keepDtrUp(port)
   return port
