@@ -4,7 +4,7 @@
  * the readings in a hole are known to the reading before anything of the hole has come. Tombstones fill holes.
  */
 
-import { correctLoss, type Losses, noteLoss, noteUnnamed } from './losses.ts'
+import { correctLoss, type Losses, lostBetween, noteLoss, noteUnnamed } from './losses.ts'
 
 /** The most runs an epoch may have; see `giveUpLowest`. */
 export const RUNS_MAX = 4_096
@@ -228,18 +228,23 @@ export function fillHoles(
   moment: Moment,
 ): number | undefined {
   const holes: { from: number; to: number; readings: number }[] = []
+  /** The last one, while only tombstones come after it. */
+  let open: { from: number; to: number; readings: number } | undefined
   let next = 1
   let through = 0
   let untied = 0
   for (const run of sequences.runs) {
     if (run.from > throughSequence) break
     const tied = !Number.isNaN(run.before)
-    if (run.from > next)
-      holes.push({ from: next, to: run.from - 1, readings: tied ? run.before - through - untied : 0 })
+    if (run.from > next) {
+      open = { from: next, to: run.from - 1, readings: tied ? run.before - through - untied : 0 }
+      holes.push(open)
+    }
     if (tied) {
       through = run.through
       untied = 0
-    } else untied += run.untied
+      open = undefined
+    } else untied += run.untied - lostBetween(sequences.losses, throughSequence + 1, run.to)
     next = run.to + 1
   }
   const following = sequences.runs.find(({ from }) => from > throughSequence)
@@ -248,6 +253,9 @@ export function fillHoles(
   if (next <= throughSequence) {
     if (throughReadings === undefined) return undefined
     holes.push({ from: next, to: throughSequence, readings: throughReadings - through - untied })
+  } else if (open !== undefined) {
+    if (throughReadings === undefined) return undefined
+    open.readings = throughReadings - through - untied
   }
   let filled = 0
   for (const { from, to, readings } of holes) {

@@ -51,6 +51,18 @@ export function correctLoss(losses: Losses, reason: string, sequence: number, re
   if (range) range.readings += readings
 }
 
+/** Readings of those sequences, as far as ranges name them; of a range that begins before or ends after, its share. */
+export function lostBetween(losses: Losses, fromSequence: number, toSequence: number): number {
+  let lost = 0
+  for (const { ranges } of losses.values())
+    for (const range of ranges) {
+      const inside = Math.min(toSequence, range.toSequence) - Math.max(fromSequence, range.fromSequence) + 1
+      const all = range.toSequence - range.fromSequence + 1
+      if (inside > 0) lost += Math.round((range.readings * inside) / all)
+    }
+  return lost
+}
+
 export function shedReadings(losses: Losses): number {
   let readings = 0
   for (const loss of losses.values()) readings += loss.readings

@@ -11,7 +11,7 @@
  */
 import type { KeptWatermark } from '@tributary/protocol'
 import { contiguousThrough, fillHoles, type Moment, type Run } from './deduplicate.ts'
-import { noteUnnamed } from './losses.ts'
+import { lostBetween, noteUnnamed } from './losses.ts'
 import type { DeviceSeries } from './series.ts'
 import { type AgentState, addDirty, agentKeyOf, type EpochState, type PartitionState } from './state.ts'
 import { distrustWindows, windowStart } from './window.ts'
@@ -67,7 +67,8 @@ export function takeOver(state: PartitionState, site: string, kept: KeptWatermar
   for (const run of sequences.runs) {
     if (run.from > sequence) break
     known.deadLettered += run.deadLettered
-    known.shed += run.shed
+    // Tombstones may have closed more than what was stored.
+    known.shed += run.shed - lostBetween(sequences.losses, sequence + 1, run.to)
     known.missing += run.givenUp
   }
   const filled = fillHoles(sequences, sequence, totals?.readings, moment)
@@ -100,7 +101,9 @@ export function takeOver(state: PartitionState, site: string, kept: KeptWatermar
   epoch.recovered += filled
   epoch.doubtSinceMs = Number.NaN
   const newestMs = totals === undefined ? moment.atMs : (totals.newestMs ?? Number.NEGATIVE_INFINITY)
-  distrust(state, agent, totals?.closedThroughMs ?? newestMs, newestMs)
+  // A state that was in doubt itself closed nothing.
+  const closedThroughMs = totals === undefined ? newestMs : (totals.closedThroughMs ?? Number.NEGATIVE_INFINITY)
+  distrust(state, agent, closedThroughMs, newestMs)
   return true
 }
 

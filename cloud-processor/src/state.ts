@@ -32,7 +32,7 @@ export interface EpochState {
   lastReceivedAtMs: number
   /** Highest sequence of the live lane. */
   newestLive: number
-  /** No sample that was received has a later event time. */
+  /** No sample that was received, or went into a roll-up that was, has a later event time. */
   newestMs: number
   /** Since when it is not known what the store had of it before this state did; NaN when that is known. See `prior-life.ts`. */
   doubtSinceMs: number

@@ -174,6 +174,16 @@ function stepRollup(s: BatchScope, block: RollupBlock, isMergeable: boolean): vo
   const series = seriesOf(s, contract, block.device)
   if (isMergeable) foldRollup(s, series, block)
   else leaveRollup(s, series, block)
+  if (s.epoch) s.epoch.newestMs = Math.max(s.epoch.newestMs, newestIn(block, s.receivedAtMs + AHEAD_MS_MAX))
+}
+
+/** @returns the time of the last reading in windows that began then or before */
+function newestIn({ timesMs, columns }: RollupBlock, latestMs: number): number {
+  const i = timesMs.findLastIndex((startMs) => startMs <= latestMs)
+  return columns.reduce(
+    (newest, { lastOffsetsMs }) => Math.max(newest, (timesMs[i] as number) + (lastOffsetsMs[i] as number)),
+    Number.NEGATIVE_INFINITY,
+  )
 }
 
 function seriesOf(s: BatchScope, contract: Contract, device: string): DeviceSeries {

@@ -10,6 +10,7 @@ import {
   type EdgeDeadLetter,
   type FieldColumn,
   type RollupBlock,
+  type RollupColumn,
   type Tombstone,
 } from '@tributary/protocol'
 import { createAlertEngine } from './alerts/index.ts'
@@ -88,6 +89,53 @@ export function blockOf(device: string, kind: string, samples: readonly SampleVa
     return { field, present, type, values: samples.map((s) => (valueIn(s) as string | undefined) ?? '') }
   })
   return { device, kind, timesMs: Float64Array.from(samples, ({ timeMs }) => timeMs), columns }
+}
+
+/** What an agent leaves of samples, computed the plain way. */
+export function rollupOf(
+  device: string,
+  samples: readonly SampleValues[],
+  options: { widthMs?: number; fromSequence?: number; toSequence?: number; kind?: string } = {},
+): RollupBlock {
+  const { widthMs = 10_000, fromSequence = 1, kind = 'mixed' } = options
+  const { toSequence = fromSequence } = options
+  const startOf = ({ timeMs }: SampleValues) => Math.floor(timeMs / widthMs) * widthMs
+  const starts = [...new Set(samples.map(startOf))].sort((a, b) => a - b)
+  const names = [...new Set(samples.flatMap(({ values }) => Object.keys(values)))]
+  const columns = names.map((field): RollupColumn => {
+    const windows = starts.map((startMs) => {
+      const inside = samples.filter((s) => startOf(s) === startMs && s.values[field] !== undefined)
+      const values = inside.map(({ values: v }) => Number(v[field]))
+      const mean = values.reduce((a, b) => a + b, 0) / Math.max(1, values.length)
+      const lastMs = Math.max(...inside.map(({ timeMs }) => timeMs))
+      const lasts = inside.filter(({ timeMs }) => timeMs === lastMs).map(({ values: v }) => v[field] ?? 0)
+      return {
+        count: values.length,
+        offset: inside.length === 0 ? 0 : lastMs - startMs,
+        sum: values.reduce((a, b) => a + b, 0),
+        spread: values.length * values.reduce((sum, v) => sum + (v - mean) ** 2, 0),
+        min: inside.length === 0 ? 0 : Math.min(...values),
+        max: inside.length === 0 ? 0 : Math.max(...values),
+        last: lasts.length === 0 ? undefined : lasts.reduce((a, b) => (b > a ? b : a)),
+      }
+    })
+    const of = (pick: (window: (typeof windows)[number]) => number) => Float64Array.from(windows, pick)
+    const common = { field, counts: of(({ count }) => count), lastOffsetsMs: of(({ offset }) => offset) }
+    const type = typeof samples.find(({ values }) => values[field] !== undefined)?.values[field]
+    if (type === 'string') return { ...common, type, lasts: windows.map(({ last }) => String(last ?? '')) }
+    const lasts = of(({ last }) => Number(last ?? 0))
+    if (type === 'boolean') return { ...common, type, lasts: Uint8Array.from(lasts), trueCounts: of(({ sum }) => sum) }
+    return {
+      ...common,
+      type: 'number',
+      lasts,
+      sums: of(({ sum }) => sum),
+      spreads: of(({ spread }) => spread),
+      minimums: of(({ min }) => min),
+      maximums: of(({ max }) => max),
+    }
+  })
+  return { device, kind, widthMs, fromSequence, toSequence, timesMs: Float64Array.from(starts), columns }
 }
 
 export interface BatchPlan {
