@@ -110,6 +110,8 @@ test('after a long outage of NATS the newest batches come first, and say what wa
   const came = (agent: string, sequence: number) => sequencesOf(processor.messages, agent).includes(sequence)
   await until('the newest came', () => came('agent-2', 5))
   expect(sequencesOf(processor.messages, 'agent-1').length).toBeLessThan(1_500)
+  await publishBatch(other, 'agent-2', makeBatch('agent-2', 6))
+  await until('it came', () => came('agent-2', 6))
   let worstMs = 0
   for (let sequence = 3_001; sequence <= 3_010; sequence++) {
     const startedMs = systemClock.monotonicMs()
@@ -127,6 +129,8 @@ test('after a long outage of NATS the newest batches come first, and say what wa
     headers.find(({ agent }) => agent === 'agent-2')?.backlogBatches,
     'of its own, and what its agent said',
   ).toBeLessThan(7 + 10)
+  const alone = headers.find(({ agent, sequence }) => agent === 'agent-2' && sequence === 6)
+  expect(alone, 'nothing of it waits, whatever others have').toMatchObject({ backlogBatches: 0, drainSeconds: 0 })
   await until('all came', () => unique(sequencesOf(processor.messages, 'agent-1')).length === 3_010, 40_000)
   expect(sequencesOf(processor.messages, 'agent-1'), 'nothing twice').toHaveLength(3_010)
   const drained = processor.messages.map(({ data }) => decodeHeader(data)).filter(({ lane }) => lane === 'backlog')

@@ -57,10 +57,21 @@ export function createForwarder(
   /** A backlog was met, and is not gone. */
   let draining = false
 
-  const backlogOf = (agent: string): OwnBacklog => ({ ...waiting.of(agent), drainSeconds: pump.drainSeconds })
+  const backlogOf = (agent: string): OwnBacklog => {
+    const own = waiting.of(agent)
+    return { ...own, drainSeconds: own.batches > 0 ? pump.drainSeconds : 0 }
+  }
+  const backlogBehind =
+    ({ payload }: SpoolRecord) =>
+    (agent: string): OwnBacklog => {
+      const { batches, bytes } = waiting.of(agent)
+      if (batches <= 1) return { batches: 0, bytes: 0, drainSeconds: 0 }
+      return { batches: batches - 1, bytes: Math.max(0, bytes - payload.length), drainSeconds: pump.drainSeconds }
+    }
   const send = async (record: SpoolRecord, lane: PumpLane, behind: PumpBehind): Promise<void> => {
     draining = behind.records > (draining ? inFlightMax : OVERTAKE_FROM)
-    const agent = await publishRecord(stream, record, lane, draining || lane === 'backlog' ? backlogOf : undefined, log)
+    const own = draining || lane === 'backlog' ? backlogBehind(record) : undefined
+    const agent = await publishRecord(stream, record, lane, own, log)
     pace.published()
     if (agent !== undefined) waiting.sent(agent, record.payload.length)
     forwarded += 1
