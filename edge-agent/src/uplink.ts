@@ -9,14 +9,7 @@
  * What is new goes first; a backlog drains beside it (`pump.ts` of the spool). A link that is silent is noticed: within
  * `PUBACK_MS_MAX` while something is in flight, within one and a half times `gateway.keepalive` when nothing is.
  */
-import {
-  agentCommand,
-  DecodeError,
-  mqttTopic,
-  parseControlMessage,
-  parseMqttTopic,
-  rewriteSendFields,
-} from '@tributary/protocol'
+import { agentCommand, mqttTopic, parseControlMessage, parseMqttTopic, rewriteSendFields } from '@tributary/protocol'
 import { type Backoff, type Clock, type Logger, messageOf, type Service } from '@tributary/runtime'
 import { createPump, type PumpBehind, type PumpLane, type Spool, type SpoolRecord } from '@tributary/spool'
 import type { MqttClient } from 'mqtt'
@@ -224,14 +217,16 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
       signal.throwIfAborted()
     }
   }
-  /** The batch as it goes out now. What is no batch goes as it is: the gateway makes a dead letter of it. */
+  /** The batch as it goes out now. What is no batch goes as it is, and becomes a dead letter further on: nothing may hold up what follows. */
   const outgoing = ({ sequence, payload }: SpoolRecord, lane: PumpLane, behind: PumpBehind): Buffer => {
     try {
       const { records, bytes, drainSeconds } = behind
       return asBuffer(rewriteSendFields(payload, { lane, backlogBatches: records, backlogBytes: bytes, drainSeconds }))
     } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      log.error({ err: error, sequence }, `a record of the spool is no batch: ${messageOf(error)}; it is sent as it is`)
+      log.error(
+        { err: error, sequence },
+        `how it is sent cannot be written into a batch: ${messageOf(error)}; it goes as it is`,
+      )
       return asBuffer(payload)
     }
   }
