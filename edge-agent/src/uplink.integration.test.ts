@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto'
+import { BATCH_BYTES_MAX, decodeBatch, encodeBatch } from '@tributary/protocol'
 import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { openSpool, type Spool } from '@tributary/spool'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -45,6 +47,35 @@ describe('to a gateway', () => {
     expect(gateway.batches[0]?.header).toMatchObject({ lane: 'live', drainSeconds: 0 })
     await until('trimmed', () => spool.trimmedThrough === 300 - RECORDS_KEPT)
     expect(uplink).toMatchObject({ connected: true, batchesSent: 300, backlogBatches: 0, reconnects: 0 })
+  })
+
+  test('a batch so large that nothing can be written into its header goes as it is, and the next one too', async () => {
+    const gateway = await gatewayOf()
+    const spool = await openTestSpool()
+    for (let i = 0; i < 10; i++) await appendBatch(spool)
+    const whole = decodeBatch((await spool.read(1, 1))[0]?.payload as Uint8Array)
+    const header = { ...whole.header, sequence: spool.nextSequence }
+    const letters = (bytes: number) =>
+      Array.from({ length: 18 }, (_, i) => ({
+        input: 'in',
+        device: '',
+        reason: 'not_json',
+        detail: '',
+        receivedAtMs: 0,
+        original: randomBytes(i === 0 ? bytes : 60_000),
+        originalBytes: 60_000,
+        readingCount: 0,
+      }))
+    let large = encodeBatch({ ...whole, header, deadLetters: letters(20_000) })
+    for (let bytes = 20_000; large.length !== BATCH_BYTES_MAX; ) {
+      bytes += BATCH_BYTES_MAX - large.length
+      large = encodeBatch({ ...whole, header, deadLetters: letters(bytes) })
+    }
+    await spool.append(large)
+    await appendBatch(spool)
+    await startUplink(spool, gateway.port)
+    await until('all sent', () => spool.sentThrough === 12)
+    expect(sequences(gateway)).toEqual(upTo(12))
   })
 
   test('no more than in_flight are under way; what was not acknowledged is sent again on the next connection', async () => {
