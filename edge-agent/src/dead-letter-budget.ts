@@ -8,7 +8,7 @@ import { DEAD_LETTER_ORIGINAL_BYTES_MAX, type EdgeDeadLetter } from '@tributary/
 import type { Refusal } from './sample.ts'
 
 export const LETTERS_PER_SECOND_MAX = 10
-export const ORIGINAL_BYTES_PER_SECOND_MAX = 128 * 1024
+const ORIGINAL_BYTES_PER_SECOND_MAX = 128 * 1024
 /** Bytes kept of a `detail`; device texts may stand in it. */
 const DETAIL_CHARACTERS_MAX = 300
 

@@ -10,7 +10,7 @@
  */
 import type { FieldValue, Sample } from './sample.ts'
 
-export const KEYS_PER_DEVICE_MIN = 4_096
+const KEYS_PER_DEVICE_MIN = 4_096
 /** Keys of all devices together; beyond it the device that was quiet for longest is forgotten. */
 const KEYS_MAX = 131_072
 

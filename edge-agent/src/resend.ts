@@ -26,8 +26,6 @@ export interface Resend {
   readonly resent: number
   /** Batches that were asked for and are not in the spool any more. */
   readonly gone: number
-  /** Ranges that wait. */
-  readonly waiting: number
 }
 
 const RANGES_MAX = 100
@@ -123,9 +121,6 @@ export function createResend(spool: Spool, { clock, log }: { clock: Clock; log: 
     },
     get gone() {
       return gone
-    },
-    get waiting() {
-      return queue.length
     },
   }
 }

@@ -2,7 +2,7 @@
 import type { Tombstone } from '@tributary/protocol'
 
 /** How little is left of the readings: in windows of 10 s, of a minute, nothing. */
-export const GIVEN_UP = ['rolled_up_10s', 'rolled_up_1m', 'shed'] as const
+const GIVEN_UP = ['rolled_up_10s', 'rolled_up_1m', 'shed'] as const
 export type GivenUp = (typeof GIVEN_UP)[number]
 export const isGivenUp = (reason: string): reason is GivenUp => (GIVEN_UP as readonly string[]).includes(reason)
 

@@ -14,7 +14,6 @@ import { strict as assert } from 'node:assert'
 import type { Clock, Logger } from '@tributary/runtime'
 import { createDrainPace } from './drain-pace.ts'
 import { createDrainWindow } from './drain-window.ts'
-import { createHandedOver } from './handed-over.ts'
 import { createLane, type Lane, type PumpLane } from './lane.ts'
 import type { Spool, SpoolRecord } from './spool.ts'
 
@@ -66,8 +65,6 @@ export interface Pump {
   readonly window: number
   /** Records that were sent and wait for their acknowledgement, both lanes. */
   readonly inFlight: number
-  /** It was acknowledged, or given to `send` by this pump. What an earlier process had in flight is not known. */
-  mayHaveSent(sequence: number): boolean
 }
 
 const IN_FLIGHT_BYTES_MAX = 4 * 1024 ** 2
@@ -90,7 +87,6 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
   assert(backlogShare > 0 && backlogShare <= 1, 'a share is above 0 and at most 1')
   const window = createDrainWindow({ recordsMax: backlogInFlightMax })
   const pace = createDrainPace()
-  const handedOver = createHandedOver()
   let live = createLane('live', spool)
   let backlog = createLane('backlog', spool)
   let running = false
@@ -187,7 +183,6 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
     }
     const launch = (lane: Lane, record: SpoolRecord) => {
       const acknowledged = lane.sent(record.sequence, record.payload.length)
-      handedOver.add(record.sequence, spool.sentThrough)
       const sentAtMs = clock.monotonicMs()
       const records = Math.max(0, backlogRecords() - (lane.name === 'backlog' ? 1 : 0))
       const behind = { records, bytes: bytesOf(records), drainSeconds: drainSeconds() }
@@ -277,9 +272,5 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
     get inFlight() {
       return live.flights.length + backlog.flights.length
     },
-    mayHaveSent: (sequence) =>
-      sequence <= spool.sentThrough ||
-      spool.sentRanges.some(({ from, to }) => from <= sequence && sequence <= to) ||
-      handedOver.has(sequence),
   }
 }

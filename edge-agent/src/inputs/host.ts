@@ -59,7 +59,7 @@ export function createHostInput(config: HostInputConfig, dependencies: HostInput
 }
 
 /** @returns a function that measures now; CPU since the call before */
-export function createHostMeter(disk: string): () => Promise<Record<string, FieldValue | undefined>> {
+function createHostMeter(disk: string): () => Promise<Record<string, FieldValue | undefined>> {
   let before = cpuTimes()
   return async () => {
     const now = cpuTimes()

@@ -73,7 +73,7 @@ export function createSerialAcknowledger(
 }
 
 /** Sorted, and joined where they touch. */
-export function mergeRanges(ranges: readonly SequenceRange[]): SequenceRange[] {
+function mergeRanges(ranges: readonly SequenceRange[]): SequenceRange[] {
   const merged: [number, number][] = []
   for (const [first, last] of [...ranges].sort((a, b) => a[0] - b[0])) {
     const before = merged.at(-1)
