@@ -19,7 +19,7 @@ import { FORWARD_BYTES_MAX } from './config.ts'
 import { type OwnBacklog, outgoing } from './outgoing.ts'
 import { type Stream, StreamFullError } from './stream.ts'
 import type { StreamPace } from './stream-pace.ts'
-import type { Waiting } from './waiting.ts'
+import { type Waiting, wasSent } from './waiting.ts'
 
 export interface Forwarder extends Service {
   readonly forwarded: number
@@ -54,12 +54,20 @@ export function createForwarder(
   let forwarded = 0
   let retries = 0
   let saidMs = Number.NEGATIVE_INFINITY
+  /** Records that wait for the one before them to be confirmed, too: after a failure they are sent again. Bounded by what may be in flight. */
+  const confirmed = new Set<number>()
   /** A backlog was met, and is not gone. */
   let draining = false
 
   const backlogOf = (agent: string): OwnBacklog => {
     const own = waiting.of(agent)
     return { ...own, drainSeconds: own.batches > 0 ? pump.drainSeconds : 0 }
+  }
+  const noteConfirmed = (agent: string, { sequence, payload }: SpoolRecord) => {
+    if (confirmed.has(sequence)) return
+    for (const other of confirmed) if (wasSent(spool, other)) confirmed.delete(other)
+    confirmed.add(sequence)
+    waiting.sent(agent, payload.length)
   }
   const backlogBehind =
     ({ payload }: SpoolRecord) =>
@@ -73,7 +81,7 @@ export function createForwarder(
     const own = draining || lane === 'backlog' ? backlogBehind(record) : undefined
     const agent = await publishRecord(stream, record, lane, own, log)
     pace.published()
-    if (agent !== undefined) waiting.sent(agent, record.payload.length)
+    if (agent !== undefined) noteConfirmed(agent, record)
     forwarded += 1
     forwardedTotal.inc()
   }

@@ -4,7 +4,7 @@ import type { Spool } from '@tributary/spool'
 export interface Waiting {
   /** A record of the agent's is in the spool and was not sent. */
   add(agent: string, bytes: number): void
-  /** It was sent; twice does no harm. */
+  /** It was sent: to be said once. */
   sent(agent: string, bytes: number): void
   of(agent: string): { readonly batches: number; readonly bytes: number }
 }
