@@ -112,6 +112,13 @@ export function createRetention(options: RetentionOptions, dependencies: Retenti
     const oldest = spool.oldestSegmentThrough
     if (oldest === undefined) return false
     const before = spool.bytesUsed
+    // What is trimmed behind a loss must be told first; where there is no room even for that, the next batch tells it, if we live.
+    if ((spool.untoldFrom ?? Number.POSITIVE_INFINITY) <= spool.sentThrough)
+      await losses()
+        .then((lost) => tellLosses(own, lost))
+        .catch((error) =>
+          log.warn({ err: error }, 'what the spool lost cannot be told yet; it is tried again with the next batch'),
+        )
     await spool.trim(spool.sentThrough)
     if (oldest <= spool.sentThrough) return spool.bytesUsed < before
     const release = claims.take(oldest)

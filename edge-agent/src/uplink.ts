@@ -236,8 +236,9 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
     drainSeconds: pump.drainSeconds,
   })
 
-  /** How far nobody needs the records any more. */
-  const trimmableThrough = (): number => {
+  /** How far nobody needs the records any more. Behind a loss only once a batch has told it: a crash before that must find it again. */
+  const trimmableThrough = (): number => Math.min(unneededThrough(), (spool.untoldFrom ?? Number.POSITIVE_INFINITY) - 1)
+  const unneededThrough = (): number => {
     const { budget, retain } = config.spool
     const kept = spool.bytesUsed > budget / 2 ? 1 : RECORDS_KEPT
     if (retain === 'acknowledged') return spool.sentThrough - kept

@@ -17,6 +17,8 @@ export interface LossLedger {
   addUnused(loss: SpoolLoss): void
   /** @returns whether anything was taken back */
   reported(): boolean
+  /** First sequence of the lowest loss that was not reported yet. */
+  readonly untoldFrom: number | undefined
   readonly reportedRanges: readonly SequenceRange[]
   readonly unusedReported: boolean
   /** The owner has told of a prefix by itself: what of it was lost is not told again. */
@@ -78,6 +80,9 @@ export function createLossLedger(
       const replaced = (loss: SpoolLoss) => (piece && loss === cut ? piece : loss)
       open = rest(open).map(replaced)
       shown = rest(shown).map(replaced)
+    },
+    get untoldFrom() {
+      return open.find(({ reason }) => reason !== 'unused')?.fromSequence
     },
     get reportedRanges() {
       return reportedRanges

@@ -24,6 +24,7 @@ import { createRetention, SEGMENTS_KEPT } from './retention.ts'
 import { createRoom } from './room.ts'
 import { createSegmentList, SEGMENT_HEADER_BYTES } from './segment.ts'
 import { createSent, type SentRange } from './sent.ts'
+import { createWaiters } from './waiters.ts'
 
 /** One record, as read back. */
 export interface SpoolRecord {
@@ -80,6 +81,8 @@ export interface Spool {
    * at the newest segment only, so it grows while older ones are read: always before a record beyond the hole is returned. Of very many the first are shown; the others follow when those are reported.
    */
   readonly losses: readonly SpoolLoss[]
+  /** First sequence of the lowest loss that was not reported yet. What is trimmed beyond it is, after a crash, never told. */
+  readonly untoldFrom: number | undefined
   /** Takes back what `losses` showed when it was last read; it is not told again, even after a restart. */
   lossesReported(): void
   /** The owner's running total through the last durable record. After an opening as the cursor has it: also when that record is lost, and up to a second old. */
@@ -172,7 +175,7 @@ export async function openSpool(
     const sent = createSent(recovered.sentThrough, recovered.sentRanges)
     let lastReadable = recovered.lastReadable
     let closed: Promise<void> | undefined
-    let waiters: { sequence: number; resolve: () => void }[] = []
+    const waiters = createWaiters()
     let { total } = recovered
     /** Of the records that wait for the disk. */
     let totals: { sequence: number; total: number }[] = []
@@ -246,8 +249,7 @@ export async function openSpool(
           totals = totals.filter(({ sequence }) => sequence > lastSequence)
           room.written()
           cursor.changed()
-          for (const waiter of waiters) if (waiter.sequence <= lastSequence) waiter.resolve()
-          waiters = waiters.filter((waiter) => waiter.sequence > lastSequence)
+          waiters.wake(lastSequence)
         },
       },
     )
@@ -320,6 +322,9 @@ export async function openSpool(
       get losses() {
         return ledger.snapshot()
       },
+      get untoldFrom() {
+        return ledger.untoldFrom
+      },
       lossesReported() {
         if (ledger.reported()) cursor.changed()
       },
@@ -338,24 +343,9 @@ export async function openSpool(
         return commits.append(nextSequence++, payload)
       },
       read: (fromSequence, readBytesMax) => reader.read(fromSequence, readBytesMax),
-      waitFor: (sequence, signal) =>
-        new Promise((resolve, reject) => {
-          if (sequence <= lastReadable) return resolve()
-          if (signal.aborted) return reject(signal.reason)
-          const onAbort = () => {
-            waiters = waiters.filter((other) => other !== waiter)
-            reject(signal.reason)
-          }
-          const waiter = {
-            sequence,
-            resolve: () => {
-              signal.removeEventListener('abort', onAbort)
-              resolve()
-            },
-          }
-          signal.addEventListener('abort', onAbort, { once: true })
-          waiters.push(waiter)
-        }),
+      waitFor: async (sequence, signal) => {
+        if (sequence > lastReadable) await waiters.add(sequence, signal)
+      },
       markSent: (throughSequence) => markSentRange(1, throughSequence),
       markSentRange,
       async saveSent() {
