@@ -37,6 +37,8 @@ interface Measured {
   readonly fate: 'sent' | 'rolled_up_10s' | 'rolled_up_1m' | 'shed'
   /** The agent makes room after it: one record with what is left of all that went since the last one. */
   readonly makesRoom: boolean
+  /** It was rolled up to 10 s although it had left. */
+  readonly isStray: boolean
 }
 
 const history: fc.Arbitrary<Measured[]> = fc.array(
@@ -45,16 +47,18 @@ const history: fc.Arbitrary<Measured[]> = fc.array(
     stepMs: fc.integer({ min: 500, max: 6_000 }),
     fate: fc.constantFrom('sent', 'sent', 'rolled_up_10s', 'rolled_up_1m', 'shed'),
     makesRoom: fc.boolean(),
+    isStray: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
   }),
   { minLength: 3, maxLength: 40 },
 )
-const LAST: Measured = { samples: 1, stepMs: 1_000, fate: 'sent', makesRoom: false }
+const LAST: Measured = { samples: 1, stepMs: 1_000, fate: 'sent', makesRoom: false, isStray: false }
 /** Batches at the end that the first life does not see: a device of which nothing comes again is not known to the second. */
 const UNSEEN = 3
 
 /** What leaves the agent, in the order of sequences; the last two promise that all windows are complete. */
-function plansOf(batches: readonly Measured[]): BatchPlan[] {
+function plansOf(batches: readonly Measured[]): { plans: BatchPlan[]; strays: BatchPlan[] } {
   const plans: BatchPlan[] = []
+  const strays: BatchPlan[] = []
   let [sequence, timeMs, readingsBefore] = [0, START_MS, 0]
   let tombstones: Tombstone[] = []
   let rollups: RollupBlock[] = []
@@ -65,7 +69,7 @@ function plansOf(batches: readonly Measured[]): BatchPlan[] {
     tombstones = []
     rollups = []
   }
-  for (const { samples, stepMs, fate, makesRoom } of batches) {
+  for (const { samples, stepMs, fate, makesRoom, isStray } of batches) {
     sequence += 1
     const levels = Array.from({ length: samples }, (_, s): SampleValues => {
       timeMs += stepMs
@@ -73,8 +77,10 @@ function plansOf(batches: readonly Measured[]): BatchPlan[] {
     })
     const blocks = [blockOf('pump-1', 'mixed', levels)]
     const readingCount = readingsOf(blocks)
-    if (fate === 'sent') plans.push({ sequence, readingsBefore, completeThroughMs: timeMs, blocks })
+    const plan = { sequence, readingsBefore, completeThroughMs: timeMs, blocks }
+    if (fate === 'sent') plans.push(plan)
     else {
+      if (isStray && fate === 'rolled_up_10s') strays.push(plan)
       tombstones.push({ epoch: EPOCH, fromSequence: sequence, toSequence: sequence, readingCount, reason: fate })
       if (fate !== 'shed')
         rollups.push(rollupOf('pump-1', levels, { widthMs: WIDTHS_MS[fate], fromSequence: sequence }))
@@ -87,19 +93,22 @@ function plansOf(batches: readonly Measured[]): BatchPlan[] {
     sequence += 1
     plans.push({ sequence, readingsBefore, completeThroughMs: START_MS + afterMs })
   }
-  return plans
+  return { plans, strays }
 }
 
 /** Measurement with tags, and start → readings, as InfluxDB has them. */
 type Store = Map<string, number>
 
-function life(store: Store, memoryMs: number) {
-  const context = contextOf(undefined, { memoryMs })
+/** A second passes from batch to batch. @param missingAfterMs a gap that is as old is passed by */
+function life(store: Store, memoryMs: number, missingAfterMs = 600_000) {
+  const context = contextOf(undefined, { memoryMs, missingAfterMs })
+  let receivedAtMs = RECEIVED_AT_MS
   const state = stateFor(context)
   const effects = createEffects()
   const give = (plan: BatchPlan) => {
     clearEffects(effects)
-    step(state, intakeOf(batchOf(plan)), context, effects)
+    receivedAtMs += 1_000
+    step(state, intakeOf(batchOf(plan), { receivedAtMs }), context, effects)
     for (let i = 0; i < effects.rollups.count; i++) {
       const text = effects.rollups.line(i).toString().trim()
       const count = Number(/level_count=(\d+)i/.exec(text)?.[1] ?? 0)
@@ -155,22 +164,24 @@ function mix<T>(items: readonly T[], swaps: readonly number[]): T[] {
   return mixed
 }
 
+const shuffled = <T>(items: T[]) => fc.shuffledSubarray(items, { minLength: items.length })
 const swaps = fc.array(fc.nat({ max: 50 }), { maxLength: 20 })
 const lives = history.map((batches) => plansOf([...batches, LAST]))
 
-test('in any order, each twice, and later than memory: every window has all that is left of its readings, in one row or two, or is dirty', () => {
-  const shuffled = lives.chain((plans) =>
+test('in any order, each twice, beside their readings, and later than memory: every window has all that is left of its readings, in one row or two, or is dirty', () => {
+  const stories = lives.chain(({ plans, strays }) =>
     fc.record({
       plans: fc.constant(plans),
       answeredAfter: fc.nat({ max: 4 }),
-      order: fc.shuffledSubarray([...plans.slice(0, -1), ...plans.slice(0, -1)], { minLength: plans.length * 2 - 2 }),
+      order: shuffled([...plans.slice(0, -1), ...plans.slice(0, -1), ...strays]),
       memoryMs: fc.constantFrom(10_000, 60_000, 600_000),
+      missingAfterMs: fc.constantFrom(2_000, 10_000, 600_000),
     }),
   )
   fc.assert(
-    fc.property(shuffled, ({ plans, order, answeredAfter, memoryMs }) => {
+    fc.property(stories, ({ plans, order, answeredAfter, memoryMs, missingAfterMs }) => {
       const store: Store = new Map()
-      const { state, give, answer } = life(store, memoryMs)
+      const { state, give, answer } = life(store, memoryMs, missingAfterMs)
       for (const [i, plan] of order.entries()) {
         give(plan)
         if (i === answeredAfter) answer({ agent: 'agent-a', epoch: EPOCH, sequence: 0 })
@@ -186,12 +197,12 @@ test('in any order, each twice, and later than memory: every window has all that
         else expect(whole, key).toBe(count)
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 500 },
   )
 })
 
 test('the state is lost at any moment: the account comes out, and every window is right, or dirty and not overwritten', () => {
-  const losses = lives.chain((plans) =>
+  const losses = lives.chain(({ plans }) =>
     fc.record({
       plans: fc.constant(plans),
       seen: fc.nat({ max: plans.length - UNSEEN }),
