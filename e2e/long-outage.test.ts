@@ -3,7 +3,7 @@
  * go. What is left is exact, and what went is counted.
  */
 import { randomBytes } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '@tributary/runtime'
 import { type AccountRow, askJson, type ManagedProcess, type Pipeline } from '@tributary/stack'
@@ -11,7 +11,13 @@ import mqtt from 'mqtt'
 import { expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { until } from './harness/run-tributary.ts'
-import { compareWindows, type Measured, measuredByDevices } from './harness/windows-of-ledger.ts'
+import {
+  compareWindows,
+  dirtyKeyOf,
+  type Measured,
+  measuredByDevices,
+  type WindowKey,
+} from './harness/windows-of-ledger.ts'
 import { expectBalanced, withPipeline } from './harness/with-pipeline.ts'
 
 const RATE = 2_000
@@ -112,6 +118,34 @@ async function fillUntil(client: mqtt.MqttClient, agent: NarrowAgent, isEnough: 
   }
 }
 
+/** Until the agent has rolled up to windows of a minute, and nothing more. */
+async function fillModestly(client: mqtt.MqttClient, agent: NarrowAgent): Promise<void> {
+  await fillUntil(client, agent, async () => ((await statusOf(agent))?.spoolBytesUsed ?? 0) > SEGMENT_BYTES)
+  // Not all that is rolled up shares its windows with what goes on to windows of a minute.
+  await waitUntil(Math.ceil(systemClock.wallMs() / WINDOW_MS) * WINDOW_MS + FIRST_MS / 2)
+  await fillUntil(client, agent, async () => (await givenUpBy(agent, 'rolled_up_1m')) > 0)
+}
+
+/** The gateway is gone meanwhile; afterwards the agents have sent all. @returns when the minute in which it went ends */
+async function outlast(
+  { gateway }: Pipeline,
+  agents: readonly NarrowAgent[],
+  meanwhile: () => Promise<unknown>,
+): Promise<number> {
+  // What may be on its way would be shed: the first agent is to have nothing of it.
+  await until(async () => (await statusOf(agents[0] as NarrowAgent))?.window.inFlight === 0, 'nothing on its way')
+  await gateway.kill('SIGKILL')
+  const endsMs = Math.ceil((systemClock.wallMs() + FIRST_MS) / MINUTE_MS) * MINUTE_MS
+  await meanwhile()
+  await start(gateway)
+  for (const agent of agents)
+    await until(async () => {
+      const status = await statusOf(agent)
+      return status?.connected === true && status.backlogBatches <= 1
+    }, `${agent.name} has sent its backlog`)
+  return endsMs
+}
+
 async function givenUpBy({ url }: NarrowAgent, reason: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text()
   const line = new RegExp(`^tributary_agent_given_up_readings_total\\{[^}]*reason="${reason}"[^}]*\\} (\\d+)`, 'm')
@@ -130,24 +164,30 @@ interface OwnAccount {
   readonly agents: readonly (AccountRow & {
     readonly agent: string
     readonly shedReasons: readonly { readonly reason: string; readonly readings: number }[]
+    readonly epochs: readonly { readonly recovered: number; readonly inDoubt: boolean }[]
   })[]
+}
+interface Dirty {
+  readonly windows: readonly WindowKey[]
+  readonly count: number
 }
 
 /** Readings of all devices of an agent, by what the windows of the store know of them. @throws when one is not what was measured */
-async function windowsOf({ query, ledgerFolder }: Pipeline, agent: NarrowAgent) {
+async function windowsOf({ query, ledgerFolder }: Pipeline, agent: NarrowAgent, dirty?: ReadonlySet<string>) {
   const measured = await measuredByDevices(ledgerFolder)
   const endedMs = Math.max(...measured.map(({ samples }) => samples.at(-1)?.timeMs ?? 0)) - OPEN_MS
-  const sum = { measured: 0, rolledUp10s: 0, coarser: 0, shed: 0, open: 0 }
+  const sum = { measured: 0, gone: 0, rolledUp10s: 0, coarser: 0, shed: 0, open10s: 0, open1m: 0 }
   const rebuilt = { '10s': 0, '1m': 0 }
   for (const device of [...measured.filter((each) => agent.devices.includes(each.device)), agent.texts]) {
-    const found = await compareWindows(query, device, endedMs)
+    const found = await compareWindows(query, device, endedMs, dirty)
     expect(found.wrong.slice(0, 5)).toEqual([])
-    expect(found.open['10s'], 'the last readings were not given up').toBe(0)
     sum.measured += found.measured * device.readings
+    sum.gone += (found.measured - found.stored) * device.readings
+    sum.open10s += found.open['10s'] * device.readings
     sum.rolledUp10s += (found.measured - found.stored - found.lacking['10s']) * device.readings
     sum.coarser += found.lacking['10s'] * device.readings
     sum.shed += found.lacking['1m'] * device.readings
-    sum.open += found.open['1m'] * device.readings
+    sum.open1m += found.open['1m'] * device.readings
     for (const width of ['10s', '1m'] as const) rebuilt[width] += found.rebuilt[width]
   }
   return { sum, rebuilt }
@@ -162,6 +202,7 @@ async function expectWindowsAndAccount(pipeline: Pipeline, agents: readonly Narr
     const shedFor = (reason: string) => own?.shedReasons.find((shed) => shed.reason === reason)?.readings ?? 0
     const { sum, rebuilt } = await windowsOf(pipeline, agent)
     all.push(rebuilt)
+    expect(sum.open10s, 'the last readings were not given up').toBe(0)
     // What the agent says of itself beside: its health, the host.
     const beside = (own?.produced ?? 0) - sum.measured
     const expectAbout = (what: string, said: number, least: number, most = least) => {
@@ -170,7 +211,7 @@ async function expectWindowsAndAccount(pipeline: Pipeline, agents: readonly Narr
     }
     expectAbout('rolled up to 10 s', shedFor('rolled_up_10s'), sum.rolledUp10s)
     expectAbout('rolled up to 1 min, or shed', shedFor('rolled_up_1m') + shedFor('shed'), sum.coarser)
-    expectAbout('shed', shedFor('shed'), sum.shed, sum.shed + sum.open)
+    expectAbout('shed', shedFor('shed'), sum.shed, sum.shed + sum.open1m)
   }
   return all
 }
@@ -186,28 +227,14 @@ test(
       const [modest, heavy] = narrowed as [NarrowAgent, NarrowAgent]
       const client = await mqtt.connectAsync(broker)
       await systemClock.sleep(2_000)
-      // What may be on its way would be shed: this agent is to have nothing of it.
-      await until(async () => (await statusOf(modest))?.window.inFlight === 0, 'nothing on its way')
-      await pipeline.gateway.kill('SIGKILL')
-      const minuteMs = Math.ceil((systemClock.wallMs() + FIRST_MS) / MINUTE_MS) * MINUTE_MS
-      const fillModest = async () => {
-        await fillUntil(client, modest, async () => ((await statusOf(modest))?.spoolBytesUsed ?? 0) > SEGMENT_BYTES)
-        // Not all that is rolled up shares its windows with what goes on to windows of a minute.
-        await waitUntil(Math.ceil(systemClock.wallMs() / WINDOW_MS) * WINDOW_MS + FIRST_MS / 2)
-        await fillUntil(client, modest, async () => (await givenUpBy(modest, 'rolled_up_1m')) > 0)
-      }
-      await Promise.all([
-        fillModest(),
-        fillUntil(client, heavy, async () => (await givenUpBy(heavy, 'shed')) > SHED_MIN),
-      ])
+      const endsMs = await outlast(pipeline, narrowed, () =>
+        Promise.all([
+          fillModestly(client, modest),
+          fillUntil(client, heavy, async () => (await givenUpBy(heavy, 'shed')) > SHED_MIN),
+        ]),
+      )
       await client.endAsync()
-      await start(pipeline.gateway)
-      for (const agent of narrowed)
-        await until(async () => {
-          const status = await statusOf(agent)
-          return status?.connected === true && status.backlogBatches <= 1
-        }, `${agent.name} has sent its backlog`)
-      await waitUntil(minuteMs + OPEN_MS + 1_000)
+      await waitUntil(endsMs + OPEN_MS + 1_000)
       await expectBalanced(pipeline)
 
       const [rebuilt] = await expectWindowsAndAccount(pipeline, narrowed)
@@ -218,3 +245,55 @@ test(
       expect(dirty?.count).toBe(0)
     }),
 )
+
+test(
+  'the state of the processor is lost during such an outage: the account balances, no window shrinks, and what is not dirty is exact',
+  {
+    timeout: 180_000,
+  },
+  () =>
+    withPipeline({ ratePerSecond: RATE, seed: 42 }, async (pipeline, folder) => {
+      const { broker, narrowed } = await narrow(pipeline, folder)
+      const [modest] = narrowed as [NarrowAgent]
+      const client = await mqtt.connectAsync(broker)
+      await systemClock.sleep(12_000)
+      let before = new Map<string, number>()
+      await outlast(pipeline, narrowed, async () => {
+        await systemClock.sleep(1_000)
+        await pipeline.processor.kill('SIGKILL')
+        await rm(join(folder, 'checkpoints'), { recursive: true })
+        before = await countsOf(pipeline)
+        await Promise.all([start(pipeline.processor), fillModestly(client, modest)])
+      })
+      await client.endAsync()
+      await systemClock.sleep(5_000)
+      await expectBalanced(pipeline)
+
+      const after = await countsOf(pipeline)
+      expect(before.size).toBeGreaterThan(0)
+      expect([...before].filter(([key, count]) => (after.get(key) ?? 0) < count)).toEqual([])
+      const dirty = await askJson<Dirty>(`${pipeline.urls.processor}/dirty`)
+      expect(dirty?.windows.length).toBe(dirty?.count)
+      const account = await askJson<OwnAccount>(`${pipeline.urls.processor}/account`)
+      const own = account?.agents.find(({ agent }) => agent === modest.name)
+      expect(own?.epochs.reduce((sum, { recovered }) => sum + recovered, 0)).toBeGreaterThan(0)
+      expect(own?.epochs.some(({ inDoubt }) => inDoubt)).toBe(false)
+      const { sum, rebuilt } = await windowsOf(pipeline, modest, new Set(dirty?.windows.map(dirtyKeyOf)))
+      expect(own?.shed).toBeGreaterThanOrEqual(sum.gone)
+      expect(own?.shed).toBeLessThanOrEqual(sum.gone + (own?.produced ?? 0) - sum.measured)
+      expect(rebuilt['10s']).toBeGreaterThanOrEqual(modest.devices.length)
+    }),
+)
+
+/** Window and device → readings in it. */
+async function countsOf({ query }: Pipeline): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  const text = `SELECT * FROM "rollup"./^(vibration|climate|power|tank)_(10s|1m)$/ GROUP BY *`
+  for (const { name, tags, columns, values } of await query(text, AbortSignal.timeout(30_000)))
+    for (const row of values)
+      counts.set(
+        `${name} ${tags?.['device']} ${tags?.['part'] ?? ''} ${row[0]}`,
+        Number(row[columns.indexOf('sequence_count')]),
+      )
+  return counts
+}

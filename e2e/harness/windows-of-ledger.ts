@@ -31,7 +31,7 @@ export interface WindowsFound {
   readonly stored: number
   /** Samples that windows of that width lack. */
   readonly lacking: { readonly '10s': number; readonly '1m': number }
-  /** Samples that are gone, in windows that have not ended yet. */
+  /** Samples that are gone, in windows that have not ended yet or are dirty. */
   readonly open: { readonly '10s': number; readonly '1m': number }
   /** Windows that say something else than what was measured, in words. */
   readonly wrong: readonly string[]
@@ -55,11 +55,15 @@ export async function measuredByDevices(ledgerFolder: string): Promise<Measured[
   return found
 }
 
-/** @param endedMs windows that end later may be open */
+/**
+ * @param endedMs windows that end later may be open
+ * @param dirty windows that are to be recomputed, see `dirtyKeyOf`: they are left out
+ */
 export async function compareWindows(
   query: InfluxQuery,
   { device, kind, identity, samples }: Measured,
   endedMs: number,
+  dirty: ReadonlySet<string> = new Set(),
 ) {
   const wrong: string[] = []
   const counts = () => ({ '10s': 0, '1m': 0 })
@@ -68,9 +72,19 @@ export async function compareWindows(
   const [raw] = await ask(`SELECT "${identity}" FROM "${kind}" WHERE "device" = '${device}'`)
   const stored = new Set(raw?.values.map((row) => row[1] as number))
   for (const [name, widthMs] of WIDTHS) {
-    const series = await ask(`SELECT * FROM "rollup"."${kind}_${name}" WHERE "device" = '${device}' GROUP BY *`)
+    const all = await ask(`SELECT * FROM "rollup"."${kind}_${name}" WHERE "device" = '${device}' GROUP BY *`)
+    // A roll-up for a window that is not in memory any more is a row of its own.
+    const series = all.filter(({ tags }) => !tags?.['part'])
+    const parts = all
+      .filter(({ tags }) => tags?.['part'])
+      .flatMap(({ values }) => values.map((row) => row[0] as number))
     if (series.length > 1) wrong.push(`${kind}_${name} ${device}: ${series.length} series`)
     const rows = new Map(series[0]?.values.map((row) => [row[0] as number, row]))
+    for (const startMs of [...rows.keys(), ...parts]) {
+      const isDirty = dirty.has(dirtyKeyOf({ kind, device, widthMs, startMs }))
+      if (isDirty) rows.delete(startMs)
+      else if (parts.includes(startMs)) wrong.push(`${kind}_${name} ${device} at ${startMs}: a part by itself`)
+    }
     const byWindow = new Map<number, Measured['samples'][number][]>()
     for (const sample of samples) {
       const startMs = Math.floor(sample.timeMs / widthMs) * widthMs
@@ -83,7 +97,7 @@ export async function compareWindows(
       const row = rows.get(startMs)
       rows.delete(startMs)
       const storedInside = inside.filter(({ values }) => stored.has(values[identity] as number)).length
-      if (startMs + widthMs > endedMs) {
+      if (startMs + widthMs > endedMs || dirty.has(dirtyKeyOf({ kind, device, widthMs, startMs }))) {
         open[name] += inside.length - storedInside
         continue
       }
@@ -109,6 +123,15 @@ export async function compareWindows(
     wrong,
   } satisfies WindowsFound
 }
+
+export interface WindowKey {
+  readonly kind: string
+  readonly device: string
+  readonly widthMs: number
+  readonly startMs: number
+}
+export const dirtyKeyOf = ({ kind, device, widthMs, startMs }: WindowKey): string =>
+  `${kind} ${device} ${widthMs} ${startMs}`
 
 type Row = InfluxSeries['values'][number]
 const saidOf = ({ columns }: InfluxSeries, row: Row, field: string, what: string): number =>
