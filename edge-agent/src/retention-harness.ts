@@ -37,7 +37,7 @@ export interface Offer {
   readonly deadLetters?: number
 }
 
-export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BYTES } = {}) {
+export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BYTES, freeBytesMin = 0 } = {}) {
   const disk = createFaultyFileSystem({ seed })
   const clock = createSimulatedClock()
   const log = createLogger('test', process.env['SPOOL_LOG'] === '1' ? 'debug' : 'silent')
@@ -80,7 +80,7 @@ export function createRetentionHarness(seed: number, { bytesMax = 8 * SEGMENT_BY
   async function start(): Promise<void> {
     const opened = await openSpool(
       '/data/spool',
-      { segmentBytesMax: SEGMENT_BYTES, bytesMax, durabilityMs: 0, freeBytesMin: 0 },
+      { segmentBytesMax: SEGMENT_BYTES, bytesMax, durabilityMs: 0, freeBytesMin },
       {
         clock,
         log,

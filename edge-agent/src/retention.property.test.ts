@@ -75,6 +75,27 @@ test('the disk full from outside, and nothing to be given up: the batch waits, a
   expect(agent.check().shed).toBe(0)
 })
 
+test('the disk full from outside, not even the reserve is left: it costs little to find that out again and again', async () => {
+  const agent = createRetentionHarness(4, { bytesMax: 2 * BUDGET, freeBytesMin: 3 * SEGMENT_BYTES })
+  await agent.open()
+  await offerAll(agent, 60)
+  agent.disk.bytesMax = agent.spool.bytesUsed + 2 * SEGMENT_BYTES - 1_000
+  while (await agent.offer(ordinary)) await agent.clock.advance(1_500)
+  let reads = 0
+  agent.disk.faultAt = ({ kind, path }) => {
+    if (kind === 'open' && path.endsWith('.seg')) reads += 1
+    return undefined
+  }
+  await agent.clock.advance(120_000)
+  expect(reads).toBeGreaterThan(0)
+  expect(reads).toBeLessThan(20)
+  agent.disk.bytesMax = Number.POSITIVE_INFINITY
+  await agent.clock.advance(5_000)
+  await offerAll(agent, 3)
+  await agent.drain()
+  agent.check()
+})
+
 test('what is on its way is left alone; what had left before a crash is shed, not rolled up', async () => {
   const agent = createRetentionHarness(5, { bytesMax: BUDGET })
   await agent.open()

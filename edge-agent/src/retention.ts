@@ -24,6 +24,8 @@ const GAIN_MIN = 2
 const LOSSES_MAX = 100
 /** Steps in a row for one batch that finds no room. */
 const STEPS_MAX = 256
+/** An attempt reads a whole segment: after failures in a row so many calls at most pass without one. */
+const PASSES_MAX = 60
 
 /** Appends records of the agent's own, in their turn; they may use the spool's reserve. */
 export interface OwnRecords {
@@ -68,6 +70,8 @@ export function createRetention(options: RetentionOptions, dependencies: Retenti
   /** A remainder this small may stay as large as it is. */
   const smallBytes = segmentBytesMax / 16
   let saying = true
+  let failures = 0
+  let passes = 0
 
   const isIn = (ranges: Spool['sentRanges'], sequence: number): boolean =>
     ranges.some(({ from, to }) => from <= sequence && sequence <= to)
@@ -173,6 +177,10 @@ export function createRetention(options: RetentionOptions, dependencies: Retenti
         saying = true
         return false
       }
+      if (passes > 0) {
+        passes -= 1
+        return false
+      }
       const before = spool.bytesUsed
       let made = false
       try {
@@ -186,8 +194,12 @@ export function createRetention(options: RetentionOptions, dependencies: Retenti
           made = true
           if (spool.bytesUsed < before) break
         }
+        failures = 0
       } catch (error) {
-        log.warn({ err: error }, `no room could be made in the spool: ${messageOf(error)}; it is tried again`)
+        const detail = `no room could be made in the spool: ${messageOf(error)}; it is tried again`
+        log[failures === 0 ? 'warn' : 'debug']({ err: error }, detail)
+        failures += 1
+        passes = Math.min(2 ** failures, PASSES_MAX)
       }
       return made
     },
