@@ -5,9 +5,9 @@
  * Guarantee: nothing that was trimmed is sent again, although it may still be readable: some of it was rolled up, and its windows
  * stand for it.
  */
-import { decodeHeader } from '@tributary/protocol'
 import type { Clock, Logger } from '@tributary/runtime'
 import type { Spool, SpoolRecord } from '@tributary/spool'
+import { epochOf } from './stored-watermark.ts'
 
 export interface ResendRange {
   fromSequence: number
@@ -122,13 +122,5 @@ export function createResend(spool: Spool, { clock, log }: { clock: Clock; log: 
     get gone() {
       return gone
     },
-  }
-}
-
-function epochOf(payload: Uint8Array): string | undefined {
-  try {
-    return decodeHeader(payload).epoch
-  } catch {
-    return undefined
   }
 }

@@ -121,7 +121,8 @@ export async function openStoredWatermark(
   }
 }
 
-function epochOf(payload: Uint8Array): string | undefined {
+/** @returns undefined when it is no batch */
+export function epochOf(payload: Uint8Array): string | undefined {
   try {
     return decodeHeader(payload).epoch
   } catch {
