@@ -40,6 +40,8 @@ const WINDOW_MS = 10_000
 const MINUTE_MS = 60_000
 /** The minute in which readings were rolled up ends so long after the beginning of the outage or later. */
 const FIRST_MS = 4_000
+/** Batches of which the gateway lets go: some of each agent. */
+const TRIMMED_MIN = 20
 /** Behind the newest reading a window may still be open. */
 const OPEN_MS = 3_000
 
@@ -167,6 +169,9 @@ interface OwnAccount {
     readonly epochs: readonly { readonly recovered: number; readonly inDoubt: boolean }[]
   })[]
 }
+interface GatewayAnswer {
+  readonly spool: { readonly trimmedThrough: number }
+}
 interface Dirty {
   readonly windows: readonly WindowKey[]
   readonly count: number
@@ -218,9 +223,7 @@ async function expectWindowsAndAccount(pipeline: Pipeline, agents: readonly Narr
 
 test(
   'an outage outlasts the spools: the account balances, and every window whose readings are not shed is exact',
-  {
-    timeout: 180_000,
-  },
+  { timeout: 180_000 },
   () =>
     withPipeline({ ratePerSecond: RATE, seed: 41 }, async (pipeline, folder) => {
       const { broker, narrowed } = await narrow(pipeline, folder)
@@ -248,15 +251,17 @@ test(
 
 test(
   'the state of the processor is lost during such an outage: the account balances, no window shrinks, and what is not dirty is exact',
-  {
-    timeout: 180_000,
-  },
+  { timeout: 180_000 },
   () =>
     withPipeline({ ratePerSecond: RATE, seed: 42 }, async (pipeline, folder) => {
       const { broker, narrowed } = await narrow(pipeline, folder)
       const [modest] = narrowed as [NarrowAgent]
       const client = await mqtt.connectAsync(broker)
-      await systemClock.sleep(12_000)
+      // Windows are written, and the gateway's disk knows that readings of them were stored.
+      await until(async () => (await countsOf(pipeline)).size > 0, 'windows')
+      const trimmed = async () =>
+        (await askJson<GatewayAnswer>(`${pipeline.urls.gateway}/status`))?.spool.trimmedThrough
+      await until(async () => ((await trimmed()) ?? 0) > TRIMMED_MIN, 'trimmed')
       let before = new Map<string, number>()
       await outlast(pipeline, narrowed, async () => {
         await systemClock.sleep(1_000)
