@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib'
 import { UserError } from '@tributary/runtime'
 import { describe, expect, it } from 'vitest'
 import { segmentName } from './segment.ts'
+import { SpoolFullError } from './spool-full-error.ts'
 import { createSpoolHarness, FOLDER, smallOptions } from './testing.ts'
 
 const newestSegment = (harness: ReturnType<typeof createSpoolHarness>) =>
@@ -305,6 +306,23 @@ describe('the disk', () => {
     await harness.close()
     await harness.open()
     await harness.verify()
+  })
+
+  it('takes the first append after space has returned: it looks before it refuses', async () => {
+    const harness = await started(20, { ...smallOptions, freeBytesMin: 10_000 })
+    const append = () => harness.pump(harness.spool.append(Buffer.alloc(100)))
+    await append()
+    harness.disk.bytesMax = 12_000
+    // The first may be taken by what was seen before.
+    await harness.pump(harness.clock.sleep(2_000))
+    await append().catch(() => undefined)
+    await harness.pump(harness.clock.sleep(2_000))
+    const { nextSequence } = harness.spool
+    await expect(append()).rejects.toThrow(SpoolFullError)
+    expect(harness.spool.nextSequence).toBe(nextSequence)
+    await harness.pump(harness.clock.sleep(2_000))
+    harness.disk.bytesMax = 1e6
+    expect(await append()).toBe(nextSequence)
   })
 
   it('is tried again while it fails; nothing is acknowledged meanwhile, and no number is skipped', async () => {

@@ -11,8 +11,10 @@ import { SpoolFullError } from './spool-full-error.ts'
 const FREE_BYTES_MS = 1_000
 
 export interface Room {
-  /** @throws SpoolFullError at once when there is none */
+  /** @throws SpoolFullError when there is none, as far as is known; ask `looked` before it is believed */
   take(pendingBytes: number, frameBytes: number, fromReserve: boolean): void
+  /** Resolves when the disk was asked for its free space. @returns false when that was not under way: what is known is young */
+  looked(): Promise<boolean>
   /** The segments have grown or shrunk. */
   written(): void
 }
@@ -35,22 +37,22 @@ export async function createRoom(
   let freeBytes = Number.POSITIVE_INFINITY
   let bytesAtCheck = segments.bytes
   let checkedMs = 0
-  let checking = false
+  let checking: Promise<void> | undefined
 
   async function check(): Promise<void> {
-    checking = true
     checkedMs = clock.monotonicMs()
     const bytes = segments.bytes
     // Where free space cannot be told, ENOSPC tells it.
     freeBytes = await fileSystem.freeBytes(limits.folder).catch(() => Number.POSITIVE_INFINITY)
     bytesAtCheck = bytes
-    checking = false
+    checking = undefined
   }
   const checkNowAndThen = () => {
-    if (!checking && clock.monotonicMs() - checkedMs >= FREE_BYTES_MS) void check()
+    if (clock.monotonicMs() - checkedMs >= FREE_BYTES_MS) checking ??= check()
   }
   const refuse = (reason: string, detail: string): never => {
-    meters.refused.inc({ reason })
+    // Else it is asked again.
+    if (!checking) meters.refused.inc({ reason })
     throw new SpoolFullError(detail)
   }
   await check()
@@ -69,6 +71,11 @@ export async function createRoom(
       checkNowAndThen()
       if (free < freeBytesMin)
         refuse('free_disk', `${Math.max(0, free)} bytes are free on the disk, ${freeBytesMin} must stay free`)
+    },
+    async looked() {
+      if (!checking) return false
+      await checking
+      return true
     },
     written() {
       meters.bytesUsed.set(segments.bytes)

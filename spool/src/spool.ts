@@ -338,7 +338,15 @@ export async function openSpool(
         if (closed) throw new Error('the spool is closed')
         if (payload.length > payloadBytesMax)
           throw new PermanentError(`a record of ${payload.length} bytes is larger than a segment (${payloadBytesMax})`)
-        room.take(commits.pendingBytes, RECORD_HEADER_BYTES + payload.length, reserve)
+        const take = () => room.take(commits.pendingBytes, RECORD_HEADER_BYTES + payload.length, reserve)
+        try {
+          take()
+        } catch (error) {
+          // Space may have returned: who is refused gives up records for good.
+          if (!(await room.looked())) throw error
+          if (closed) throw new Error('the spool is closed')
+          take()
+        }
         if (totalNow !== undefined) totals.push({ sequence: nextSequence, total: totalNow })
         return commits.append(nextSequence++, payload)
       },
