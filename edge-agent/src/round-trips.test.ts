@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { createSimulatedClock } from '@tributary/runtime/testing'
 import { expect, test } from 'vitest'
 import { createRoundTrips, PINGS } from './round-trips.ts'
@@ -67,4 +68,20 @@ test('nobody answers, or nothing that makes sense: the round is over soon', asyn
 test('a gateway in 1970 is no help, whatever it says of itself', async () => {
   const lost = (asked: number) => ({ type: 'pong', id: asked, wallMs: 5_000, trusted: true })
   expect((await measure([[1, 1]], lost)).time).toBeUndefined()
+})
+
+test('a round leaves nothing behind on the connection, which may last for months', async () => {
+  const clock = createSimulatedClock()
+  const roundTrips = createRoundTrips(clock)
+  const { signal } = new AbortController()
+  const publish = (payload: string) => {
+    const { id } = JSON.parse(payload) as { id: number }
+    roundTrips.heard(Buffer.from(JSON.stringify({ type: 'pong', id, wallMs: clock.wallMs(), trusted: true })))
+  }
+  expect(await roundTrips.measure(publish, signal)).toBeDefined()
+  expect(getEventListeners(signal, 'abort')).toEqual([])
+  // Where Node keeps what `AbortSignal.any` made of a signal, for as long as the signal lives.
+  const dependants = Object.getOwnPropertySymbols(signal).find(({ description }) => description === 'kDependantSignals')
+  const kept = dependants && (signal as unknown as Record<symbol, Set<unknown> | undefined>)[dependants]
+  expect(kept?.size ?? 0).toBe(0)
 })

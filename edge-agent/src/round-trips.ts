@@ -18,24 +18,33 @@ export interface RoundTrips {
   heard(payload: Uint8Array): void
 }
 
+interface Pong {
+  readonly receivedMs: number
+  readonly wallMs: number
+  readonly trusted: boolean
+}
+
 export function createRoundTrips(clock: Clock): RoundTrips {
   let lastId = 0
-  let waiting:
-    | { id: number; resolve: (pong: { receivedMs: number; wallMs: number; trusted: boolean }) => void }
-    | undefined
+  let waiting: { id: number; end: (pong?: Pong) => void } | undefined
 
   const ping = async (publish: (payload: string) => void, signal: AbortSignal): Promise<GatewayTime | undefined> => {
     const id = ++lastId
-    const giveUp = new AbortController()
-    const answer = new Promise<{ receivedMs: number; wallMs: number; trusted: boolean }>((resolve) => {
-      waiting = { id, resolve }
-    })
     const sentMs = clock.monotonicMs()
-    publish(JSON.stringify({ type: 'ping', id } satisfies ClockPing))
-    const late = clock.sleep(PONG_MS_MAX, AbortSignal.any([signal, giveUp.signal])).catch(() => undefined)
-    const pong = await Promise.race([answer, late])
-    giveUp.abort()
-    waiting = undefined
+    // Not `AbortSignal.any`: Node keeps what that makes for as long as the signal lives, which may be months.
+    const pong = await new Promise<Pong | undefined>((resolve) => {
+      const end = (answer?: Pong) => {
+        cancel()
+        signal.removeEventListener('abort', giveUp)
+        waiting = undefined
+        resolve(answer)
+      }
+      const giveUp = () => end()
+      const cancel = clock.after(PONG_MS_MAX, giveUp)
+      signal.addEventListener('abort', giveUp, { once: true })
+      waiting = { id, end }
+      publish(JSON.stringify({ type: 'ping', id } satisfies ClockPing))
+    })
     if (!pong || !isPlausibleTime(pong.wallMs)) return undefined
     // The gateway says whole milliseconds: on average it is half of one later.
     const errorMs = (pong.receivedMs - sentMs) / 2 + 0.5
@@ -55,7 +64,7 @@ export function createRoundTrips(clock: Clock): RoundTrips {
     heard(payload) {
       const receivedMs = clock.monotonicMs()
       const pong = parseControlMessage(clockPong, payload)
-      if (pong && pong.id === waiting?.id) waiting.resolve({ ...pong, receivedMs })
+      if (pong && pong.id === waiting?.id) waiting.end({ ...pong, receivedMs })
     },
   }
 }
