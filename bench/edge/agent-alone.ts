@@ -129,7 +129,7 @@ async function createParts(folder: string): Promise<Parts> {
     // as the systemd unit runs it
     agent: node(
       'agent',
-      ['--max-semi-space-size=1', bundle, '--config', file('agent.yaml')],
+      ['--optimize-for-size', '--max-semi-space-size=1', bundle, '--config', file('agent.yaml')],
       `${admin(agentPort)}/healthz`,
       {
         AGENT_PASSWORD: 'bench',

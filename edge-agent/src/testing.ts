@@ -355,7 +355,7 @@ export function startAgentProcess(
   options: readonly string[],
   environment: Record<string, string> = {},
 ): AgentProcess {
-  const child = spawn(process.execPath, ['--max-semi-space-size=1', bundle, ...options], {
+  const child = spawn(process.execPath, ['--optimize-for-size', '--max-semi-space-size=1', bundle, ...options], {
     cwd: dirname(bundle),
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', ...environment },
