@@ -6,8 +6,10 @@
  * as they are at their first step. What may have left is never rolled up; only a tombstone is left of it.
  */
 import {
+  BATCH_READINGS_MAX,
   type Batch,
   type BatchHeader,
+  countReadings,
   type DeviceBlock,
   decodeBatch,
   decodeHeader,
@@ -32,6 +34,7 @@ const SECONDS_MS = 10_000
 const MINUTE_MS = 60_000
 /** Well below the protocol's limits, so that one more record always fits. */
 const SLOTS_MAX = 60_000
+const READINGS_MAX = BATCH_READINGS_MAX / 2
 const BYTES_MAX = 512 * 1024
 const TOMBSTONES_MAX = 800
 
@@ -72,6 +75,8 @@ export function createRemains(options: RemainsOptions): Remains {
   const tombstones: Tombstone[] = []
   let bytes = 0
   let slots = 0
+  /** Carried on as they are. */
+  let readings = 0
   const reasonOfSamples: GivenUp = (['rolled_up_10s', 'rolled_up_1m', 'shed', 'shed'] as const)[severity]
 
   const bury = ({ epoch: of, sequence, readingCount }: BatchHeader, reason: GivenUp) =>
@@ -97,6 +102,7 @@ export function createRemains(options: RemainsOptions): Remains {
       if (severity === 3 || isLost) continue
       if (keepLast.has(block.kind) && !isOwn) {
         carried.push(dated)
+        readings += countReadings([block])
         slots += block.timesMs.length * block.columns.length
         bytes += bytesOf(block)
       } else if (severity < 2 || keepLast.has(block.kind)) rollUp(dated, sequence)
@@ -123,6 +129,7 @@ export function createRemains(options: RemainsOptions): Remains {
       return (
         tombstones.length + carriedLetters.length > TOMBSTONES_MAX ||
         letters.length > TOMBSTONES_MAX ||
+        readings > READINGS_MAX ||
         slots + seconds.slots + minutes.slots > SLOTS_MAX ||
         bytes + seconds.bytes + minutes.bytes > BYTES_MAX
       )
