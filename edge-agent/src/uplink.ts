@@ -11,7 +11,14 @@
  */
 import { agentCommand, mqttTopic, parseControlMessage, parseMqttTopic, rewriteSendFields } from '@tributary/protocol'
 import { type Backoff, type Clock, type Logger, messageOf, type Service } from '@tributary/runtime'
-import { createPump, type PumpBehind, type PumpLane, type Spool, type SpoolRecord } from '@tributary/spool'
+import {
+  createPump,
+  type PumpBehind,
+  type PumpFigures,
+  type PumpLane,
+  type Spool,
+  type SpoolRecord,
+} from '@tributary/spool'
 import type { MqttClient } from 'mqtt'
 import type { AgentConfig } from './config.ts'
 import { createFlights, type Flights } from './flights.ts'
@@ -53,13 +60,7 @@ export interface Uplink extends Service {
   readonly batchesResent: number
   /** Asked for, and not in the spool any more. */
   readonly batchesGone: number
-  readonly backlogBatches: number
-  /** Estimated from the mean size of records. */
-  readonly backlogBytes: number
-  readonly drainSeconds: number
-  /** Batches of the backlog that may be in flight. */
-  readonly backlogWindow: number
-  readonly inFlight: number
+  readonly lanes: PumpFigures
   /** Everything up to here is in the store; undefined while no gateway has said so. */
   readonly storedThrough: number | undefined
   readonly gatewayEpoch: string | undefined
@@ -314,21 +315,7 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
     get batchesGone() {
       return resend.gone
     },
-    get backlogBatches() {
-      return pump.backlogRecords
-    },
-    get backlogBytes() {
-      return pump.backlogBytes
-    },
-    get drainSeconds() {
-      return pump.drainSeconds
-    },
-    get backlogWindow() {
-      return pump.window
-    },
-    get inFlight() {
-      return pump.inFlight
-    },
+    lanes: pump,
     get storedThrough() {
       return stored?.gatewayEpoch === undefined ? undefined : stored.through
     },

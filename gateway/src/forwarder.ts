@@ -14,7 +14,14 @@ import {
   messageOf,
   type Service,
 } from '@tributary/runtime'
-import { createPump, type PumpBehind, type PumpLane, type Spool, type SpoolRecord } from '@tributary/spool'
+import {
+  createPump,
+  type PumpBehind,
+  type PumpFigures,
+  type PumpLane,
+  type Spool,
+  type SpoolRecord,
+} from '@tributary/spool'
 import { FORWARD_BYTES_MAX } from './config.ts'
 import { type OwnBacklog, outgoing } from './outgoing.ts'
 import { type Stream, StreamFullError } from './stream.ts'
@@ -24,14 +31,7 @@ import { type Waiting, wasSent } from './waiting.ts'
 export interface Forwarder extends Service {
   readonly forwarded: number
   readonly retries: number
-  /** Batches that JetStream has not confirmed, but for those that the live lane has in flight. */
-  readonly backlogBatches: number
-  /** Estimated from the mean size of records. */
-  readonly backlogBytes: number
-  readonly drainSeconds: number
-  /** Batches of the backlog that may be in flight. */
-  readonly backlogWindow: number
-  readonly inFlight: number
+  readonly lanes: PumpFigures
   /** What of the agent waits at this gateway. */
   backlogOf(agent: string): OwnBacklog
 }
@@ -127,21 +127,7 @@ export function createForwarder(
     get retries() {
       return retries
     },
-    get backlogBatches() {
-      return pump.backlogRecords
-    },
-    get backlogBytes() {
-      return pump.backlogBytes
-    },
-    get drainSeconds() {
-      return pump.drainSeconds
-    },
-    get backlogWindow() {
-      return pump.window
-    },
-    get inFlight() {
-      return pump.inFlight
-    },
+    lanes: pump,
     backlogOf,
     async start() {
       running = run(stopping.signal)

@@ -49,12 +49,15 @@ export interface PumpDependencies {
   readonly mayDrain?: () => boolean
 }
 
-export interface Pump {
+export interface Pump extends PumpFigures {
   /**
    * Sends until a send fails, and rejects with what failed once all in flight have settled; or with the reason of the signal, at
    * once. Begins at what the spool says was sent. One run at a time.
    */
   run(signal: AbortSignal): Promise<never>
+}
+
+export interface PumpFigures {
   /** Records that were not acknowledged, but for those that the live lane has in flight. */
   readonly backlogRecords: number
   /** Estimated from the mean size of records. */
