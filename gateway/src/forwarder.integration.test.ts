@@ -303,6 +303,32 @@ test('a full stream holds the forwarder back, nothing is lost, and it goes on wh
   expect(fillers).toBeGreaterThanOrEqual(20)
 })
 
+test('an empty stream that calls itself full is purged, and what waits goes on when it takes it', async () => {
+  await nats()
+  const gateway = await gatewayWith()
+  const connection = await connect({ servers: natsUrl })
+  ending.push(() => connection.close())
+  const manager = await jetstreamManager(connection)
+  const client = await connectAgent(gateway.mqttPort, 'agent-1')
+  await publish(client, 1, 1)
+  await until('it is there', () => allForwarded(gateway))
+  await drainStream(natsUrl)
+  let purges = 0
+  connection.subscribe(`$JS.API.STREAM.PURGE.${TELEMETRY_STREAM}`, {
+    callback: () => {
+      purges += 1
+    },
+  })
+  const { config } = await manager.streams.info(TELEMETRY_STREAM)
+  await manager.streams.update(TELEMETRY_STREAM, { ...config, max_bytes: 64 })
+  await publish(client, 2, 4)
+  await until('it was purged', () => purges > 0, 30_000)
+  await manager.streams.update(TELEMETRY_STREAM, config)
+  await until('what waited was forwarded', () => allForwarded(gateway), 30_000)
+  await client.endAsync()
+  expect(await ofAgent()).toEqual([2, 3, 4])
+})
+
 test('a full spool acknowledges nothing and says why, and takes batches again when there is room', async () => {
   const gateway = await gatewayWith({ spool: { budget: '16MiB', segment: '4MiB' } })
   const client = await connectAgent(gateway.mqttPort, 'agent-1')

@@ -64,6 +64,9 @@ export function createStream(
   const lost: (() => void)[] = []
   let warned = ''
   let looking: Promise<void> = Promise.resolve()
+  /** Publications since the stream was last looked at. */
+  let took = 0
+  let refused = 0
 
   const findOrMake = async (manager: JetStreamManager): Promise<StreamInfo> => {
     try {
@@ -152,6 +155,21 @@ export function createStream(
     if (info) compare(info, before)
     return info
   }
+  /**
+   * nats-server 2.9 can lose count of the bytes in a stream whose limit was changed, and call it full when nothing is in it. Purging has it count
+   * anew; should a message come just then, it is a gap that the processor asks for.
+   */
+  const purgeWhenEmptyAndFull = async (info: StreamInfo | undefined): Promise<void> => {
+    const isStuck = refused > 0 && took === 0 && info?.state.messages === 0
+    refused = 0
+    took = 0
+    if (!isStuck) return
+    log.warn(
+      { stream: TELEMETRY_STREAM, maxBytes: info.config.max_bytes, bytes: info.state.bytes },
+      'the stream is empty and takes nothing; purging it. If this comes again, its max_bytes is smaller than a batch',
+    )
+    await ready?.manager.streams.purge(TELEMETRY_STREAM)
+  }
   const confirmed = (publication: Promise<PubAck>): Promise<PubAck> =>
     new Promise((resolve, reject) => {
       unconfirmed.add(reject)
@@ -171,10 +189,14 @@ export function createStream(
         ready = undefined
         for (const giveUp of [...unconfirmed]) giveUp(new Error('the connection to NATS was lost'))
       })
-      looking = every(LOOK_EVERY_MS, async () => void (await lookAgain().catch(() => undefined)), {
-        clock,
-        signal: stopping.signal,
-      })
+      looking = every(
+        LOOK_EVERY_MS,
+        () =>
+          lookAgain()
+            .then(purgeWhenEmptyAndFull)
+            .catch(() => undefined),
+        { clock, signal: stopping.signal },
+      )
       // At once, not only when there is something to send: a stream that lost its data is to be noticed.
       link.onConnected(() => {
         prepareOnce().catch((error) =>
@@ -216,11 +238,14 @@ export function createStream(
         const { seq } = await confirmed(
           ready.client.publish(telemetrySubject(site, agent), payload, { timeout: ACK_MS_MAX }),
         )
+        took += 1
         const mark = marks.streamMark
         if (mark && seq > mark.lastSequence) marks.streamMark = { created: mark.created, lastSequence: seq }
       } catch (error) {
-        if (error instanceof JetStreamApiError && /maximum (bytes|messages)/.test(error.message))
+        if (error instanceof JetStreamApiError && /maximum (bytes|messages)/.test(error.message)) {
+          refused += 1
           throw new StreamFullError(`${TELEMETRY_STREAM} is full: ${error.message}`, { cause: error })
+        }
         // No responder, no answer, or refused: the stream may be gone, so it is looked for before the next attempt.
         ready = undefined
         throw error
