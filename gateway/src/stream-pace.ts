@@ -1,9 +1,9 @@
 /**
  * How much the other end of the stream can take. A backlog must not fill the stream so that what is live waits behind it: what
- * waits in the stream, divided by the pace at which it is acknowledged, is how long a new batch waits (Little's law).
+ * waits in the stream, divided by the pace at which processors take it, is how long a new batch waits (Little's law).
  *
  * Guarantee: while the stream holds more than `MESSAGES_FREE` batches and more than `WAIT_SECONDS_MAX` of work, or nothing is
- * acknowledged, no backlog goes into it from this gateway's disk, and agents that send a backlog wait for each PUBACK, by at
+ * taken, no backlog goes into it from this gateway's disk, and agents that send a backlog wait for each PUBACK, by at
  * most `HOLD_MS_MAX`. What is live is never held.
  */
 import { strict as assert } from 'node:assert'
@@ -24,17 +24,18 @@ export interface StreamPace extends Service {
 }
 
 export interface StreamDepth {
-  readonly messages: number
+  /** Batches that no processor has taken yet. What was taken and is not acknowledged delays nothing that comes. */
+  readonly waiting: number
   readonly lastSequence: number
 }
 
-export const WAIT_SECONDS_MAX = 2
+export const WAIT_SECONDS_MAX = 0.5
 /** So many may always wait: a stream that is nearly empty says little about the pace. */
-export const MESSAGES_FREE = 256
+export const MESSAGES_FREE = 128
 export const HOLD_MS_MAX = 1_000
 /** Bytes of held batches: beyond, the one held longest goes. */
 const HELD_BYTES_MAX = INGEST_BYTES_MAX / 4
-const LOOK_MS = 1_000
+const LOOK_MS = 500
 /** The pace is that of the last looks. */
 const POINTS_MAX = 4
 /** Without a backlog for so long, nobody looks. */
@@ -55,7 +56,7 @@ export function createStreamPace(
     'gateway_pubacks_held_total',
     'PUBACKs of backlog that were held because the stream was behind',
   )
-  let points: { atMs: number; acknowledged: number; messages: number }[] = []
+  let points: { atMs: number; taken: number; waiting: number }[] = []
   let publishedSince = 0
   /** The stream was asked and did not answer. */
   let blind = false
@@ -69,14 +70,14 @@ export function createStreamPace(
   const pace = (): number | undefined => {
     const [first, last] = [points[0], points.at(-1)]
     if (!first || !last || first === last) return undefined
-    return ((last.acknowledged - first.acknowledged) * 1_000) / (last.atMs - first.atMs)
+    return ((last.taken - first.taken) * 1_000) / (last.atMs - first.atMs)
   }
   const waiting = (): number => {
     if (blind) return 0
     const last = points.at(-1)
     if (!last) return publishedSince
-    const acknowledged = ((pace() ?? 0) * (clock.monotonicMs() - last.atMs)) / 1_000
-    return Math.max(0, last.messages + publishedSince - acknowledged)
+    const taken = ((pace() ?? 0) * (clock.monotonicMs() - last.atMs)) / 1_000
+    return Math.max(0, last.waiting + publishedSince - taken)
   }
   const keepsUp = () => waiting() <= Math.max(MESSAGES_FREE, (pace() ?? 0) * WAIT_SECONDS_MAX)
   const waitSeconds = () => {
@@ -93,11 +94,11 @@ export function createStreamPace(
     const counted = publishedSince
     const found = idle ? undefined : await depth()
     blind = !idle && !found
-    const acknowledged = found ? found.lastSequence - found.messages : 0
+    const taken = found ? found.lastSequence - found.waiting : 0
     publishedSince -= counted
     // Unknown, or another stream than before.
-    if (!found || acknowledged < (points.at(-1)?.acknowledged ?? 0)) points = []
-    if (found) points.push({ atMs: clock.monotonicMs(), acknowledged, messages: found.messages })
+    if (!found || taken < (points.at(-1)?.taken ?? 0)) points = []
+    if (found) points.push({ atMs: clock.monotonicMs(), taken, waiting: found.waiting })
     if (points.length > POINTS_MAX) points.shift()
     waitGauge.set(waitSeconds())
     if (keepsUp()) letGo()

@@ -32,7 +32,7 @@ export interface Stream extends Service {
   readonly payloadBytesMax: number | undefined
   /** Resolves when JetStream confirmed the message. @throws StreamFullError, or whatever went wrong: try again */
   publish(agent: string, payload: Uint8Array): Promise<void>
-  /** What is in the stream now; undefined when it cannot be asked. */
+  /** What waits in the stream now; undefined when it cannot be asked. */
   depth(): Promise<StreamDepth | undefined>
   /** Called when the stream lost what it had confirmed. To be called before `start`. */
   onLost(callback: () => void): void
@@ -220,7 +220,10 @@ export function createStream(
         const info = await lookAgain()
         // A stream that keeps what was acknowledged says nothing about what waits.
         if (info?.config.retention !== RetentionPolicy.Workqueue) return undefined
-        return { messages: Number(info.state.messages), lastSequence: Number(info.state.last_seq) }
+        const lastSequence = Number(info.state.last_seq)
+        const consumers = (await ready?.manager.consumers.list(TELEMETRY_STREAM).next()) ?? []
+        if (consumers.length === 0) return { waiting: Number(info.state.messages), lastSequence }
+        return { waiting: consumers.reduce((sum, { num_pending }) => sum + num_pending, 0), lastSequence }
       } catch {
         return undefined
       }
