@@ -129,7 +129,14 @@ async function createParts(folder: string): Promise<Parts> {
     // as the systemd unit runs it
     agent: node(
       'agent',
-      ['--optimize-for-size', '--max-semi-space-size=1', bundle, '--config', file('agent.yaml')],
+      [
+        '--optimize-for-size',
+        '--single-threaded-gc',
+        '--max-semi-space-size=1',
+        bundle,
+        '--config',
+        file('agent.yaml'),
+      ],
       `${admin(agentPort)}/healthz`,
       {
         AGENT_PASSWORD: 'bench',

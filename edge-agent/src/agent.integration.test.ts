@@ -308,7 +308,7 @@ test('health that cannot be measured once costs that sample, nothing else', asyn
 test('the unit that ships starts what is built', () => {
   const unit = readFileSync(join(import.meta.dirname, '../../deploy/edge-agent/tributary-agent.service'), 'utf8')
   expect(unit).toMatch(
-    /^ExecStart=.*--optimize-for-size --max-semi-space-size=1 .*agent\.cjs --config \/etc\/tributary\/agent\.yaml$/m,
+    /^ExecStart=.*--optimize-for-size --single-threaded-gc --max-semi-space-size=1 .*agent\.cjs --config \/etc\/tributary\/agent\.yaml$/m,
   )
   expect(unit).toMatch(/^Type=notify$/m)
   expect(unit).toMatch(/^NotifyAccess=all$/m)

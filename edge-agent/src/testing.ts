@@ -355,11 +355,15 @@ export function startAgentProcess(
   options: readonly string[],
   environment: Record<string, string> = {},
 ): AgentProcess {
-  const child = spawn(process.execPath, ['--optimize-for-size', '--max-semi-space-size=1', bundle, ...options], {
-    cwd: dirname(bundle),
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'] ?? '', ...environment },
-  })
+  const child = spawn(
+    process.execPath,
+    ['--optimize-for-size', '--single-threaded-gc', '--max-semi-space-size=1', bundle, ...options],
+    {
+      cwd: dirname(bundle),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env['PATH'] ?? '', ...environment },
+    },
+  )
   let log = ''
   let output = ''
   child.stderr?.on('data', (chunk: Buffer) => {
