@@ -525,10 +525,13 @@ test('a port that may not be used is said so, with the group that may', async ()
   const cable = openCable()
   cleanUps.push(cable.unplug)
   chmodSync(cable.path, isRoot ? 0o600 : 0)
+  // Everything is loaded before: others may not be allowed to read this checkout.
   const program = `import { openPort } from '${join(import.meta.dirname, 'serial-port.ts')}'
+    import 'serialport'
+    if (${isRoot}) process.setgroups([]), process.setgid(65534), process.setuid(65534)
     await openPort({ path: '${cable.path}', baud: 9600, keepDtr: true }).catch((e) => console.log(e.message + ' | ' + e.hint))`
   const { stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
-    ...(isRoot ? { uid: 65_534, gid: 65_534 } : {}),
+    cwd: import.meta.dirname,
     timeout: 20_000,
   })
   expect(`${stdout}${stderr}`).toContain(`no permission to open ${cable.path}`)
