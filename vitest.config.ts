@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 const slow = ['*/src/**/*.integration.test.ts', 'e2e/**/*.test.ts']
 
-/** `unit` needs no server and no second process, and takes less than a minute; `integration` is all the rest. */
+/** `unit` needs no server and no second process, and takes less than a minute (its files share loaded modules, none of which keeps state); `integration` is all the rest. */
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -10,7 +10,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['*.test.ts', '*/src/**/*.test.ts'], exclude: slow, testTimeout: 30_000 },
+        test: {
+          name: 'unit',
+          isolate: false,
+          include: ['*.test.ts', '*/src/**/*.test.ts'],
+          exclude: slow,
+          testTimeout: 30_000,
+        },
       },
       { extends: true, test: { name: 'integration', include: slow, testTimeout: 60_000, hookTimeout: 120_000 } },
     ],
