@@ -46,7 +46,7 @@ describe('to a gateway', () => {
     expect(sequences(gateway)).toEqual(upTo(300))
     expect(gateway.batches[0]?.header).toMatchObject({ lane: 'live', drainSeconds: 0 })
     await until('trimmed', () => spool.trimmedThrough === 300 - RECORDS_KEPT)
-    expect(uplink).toMatchObject({ connected: true, batchesSent: 300, backlogBatches: 0, reconnects: 0 })
+    expect(uplink).toMatchObject({ connected: true, batchesSent: 300, lanes: { backlogRecords: 0 }, reconnects: 0 })
   })
 
   test('a batch so large that nothing can be written into its header goes as it is, and the next one too', async () => {
