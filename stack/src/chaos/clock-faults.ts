@@ -32,8 +32,8 @@ const in1970: Fault = {
   says: 'agent-2 is killed and starts in 1970; its clock is set right after 12 s',
   variants: ['the gateway is there', 'the gateway cannot be reached at first'],
   obstacle,
-  substitute: ({ mountObstacle }) =>
-    mountObstacle && 'the agent starts in 1970, but can tell that its machine did not start anew',
+  substitute: ({ rebootObstacle }) =>
+    rebootObstacle && 'the agent starts in 1970, but can tell that its machine did not start anew',
   async run(rig, variant, { sleep, signal }) {
     const clock = clockOf(rig)
     const agent = processOf(rig, 'agent-2')

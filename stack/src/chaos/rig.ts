@@ -7,7 +7,7 @@ import { freePort } from '../free-port.ts'
 import { type AgentPlace, createPipeline, type Pipeline } from '../pipeline.ts'
 import { repositoryFolder } from '../repository.ts'
 import type { HeardAlert } from './alert-check.ts'
-import { createLyingClock, type LyingClock, lyingClockObstacle } from './lying-clock.ts'
+import { createLyingClock, type LyingClock, lyingClockObstacle, rebootObstacle } from './lying-clock.ts'
 import { createShuffle, type Shuffle } from './mqtt-shuffle.ts'
 import { createNetworkNamespace, type NetworkNamespace, namespaceObstacle } from './network-namespace.ts'
 import { createRandom } from './random.ts'
@@ -28,6 +28,7 @@ export type LinkName = (typeof LINKS)[number]
 export interface Abilities {
   readonly namespaceObstacle: string | undefined
   readonly mountObstacle: string | undefined
+  readonly rebootObstacle: string | undefined
   readonly clockObstacle: string | undefined
 }
 
@@ -66,6 +67,7 @@ export async function findAbilities(tryFolder: string, say: (text: string) => vo
   return {
     namespaceObstacle: await namespaceObstacle(),
     mountObstacle: await mountObstacle(tryFolder),
+    rebootObstacle: await rebootObstacle(tryFolder),
     clockObstacle: await lyingClockObstacle(say),
   }
 }
@@ -107,7 +109,7 @@ export async function createRig({ folder, seed, abilities, ratePerSecond, say }:
     }
     const clock =
       abilities.clockObstacle === undefined
-        ? await createLyingClock(folder, { canReboot: abilities.mountObstacle === undefined })
+        ? await createLyingClock(folder, { canReboot: abilities.rebootObstacle === undefined })
         : undefined
     const placeOf = (agent: string): AgentPlace => ({
       gatewayPort: links[`${agent} to gateway` as LinkName].port,
