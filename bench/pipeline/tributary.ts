@@ -78,7 +78,7 @@ export async function createTributary(
     },
     agent: {
       agent: AGENT,
-      spool: { folder: 'agent-spool', free_disk: '64MiB' },
+      spool: { folder: file('agent-spool'), free_disk: '64MiB' },
       ...(batchAge === undefined ? {} : { batch: { age: batchAge } }),
       gateway: { url: `mqtt://127.0.0.1:${mqttPort}`, password: PASSWORD },
       clock: { trusted: 'always' },
