@@ -25,7 +25,7 @@ const LOOK_MS = 20
 const MAXIMUM_READINGS = 2_000_000
 const SAMPLES_PER_MESSAGE = 25
 const BEFORE_MS = 15 * 60_000
-const IN_FLIGHT_MAX = 4_000
+const IN_FLIGHT_MAX = 10_000
 
 export async function run(report: Report): Promise<void> {
   if (!report.options.long) return report.print('takes a minute: name it, or give --full')

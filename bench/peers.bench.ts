@@ -1,6 +1,7 @@
 /**
  * Tributary beside the database alone and beside Node-RED, in one run on one machine: (a) influxd, sent the lines straight; (b)
- * Tributary, from the MQTT broker of the sensors to the database; (c) Node-RED on the same broker. Rates and CPU of what each needs; then
+ * Tributary, from the MQTT broker of the sensors to the database; (c) Node-RED on the same broker, with a function that collects points, and with
+ * its join node. Rates and CPU of what each needs; then
  * the database is killed for two seconds while devices measure. Whatever is said to be stored was counted in the database, and
  * summed where nothing is missing. Broker and devices run on the same machine, and are charged to nobody.
  */
@@ -26,10 +27,10 @@ const BEFORE_MS = 15 * 60_000
 const SAMPLES_PER_MESSAGE = 25
 const READINGS = 2_000_000
 const READINGS_NODE_RED = 200_000
-const READINGS_SINGLY = 100_000
+const READINGS_SINGLY = 200_000
 const WARM_UP_READINGS = 200_000
 const OUTAGE_READINGS_PER_SECOND = 10_000
-const IN_FLIGHT_MAX = 4_000
+const IN_FLIGHT_MAX = 10_000
 
 interface Measured {
   readonly listed: Cost
@@ -38,7 +39,7 @@ interface Measured {
 }
 
 export async function run(report: Report): Promise<void> {
-  if (!report.options.long) return report.print('takes two minutes and fetches Node-RED: name it, or give --full')
+  if (!report.options.long) return report.print('takes three minutes and fetches Node-RED: name it, or give --full')
   const folder = await mkdtemp(join(tmpdir(), 'tributary-bench-peers-'))
   let failed = true
   try {
@@ -85,13 +86,20 @@ async function compare(folder: string, report: Report): Promise<void> {
     if (nodeRed === undefined) return
     report.print(nodeRedVersions)
     const peer = await measure(
-      await createNodeRed(join(folder, 'node-red'), nodeRed, brokerPort),
+      await createNodeRed(join(folder, 'node-red'), nodeRed, brokerPort, 'function'),
       { brokerUrl: broker.url, readings: READINGS_NODE_RED, label: '(c) Node-RED' },
+      report,
+    )
+    const joined = await measure(
+      await createNodeRed(join(folder, 'node-red-join'), nodeRed, brokerPort, 'join'),
+      { brokerUrl: broker.url, readings: READINGS_NODE_RED, label: '(c) Node-RED with its join node' },
       report,
     )
     for (const [shape, ours, theirs] of [
       ['lists of samples', tributary.listed, peer.listed],
+      ['lists of samples, join node', tributary.listed, joined.listed],
       ['one sample a message', tributary.singly, peer.singly],
+      ['one sample a message, join node', tributary.singly, joined.singly],
     ] as const)
       report.figure({
         what: `CPU of (b) as a share of (c), ${shape}`,
@@ -101,7 +109,7 @@ async function compare(folder: string, report: Report): Promise<void> {
         beside: `(c)/(b) = ${(theirs.microsecondsInAll / ours.microsecondsInAll).toFixed(1)} in CPU, ${(theirs.readingsPerSecond / ours.readingsPerSecond).toFixed(3)} in rate`,
       })
     report.print(
-      `(c) lost ${peer.outage.lost} of ${peer.outage.published} readings in the same outage, (b) ${tributary.outage.lost}`,
+      `(c) lost ${peer.outage.lost} and ${joined.outage.lost} of ${peer.outage.published} readings in the same outage, (b) ${tributary.outage.lost}`,
     )
   } finally {
     await broker.stop()

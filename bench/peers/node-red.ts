@@ -1,7 +1,7 @@
 /**
- * The peer: Node-RED 4 with node-red-contrib-influxdb, in the fastest form that its nodes allow. The MQTT node parses JSON, one
- * function makes points of whole messages and collects them, the batch node writes thousands in a request. Fetched by npm once, in exact
- * versions, into `.tributary/peers/`; it is no dependency of the product.
+ * The peer: Node-RED 4 with node-red-contrib-influxdb. The MQTT node parses JSON and the batch node writes many points in a request; between
+ * them, in the fastest form that its nodes allow, one function makes points of whole messages and collects them; as flows are usually built, a function
+ * makes points and the join node collects them. Fetched by npm once, in exact versions, into `.tributary/peers/`; it is no dependency of the product.
  */
 import { execFile } from 'node:child_process'
 import { access, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -18,6 +18,7 @@ const run = promisify(execFile)
 const VERSIONS = { 'node-red': '4.1.8', 'node-red-contrib-influxdb': '0.7.0' } as const
 const INSTALL_MS_MAX = 10 * 60_000
 const POINTS_PER_WRITE = 5_000
+const POINTS_PER_JOIN = 1_000
 const COLLECT_SECONDS = 0.5
 const DATABASE = 'nodered'
 
@@ -72,7 +73,17 @@ if (waiting.length === 0 || (msg.topic !== 'tick' && waiting.length < ${POINTS_P
 context.set('waiting', [])
 return { payload: waiting }`
 
-function flow(brokerPort: number, influxPort: number): object[] {
+/** A message a point, for the join node. */
+const SPLIT = `const device = msg.topic.split('/')[1]
+const samples = Array.isArray(msg.payload) ? msg.payload : [msg.payload]
+return [samples.map(({ time_ms, ...fields }) => ({
+  payload: { measurement: '${KIND}', tags: { site: '${SITE}', device }, fields, timestamp: time_ms },
+}))]`
+
+/** Who collects points. */
+export type Collector = 'function' | 'join'
+
+function flow(brokerPort: number, influxPort: number, collector: Collector): object[] {
   const node = (id: string, type: string, rest: object) => ({ id, type, z: 'flow', name: '', x: 0, y: 0, ...rest })
   return [
     { id: 'flow', type: 'tab', label: 'peer', disabled: false },
@@ -109,19 +120,40 @@ function flow(brokerPort: number, influxPort: number): object[] {
       inputs: 0,
       wires: [['collect']],
     }),
-    node('tick', 'inject', {
-      props: [{ p: 'topic', vt: 'str' }],
-      repeat: String(COLLECT_SECONDS),
-      topic: 'tick',
-      once: true,
-      wires: [['collect']],
-    }),
-    node('collect', 'function', { func: COLLECT, outputs: 1, timeout: 0, libs: [], wires: [['write']] }),
+    ...(collector === 'function'
+      ? [
+          node('tick', 'inject', {
+            props: [{ p: 'topic', vt: 'str' }],
+            repeat: String(COLLECT_SECONDS),
+            topic: 'tick',
+            once: true,
+            wires: [['collect']],
+          }),
+          node('collect', 'function', { func: COLLECT, outputs: 1, timeout: 0, libs: [], wires: [['write']] }),
+        ]
+      : [
+          node('collect', 'function', { func: SPLIT, outputs: 1, timeout: 0, libs: [], wires: [['join']] }),
+          node('join', 'join', {
+            mode: 'custom',
+            build: 'array',
+            property: 'payload',
+            propertyType: 'msg',
+            accumulate: false,
+            timeout: String(COLLECT_SECONDS),
+            count: String(POINTS_PER_JOIN),
+            wires: [['write']],
+          }),
+        ]),
     node('write', 'influxdb batch', { influxdb: 'database', precision: 'ms', retentionPolicy: '', wires: [] }),
   ]
 }
 
-export async function createNodeRed(folder: string, installed: string, brokerPort: number): Promise<StoragePath> {
+export async function createNodeRed(
+  folder: string,
+  installed: string,
+  brokerPort: number,
+  collector: Collector,
+): Promise<StoragePath> {
   await mkdir(folder)
   const ports = { http: await freePort(), rpc: await freePort() }
   const influx = await createInfluxServer(await findServer('influxd'), folder, ports)
@@ -137,7 +169,7 @@ export async function createNodeRed(folder: string, installed: string, brokerPor
     logging: { console: { level: 'info', metrics: false, audit: false } },
   }
   await writeFile(join(folder, 'settings.js'), `module.exports = ${JSON.stringify(settings)}\n`)
-  await writeFile(join(folder, 'flows.json'), JSON.stringify(flow(brokerPort, ports.http)))
+  await writeFile(join(folder, 'flows.json'), JSON.stringify(flow(brokerPort, ports.http, collector)))
   const logFile = join(folder, 'node-red.log')
   const nodeRed = createManagedProcess({
     name: 'node-red',

@@ -43,10 +43,10 @@ test('little is enough: the rest has defaults', () => {
   expect(config.admin.listen).toEqual({ host: '127.0.0.1', port: 9_601 })
 })
 
-test('appends share a sync for a quarter of a second, or for the age of a batch when that is shorter', () => {
+test('appends share a sync for a quarter of a second, or a quarter of the age of a batch when that is shorter', () => {
   const host = '  - { name: host, type: host }'
   expect(durabilityMs(parse(configWith(host)))).toBe(250)
-  expect(durabilityMs(parse(configWith(host, 'batch: { age: 100ms }')))).toBe(100)
+  expect(durabilityMs(parse(configWith(host, 'batch: { age: 100ms }')))).toBe(25)
   expect(durabilityMs(parse(configWith(host, 'batch: { age: 5s }')))).toBe(250)
   const said = configWith(host, 'batch: { age: 100ms }').replace('/tmp/spool', '/tmp/spool, durability: 1s')
   expect(durabilityMs(parse(said))).toBe(1_000)
