@@ -19,10 +19,10 @@ const RATE = 10_000
 const DEVICES = 50
 /** All devices measure at once, 50 times a second. */
 const EVERY_MS = (1000 * DEVICES * READINGS_PER_SAMPLE) / RATE
-const WARM_UP_MS = 5_000
-const MEASURED_MS = 15_000
+const WARM_UP_MS = 3_000
+const MEASURED_MS = 10_000
 const LOOK_MS = 20
-const MAXIMUM_READINGS = 2_000_000
+const MAXIMUM_READINGS = 1_000_000
 const SAMPLES_PER_MESSAGE = 25
 const BEFORE_MS = 15 * 60_000
 const IN_FLIGHT_MAX = 10_000

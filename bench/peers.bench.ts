@@ -25,10 +25,10 @@ const STEP_MS = 10
 const BEFORE_MS = 15 * 60_000
 /** A quarter of a second of a device that measures a hundred times a second. */
 const SAMPLES_PER_MESSAGE = 25
-const READINGS = 2_000_000
-const READINGS_NODE_RED = 200_000
-const READINGS_SINGLY = 200_000
-const WARM_UP_READINGS = 200_000
+const READINGS = 1_000_000
+const READINGS_NODE_RED = 100_000
+const READINGS_SINGLY = 100_000
+const WARM_UP_READINGS = 100_000
 const OUTAGE_READINGS_PER_SECOND = 10_000
 const IN_FLIGHT_MAX = 10_000
 

@@ -64,6 +64,7 @@ export function createPubackGate(client: MqttClient, options: PubackGateOptions)
   let cancelRoom: (() => void) | undefined
   let cancelPing: (() => void) | undefined
   let cancelStall: (() => void) | undefined
+  let newestAtMs = 0
 
   const hold = (attempt: () => void) => {
     if (!wasHeld) heldSinceMs = clock.wallMs()
@@ -83,13 +84,18 @@ export function createPubackGate(client: MqttClient, options: PubackGateOptions)
     resume = undefined
     attempt?.()
   }
+  /** One timer for many messages: it looks when the newest of them came. */
   const watchForStall = () => {
     if (waiting.length < STALL_MESSAGES_MIN) return
-    cancelStall?.()
-    cancelStall = clock.after(STALL_MS, () => {
-      cancelStall = undefined
-      if (!closed && waiting.length > 0) onStall()
-    })
+    newestAtMs = clock.monotonicMs()
+    cancelStall ??= clock.after(STALL_MS, lookForStall)
+  }
+  const lookForStall = () => {
+    cancelStall = undefined
+    if (closed || waiting.length === 0) return
+    const leftMs = newestAtMs + STALL_MS - clock.monotonicMs()
+    if (leftMs <= 0) onStall()
+    else cancelStall = clock.after(leftMs, lookForStall)
   }
   const acknowledge = () => {
     if (closed || !client.connected) return
