@@ -49,7 +49,10 @@ export async function installNodeRed(say: (text: string) => void): Promise<strin
     await run('npm', ['install', ...options], { cwd: fetching, timeout: INSTALL_MS_MAX, maxBuffer: 1 << 24 })
   } catch (error) {
     await rm(fetching, { recursive: true, force: true })
-    throw new UserError(`npm could not fetch ${nodeRedVersions}: ${messageOf(error).trim().split('\n').at(-1)}`, {
+    const why = messageOf(error)
+      .split('\n')
+      .find((line) => /^npm (error|ERR!) (?!code|errno|syscall|A complete log)/.test(line))
+    throw new UserError(`npm could not fetch ${nodeRedVersions}: ${why ?? messageOf(error)}`, {
       cause: error,
       hint: `this part needs npm's registry once; without it, copy ${folder} from a machine that has it`,
     })
