@@ -3,7 +3,7 @@
  * minutes do so only when they are named, or with `--full`.
  */
 import { readdir } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { messageOf, systemClock } from '@tributary/runtime'
@@ -16,10 +16,11 @@ const all = (await readdir(folder))
   .filter((file) => file.endsWith('.bench.ts'))
   .map((file) => file.slice(0, -'.bench.ts'.length))
   .sort()
-const HELP = `usage: npm run bench [-- [${all.join('|')}] … [--full] [--minutes N] [--json]]
+const HELP = `usage: npm run bench [-- [${all.join('|')}] … [--full] [--minutes N] [--profile F] [--json]]
 
   --full         the long parts too (those of a benchmark that is named are run anyway)
   --minutes N    how long the outage in "edge" lasts (10)
+  --profile F    "end-to-end" and "peers": CPU profiles of agent, gateway and processor into this folder (costs some speed)
   --json         print {figures: [{bench, what, value, unit, budget}]}, all else on standard error
 `
 
@@ -30,6 +31,7 @@ function readArguments() {
       options: {
         full: { type: 'boolean', default: false },
         minutes: { type: 'string', default: '10' },
+        profile: { type: 'string' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -44,7 +46,7 @@ function readArguments() {
   }
 }
 
-const { names, full, minutes, json, help } = readArguments()
+const { names, full, minutes, profile, json, help } = readArguments()
 if (help) {
   process.stdout.write(HELP)
   process.exit(0)
@@ -55,7 +57,11 @@ for (const name of names.length > 0 ? names : all) {
   output.write(`\n${name}\n`)
   let saidMs = systemClock.monotonicMs()
   const report: Report = {
-    options: { long: full || names.includes(name), minutes },
+    options: {
+      long: full || names.includes(name),
+      minutes,
+      profileFolder: profile === undefined ? undefined : join(resolve(profile), name),
+    },
     print: (line) => {
       saidMs = systemClock.monotonicMs()
       output.write(`  ${line}\n`)

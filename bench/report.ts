@@ -15,6 +15,8 @@ export interface BenchOptions {
   readonly long: boolean
   /** Of the outage in `edge`. */
   readonly minutes: number
+  /** Where CPU profiles of the pipeline's processes go; undefined: none are made, and nothing is slower for it. */
+  readonly profileFolder: string | undefined
 }
 
 export interface Report {

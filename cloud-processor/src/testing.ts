@@ -20,6 +20,8 @@ import { createState, type PartitionState } from './state.ts'
 
 export { accountOf } from './account.ts'
 export { clearEffects, createEffects } from './effects.ts'
+export { createInfluxSink } from './influx-sink.ts'
+export { fieldKey, LineBuffer, linePrefix } from './line-protocol.ts'
 export { allSeries } from './state.ts'
 export { encodeState } from './state-codec.ts'
 export { step } from './step.ts'

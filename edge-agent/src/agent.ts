@@ -23,7 +23,7 @@ import { createBatchWriter } from './batch-writer.ts'
 import { bootTimesPath, openBootTimes } from './boot-times.ts'
 import { createClockSync } from './clock-sync.ts'
 import { createCompleteThrough } from './complete-through.ts'
-import { type AgentConfig, agentConfigSchema, type InputConfig } from './config.ts'
+import { type AgentConfig, agentConfigSchema, durabilityMs, type InputConfig } from './config.ts'
 import { eventClock } from './event-time.ts'
 import { readBootId } from './identity.ts'
 import { createHostInput } from './inputs/host.ts'
@@ -53,8 +53,13 @@ export function createAgent(config: AgentConfig, dependencies: AgentDependencies
   return {
     name: 'agent',
     async start(signal) {
-      const { folder, budget, segment, durability, free_disk } = config.spool
-      const options = { segmentBytesMax: segment, bytesMax: budget, durabilityMs: durability, freeBytesMin: free_disk }
+      const { folder, budget, segment, free_disk } = config.spool
+      const options = {
+        segmentBytesMax: segment,
+        bytesMax: budget,
+        durabilityMs: durabilityMs(config),
+        freeBytesMin: free_disk,
+      }
       spool = await openSpool(folder, options, dependencies)
       parts = await createParts(config, spool, dependencies)
       await parts.start(signal)

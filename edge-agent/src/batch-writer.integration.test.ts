@@ -26,11 +26,17 @@ async function start(
     ageMs?: number
     readings?: number
     bytesMax?: number
+    durabilityMs?: number
     tombstones?: () => Promise<Tombstone[]>
   } = {},
 ) {
   const dependencies = { clock, log, metrics: createMetrics('test') }
-  const limits = { segmentBytesMax: 2 ** 21, bytesMax: options.bytesMax ?? 2 ** 25, durabilityMs: 5, freeBytesMin: 0 }
+  const limits = {
+    segmentBytesMax: 2 ** 21,
+    bytesMax: options.bytesMax ?? 2 ** 25,
+    durabilityMs: options.durabilityMs ?? 5,
+    freeBytesMin: 0,
+  }
   const spool = await openSpool(folder, limits, {
     ...dependencies,
     ...(options.fileSystem && { fileSystem: options.fileSystem }),
@@ -127,6 +133,38 @@ describe('what is reported as stored', () => {
     expect(batch?.deadLetters.reduce((sum, letter) => sum + letter.readingCount, 0)).toBe(100)
     expect(batch?.header).toMatchObject({ readingCount: 101, readingsTotal: 101, sampleCount: 1 })
     expect(writer.totals).toMatchObject({ deadLetters: 100, deadLetteredReadings: 100 })
+  })
+})
+
+describe('a disk that may collect for a minute', () => {
+  const rows = (from: number, count: number) =>
+    deliveryOf(...Array.from({ length: count }, (_, i) => ({ sequence: from + i, value: i })))
+
+  test('does not while a batch that is as large as it may be waits behind another', async () => {
+    const { writer } = await start(temporaryFolder(), { durabilityMs: 60_000 })
+    let stored = 0
+    const onStored = () => {
+      stored++
+    }
+    // The first thousand go to the disk alone; the rest are three of the largest batches and a little.
+    for (let i = 0; i < 77; i++) writer.accept('in', rows(i * 1_000, 1_000), onStored)
+    await until('all but the last of the large ones, and the small one behind it', () => stored >= 51, 5_000)
+    expect(stored).toBe(51)
+  })
+
+  test('does not when as many senders wait as may', async () => {
+    const { writer } = await start(temporaryFolder(), { durabilityMs: 60_000, ageMs: 60_000 })
+    let stored = 0
+    const onStored = () => {
+      stored++
+    }
+    // One on its way to the disk, one behind it.
+    writer.accept('in', rows(0, 1_000), onStored)
+    await clock.sleep(20)
+    writer.accept('in', rows(1_000, 1), onStored)
+    expect(stored).toBe(0)
+    writer.hurryDisk()
+    await until('both', () => stored === 2, 5_000)
   })
 })
 

@@ -13,7 +13,6 @@ import {
   type BatchHeader,
   countReadings,
   countSamples,
-  type EdgeDeadLetter,
   encodeBatch,
   TOMBSTONES_PER_BATCH_MAX,
   type Tombstone,
@@ -23,6 +22,7 @@ import { type Spool, SpoolFullError } from '@tributary/spool'
 import { type BatchContent, type Batcher, createBatcher } from './batcher.ts'
 import type { CompleteThrough } from './complete-through.ts'
 import { createDeadLetterBudget } from './dead-letter-budget.ts'
+import { encodeContent } from './encode-content.ts'
 import type { EventTime, Timeline } from './event-time.ts'
 import type { RecordContent } from './remains.ts'
 import type { RepeatGuard } from './repeat-guard.ts'
@@ -89,6 +89,8 @@ export interface BatchWriter {
   whenRoom(callback: () => void): () => void
   /** Closes the open batch without waiting for its age: senders are waiting for their acknowledgement. */
   hurry(): void
+  /** The same, and the disk does not wait either: as much waits as we let wait, so that the sync is worth it. */
+  hurryDisk(): void
   /** Resolves when everything accepted so far is on disk. */
   flush(signal: AbortSignal): Promise<void>
   /** Gives up on a spool that takes nothing. */
@@ -120,6 +122,7 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
   let due = false
   const closed: ClosedBatch[] = []
   let writing = false
+  let diskHurried = false
   let fullSinceMs: number | undefined
   const roomCallbacks = new Set<() => void>()
   /** What is on disk promises. */
@@ -153,6 +156,8 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
   }
   /** Writes what is closed, or closes what is due; one batch at a time. */
   const advance = () => {
+    // The next batch is as large as it may be: the one before it has no others to share its sync with.
+    if (writing && closed.length > 0) spool.hurry()
     if (writing || stopping.signal.aborted) return
     if (closed.length === 0 && (due || open.readingCount >= options.readings)) close()
     const next = closed.shift()
@@ -178,7 +183,7 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
     for (;;) {
       const tombstones = await tombstonesNow()
       if (content.sampleCount === 0 && content.deadLetters.length === 0 && tombstones.length === 0) return
-      const bytes = encode(headerFor(content, completeThroughMs, timeline), content, tombstones)
+      const bytes = encodeContent(headerFor(content, completeThroughMs, timeline), content, tombstones, log)
       const problem = await append(bytes, totals.readingsTotal + content.readingCount)
       if (problem === undefined) {
         promisedThroughMs[timeline.quality] = completeThroughMs
@@ -246,35 +251,13 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       return []
     }
   }
-  /** What the codec refuses, although the batcher keeps the limits, must neither block nor vanish: it is counted as one dead letter. */
-  const encode = (header: BatchHeader, content: BatchContent, tombstones: Tombstone[]): Uint8Array => {
-    try {
-      return encodeBatch({ header, blocks: content.blocks, deadLetters: content.deadLetters, tombstones, rollups: [] })
-    } catch (error) {
-      log.error({ err: error, readings: content.readingCount }, 'a batch could not be encoded; its readings are lost')
-      const letter: EdgeDeadLetter = {
-        input: '',
-        device: '',
-        reason: 'not_encodable',
-        detail: messageOf(error).slice(0, 300),
-        receivedAtMs: header.createdAtMs,
-        original: new Uint8Array(0),
-        originalBytes: 0,
-        readingCount: content.readingCount,
-      }
-      return encodeBatch({
-        header: { ...header, sampleCount: 0 },
-        blocks: [],
-        deadLetters: [letter],
-        tombstones,
-        rollups: [],
-      })
-    }
-  }
   /** @returns why it could not be appended */
   const append = async (bytes: Uint8Array, readingsTotal: number): Promise<'full' | Error | undefined> => {
     try {
-      await spool.append(bytes, { total: readingsTotal })
+      const appended = spool.append(bytes, { total: readingsTotal })
+      if (diskHurried || closed.length > 0) spool.hurry()
+      diskHurried = false
+      await appended
       if (fullSinceMs !== undefined)
         log.info({ fullForMs: clock.monotonicMs() - fullSinceMs }, 'the spool takes batches again')
       fullSinceMs = undefined
@@ -364,6 +347,11 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
       return () => roomCallbacks.delete(once)
     },
     hurry: becomeDue,
+    hurryDisk() {
+      diskHurried = true
+      if (writing) spool.hurry()
+      becomeDue()
+    },
     flush(signal) {
       if (open.isEmpty && onStored.length === 0 && closed.length === 0 && !writing && !budget.hasSummaries)
         return Promise.resolve()

@@ -43,6 +43,8 @@ export interface Batcher {
 
 export function createBatcher(): Batcher {
   const builders = new Map<string, BlockBuilder>()
+  /** Of the newest sample: the next one mostly has the same. */
+  let newest: { readonly device: string; readonly kind: string; readonly isStamped: boolean; key: string } | undefined
   const deadLetters: EdgeDeadLetter[] = []
   let sampleCount = 0
   let readingCount = 0
@@ -58,7 +60,14 @@ export function createBatcher(): Batcher {
     },
     add(sample, timeMs) {
       const isStamped = sample.measuredAtMs === undefined
-      const key = `${sample.device} ${sample.kind} ${isStamped}`
+      if (newest?.device !== sample.device || newest.kind !== sample.kind || newest.isStamped !== isStamped)
+        newest = {
+          device: sample.device,
+          kind: sample.kind,
+          isStamped,
+          key: `${sample.device} ${sample.kind} ${isStamped}`,
+        }
+      const { key } = newest
       const known = builders.get(key)
       const newColumns = known ? known.newColumns(sample) : sample.names.length
       const rows = (known?.sampleCount ?? 0) + 1

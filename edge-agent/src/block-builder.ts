@@ -30,6 +30,8 @@ const typeOf = (value: Sample['values'][number]): ColumnType => typeof value as 
 /** @param isStamped the agent stamped the samples, which have no time of their own */
 export function createBlockBuilder(device: string, kind: string, isStamped: boolean): BlockBuilder {
   const columns = new Map<string, GrowingColumn>()
+  /** Those of the newest sample: mostly the next one has the same fields in the same order, and needs no look-up. */
+  let usual: GrowingColumn[] = []
   let times = new Float64Array(FIRST_CAPACITY)
   let count = 0
 
@@ -49,6 +51,14 @@ export function createBlockBuilder(device: string, kind: string, isStamped: bool
     columns.set(key, column)
     return column
   }
+  const isUsual = ({ names, values }: Sample): boolean => {
+    if (names.length !== usual.length) return false
+    for (let i = 0; i < usual.length; i++) {
+      const column = usual[i] as GrowingColumn
+      if (column.field !== names[i] || column.type !== typeof values[i]) return false
+    }
+    return true
+  }
   const grow = () => {
     const capacity = times.length * 2
     times = enlarged(times, new Float64Array(capacity))
@@ -66,6 +76,7 @@ export function createBlockBuilder(device: string, kind: string, isStamped: bool
       return columns.size
     },
     newColumns(sample) {
+      if (isUsual(sample)) return 0
       let missing = 0
       for (let i = 0; i < sample.names.length; i++)
         if (!columns.has(columnKey(sample.names[i] as string, typeOf(sample.values[i] as number)))) missing++
@@ -74,9 +85,11 @@ export function createBlockBuilder(device: string, kind: string, isStamped: bool
     add(sample, timeMs) {
       if (count === times.length) grow()
       times[count] = timeMs
-      for (let i = 0; i < sample.names.length; i++) {
+      if (!isUsual(sample))
+        usual = sample.names.map((name, i) => columnFor(name, typeOf(sample.values[i] as Sample['values'][number])))
+      for (let i = 0; i < usual.length; i++) {
         const value = sample.values[i] as Sample['values'][number]
-        const column = columnFor(sample.names[i] as string, typeOf(value))
+        const column = usual[i] as GrowingColumn
         if (typeof value === 'number') column.numbers[count] = value
         else if (typeof value === 'boolean') column.booleans[count] = value ? 1 : 0
         else column.strings[count] = value

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { ConfigError, parseConfig, VERSION } from '@tributary/runtime'
 import { describe, expect, test } from 'vitest'
-import { type AgentConfig, agentConfigSchema } from './config.ts'
+import { type AgentConfig, agentConfigSchema, durabilityMs } from './config.ts'
 
 const parse = (text: string, environment: Record<string, string> = {}): AgentConfig =>
   parseConfig('agent.yaml', text, agentConfigSchema, environment)
@@ -36,12 +36,20 @@ test('little is enough: the rest has defaults', () => {
   expect(config.spool).toMatchObject({
     budget: 2 ** 30,
     segment: 8 * 2 ** 20,
-    durability: 250,
     free_disk: 256 * 2 ** 20,
   })
   expect(config.batch).toEqual({ age: 500, readings: 1_000, lateness: 1_000 })
   expect(config.gateway).toMatchObject({ in_flight: 16, keepalive: 15_000 })
   expect(config.admin.listen).toEqual({ host: '127.0.0.1', port: 9_601 })
+})
+
+test('appends share a sync for a quarter of a second, or a quarter of the age of a batch when that is shorter', () => {
+  const host = '  - { name: host, type: host }'
+  expect(durabilityMs(parse(configWith(host)))).toBe(250)
+  expect(durabilityMs(parse(configWith(host, 'batch: { age: 100ms }')))).toBe(25)
+  expect(durabilityMs(parse(configWith(host, 'batch: { age: 5s }')))).toBe(250)
+  const said = configWith(host, 'batch: { age: 100ms }').replace('/tmp/spool', '/tmp/spool, durability: 1s')
+  expect(durabilityMs(parse(said))).toBe(1_000)
 })
 
 test('three mistakes are told at once, each with path, line and value', () => {

@@ -7,6 +7,8 @@ import { mistakeInColumns } from './framings/csv.ts'
 import { overlap, parseTopicPattern } from './inputs/topic-pattern.ts'
 import { IDENTIFIER_RULE, isIdentifier } from './sample.ts'
 
+/** Of the sync to the card, unless `batch.age` is shorter: then a quarter of that, for whoever wants batches so young wants them on their way. */
+const DURABILITY_MS = 250
 /** The spool keeps some, sent or not, and writes into another. */
 const SEGMENTS_MIN = 4
 
@@ -143,8 +145,8 @@ export const agentConfigSchema = z.strictObject({
       folder: file,
       budget: byteSize().default(1024 ** 3),
       segment: byteSize().default(8 * 1024 ** 2),
-      /** How long appends may share one sync to the disk. */
-      durability: durationMs().default(250),
+      /** How long appends may share one sync to the disk. Default: 250 ms, or a quarter of `batch.age` when that is shorter. */
+      durability: durationMs().optional(),
       free_disk: byteSize().default(256 * 1024 ** 2),
       /** Kinds that are given up last when it is full. */
       keep_last: z.array(identifier).max(32).default(['agent_health', 'host']),
@@ -208,6 +210,9 @@ export const agentConfigSchema = z.strictObject({
       }
     }),
 })
+
+export const durabilityMs = ({ spool, batch }: AgentConfig): number =>
+  spool.durability ?? (batch.age < DURABILITY_MS ? batch.age / 4 : DURABILITY_MS)
 
 export type AgentConfig = z.infer<typeof agentConfigSchema>
 export type InputConfig = AgentConfig['inputs'][number]

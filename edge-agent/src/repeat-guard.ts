@@ -8,6 +8,7 @@
  * Not: a device without a clock that starts counting again and measures exactly what it measured before under that number is
  * taken for a repeat while the old sample is remembered.
  */
+import { createKeySet, type KeySet } from './key-set.ts'
 import type { FieldValue, Sample } from './sample.ts'
 
 const KEYS_PER_DEVICE_MIN = 4_096
@@ -23,18 +24,22 @@ export interface RepeatGuard {
 
 /** Two generations: when the younger is full the older goes, so between one and two times the minimum are known. */
 interface Memory {
-  younger: Set<number>
-  older: Set<number>
+  younger: KeySet
+  older: KeySet
 }
 
 export function createRepeatGuard(keysMax = KEYS_MAX, keysPerDeviceMin = KEYS_PER_DEVICE_MIN): RepeatGuard {
   const devices = new Map<string, Memory>()
   let keyCount = 0
+  /** Who spoke last, and need not be looked up. */
+  let newest: { readonly device: string; readonly memory: Memory } | undefined
 
   const memoryOf = (device: string): Memory => {
-    const memory = devices.get(device) ?? { younger: new Set(), older: new Set() }
+    if (newest?.device === device) return newest.memory
+    const memory = devices.get(device) ?? { younger: createKeySet(), older: createKeySet() }
     devices.delete(device)
     devices.set(device, memory)
+    newest = { device, memory }
     return memory
   }
   const remember = (memory: Memory, key: number) => {
@@ -44,7 +49,7 @@ export function createRepeatGuard(keysMax = KEYS_MAX, keysPerDeviceMin = KEYS_PE
     if (memory.younger.size >= keysPerDeviceMin) {
       keyCount -= memory.older.size
       memory.older = memory.younger
-      memory.younger = new Set()
+      memory.younger = createKeySet()
     }
     for (const [device, { younger, older }] of devices) {
       if (keyCount <= keysMax || devices.size === 1) break
@@ -77,25 +82,35 @@ export function keyOf(sample: Sample, timeMs: number | undefined): number {
     const name = sample.names[i] as string
     const value = sample.values[i] as FieldValue
     const type = typeof value === 'number' ? 1 : typeof value === 'boolean' ? 2 : 3
-    const content = typeof value === 'string' ? value : ''
-    const number = typeof value === 'string' ? 0 : Number(value)
-    low = (low + hash(name, content, number, 0x811c9dc5 ^ type)) | 0
-    high = (high + hash(name, content, number, 0x9747b28c ^ type)) | 0
+    let seedLow = hashText(name, 0x811c9dc5 ^ type)
+    let seedHigh = Math.imul(seedLow, 0x9e3779b1) ^ 0x9747b28c
+    if (typeof value === 'string') {
+      seedLow = hashText(value, seedLow)
+      seedHigh = hashText(value, seedHigh)
+    }
+    bits.setFloat64(0, typeof value === 'string' ? 0 : Number(value))
+    low = (low + mix(seedLow)) | 0
+    high = (high + mix(seedHigh)) | 0
   }
-  low = (low ^ hash(sample.kind, '', timeMs ?? -1, 0x5bd1e995)) >>> 0
-  high = (high ^ hash(sample.kind, '', timeMs ?? -1, 0x1b873593)) >>> 0
+  const h = hashText(sample.kind, 0x5bd1e995)
+  bits.setFloat64(0, timeMs ?? -1)
+  low = (low ^ mix(h)) >>> 0
+  high = (high ^ mix(h ^ 0x1b873593)) >>> 0
   return (high & 0x1fffff) * 2 ** 32 + low
 }
 
 const bits = new DataView(new ArrayBuffer(8))
 
-/** FNV-1a over the texts and the bits of the number, finished as MurmurHash3 does. */
-function hash(name: string, content: string, number: number, seed: number): number {
+/** FNV-1a. */
+function hashText(text: string, seed: number): number {
   let h = seed
-  for (let i = 0; i < name.length; i++) h = Math.imul(h ^ name.charCodeAt(i), 0x01000193)
-  for (let i = 0; i < content.length; i++) h = Math.imul(h ^ content.charCodeAt(i), 0x01000193)
-  bits.setFloat64(0, number)
-  h = Math.imul(h ^ bits.getUint32(0), 0x85ebca6b)
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
+  return h
+}
+
+/** The bits of the number set last, into a hash, finished as MurmurHash3 does. */
+function mix(seed: number): number {
+  let h = Math.imul(seed ^ bits.getUint32(0), 0x85ebca6b)
   h = Math.imul((h << 13) ^ (h >>> 19) ^ bits.getUint32(4), 0xcc9e2d51)
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)

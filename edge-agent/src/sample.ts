@@ -67,9 +67,9 @@ export function readSample(value: unknown, defaults: SampleDefaults, delivery: D
     refuse(delivery, defaults.device ?? '', 'not_a_map', 'a sample must be a map of fields', value, 0)
     return
   }
-  const { device: ownDevice, kind: ownKind, time_ms: ownTime, ...fields } = value
-  const names = Object.keys(fields).filter((name) => fields[name] !== null && fields[name] !== undefined)
-  const sequence = readSequence(fields['sequence'])
+  const { device: ownDevice, kind: ownKind, time_ms: ownTime } = value
+  const names = fieldNamesOf(value)
+  const sequence = readSequence(value['sequence'])
   if (sequence !== undefined) delivery.sequences.push(sequence)
 
   const device = ownDevice ?? defaults.device
@@ -82,29 +82,45 @@ export function readSample(value: unknown, defaults: SampleDefaults, delivery: D
     return
   }
 
-  const kept: string[] = []
   const values: FieldValue[] = []
-  for (const name of names) {
+  let kept = 0
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string
     const checked = isIdentifier(name)
-      ? readValue(fields[name])
+      ? readValue(value[name])
       : { reason: 'bad_field_name', detail: `must be ${IDENTIFIER_RULE}` }
     if (typeof checked === 'object') {
-      const original = { device, kind, time_ms: measuredAtMs, [name]: fields[name] }
+      const original = { device, kind, time_ms: measuredAtMs, [name]: value[name] }
       refuse(delivery, device, checked.reason, `field "${abbreviate(name)}": ${checked.detail}`, original, 1)
     } else {
-      kept.push(name)
+      names[kept++] = name
       values.push(checked)
     }
   }
-  if (kept.length > 0)
+  names.length = kept
+  if (kept > 0)
     delivery.samples.push({
       device,
       kind,
       measuredAtMs: measuredAtMs === undefined ? undefined : Math.round(measuredAtMs),
       sequence,
-      names: kept,
+      names,
       values,
     })
+}
+
+/** The reserved ones, and those without a value, are none. */
+function fieldNamesOf(value: Record<string, unknown>): string[] {
+  const names = Object.keys(value)
+  let kept = 0
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string
+    if (name === 'device' || name === 'kind' || name === 'time_ms') continue
+    const field = value[name]
+    if (field !== null && field !== undefined) names[kept++] = name
+  }
+  names.length = kept
+  return names
 }
 
 /** What is wrong with a sample as a whole. */

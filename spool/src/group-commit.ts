@@ -69,6 +69,8 @@ export interface GroupCommit {
   /** Why writing does not work at present. */
   readonly failing: string | undefined
   append(sequence: number, payload: Uint8Array): Promise<number>
+  /** What waits is written now, whoever else might have shared its fsync. */
+  hurry(): void
   /** Writes what waits; what cannot be written then is rejected. */
   close(): Promise<void>
 }
@@ -235,6 +237,9 @@ export function createGroupCommit(options: GroupCommitOptions, dependencies: Gro
         if (durabilityMs <= 0 || pendingBytes * 2 >= queueBytesMax) makeDue()
         else cancelTimer ??= clock.after(durabilityMs, makeDue)
       })
+    },
+    hurry() {
+      if (queue.length > 0) makeDue()
     },
     async close() {
       if (queue.length > 0 && failing === undefined) makeDue()

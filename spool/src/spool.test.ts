@@ -65,6 +65,17 @@ describe('a spool on a real disk', () => {
     await again.close()
   })
 
+  it('does not wait for others to share its fsync when it is hurried', async () => {
+    const spool = await open(folder, { durabilityMs: 60_000 })
+    spool.hurry()
+    const appended = [spool.append(payloadOf(1)), spool.append(payloadOf(2))]
+    await systemClock.sleep(20)
+    expect(await spool.read(1, 10_000)).toEqual([])
+    spool.hurry()
+    expect(await Promise.all(appended)).toEqual([1, 2])
+    await spool.close()
+  })
+
   it('gives back what was appended, across segments and a restart', async () => {
     const spool = await open(folder)
     const epoch = spool.epoch

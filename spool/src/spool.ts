@@ -45,10 +45,7 @@ export interface SpoolLoss {
 
 export interface SpoolOptions {
   readonly segmentBytesMax: number
-  /**
-   * Bytes of all segments: appends beyond are refused with `SpoolFullError`. At least four segments. The last segment's worth is
-   * the reserve, which only appends with `reserve` may use.
-   */
+  /** Bytes of all segments, at least four: beyond, appends are refused with `SpoolFullError`. The last segment's worth is for appends with `reserve`. */
   readonly bytesMax: number
   /** Appends within this time share one fsync; 0: each append is synced at once. */
   readonly durabilityMs: number
@@ -99,6 +96,8 @@ export interface Spool {
    * @throws PermanentError when the payload is larger than a segment
    */
   append(payload: Uint8Array, options?: { readonly reserve?: boolean; readonly total?: number }): Promise<number>
+  /** What was appended so far does not wait any longer for others to share its fsync. */
+  hurry(): void
   /** Durable records from a sequence on, at most `bytesMax` bytes of them (at least one); empty when there are none yet. Reading removes nothing. */
   read(fromSequence: number, bytesMax: number): Promise<SpoolRecord[]>
   /** Resolves when a record with this or a higher sequence is durable. */
@@ -350,6 +349,7 @@ export async function openSpool(
         if (totalNow !== undefined) totals.push({ sequence: nextSequence, total: totalNow })
         return commits.append(nextSequence++, payload)
       },
+      hurry: () => commits.hurry(),
       read: (fromSequence, readBytesMax) => reader.read(fromSequence, readBytesMax),
       waitFor: async (sequence, signal) => {
         if (sequence > lastReadable) await waiters.add(sequence, signal)

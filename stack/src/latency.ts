@@ -26,7 +26,12 @@ interface Entry {
   readonly atMs: number
 }
 
-export function createLatencyObserver(query: InfluxQuery, kinds: readonly string[], clock: Clock): LatencyObserver {
+export function createLatencyObserver(
+  query: InfluxQuery,
+  kinds: readonly string[],
+  clock: Clock,
+  lookMs = LOOK_MS,
+): LatencyObserver {
   const newest = new Map<string, { sequence: number; timeMs: number }>()
   let entries: Entry[] = []
   const from = kinds.map((kind) => `"${kind}"`).join(', ')
@@ -57,7 +62,7 @@ export function createLatencyObserver(query: InfluxQuery, kinds: readonly string
   }
   return {
     newest,
-    run: (signal) => every(LOOK_MS, () => look(signal), { clock, signal }),
+    run: (signal) => every(lookMs, () => look(signal), { clock, signal }),
     quantile: (share) => weightedQuantile(entries, share),
     recent: (share, durationMs) =>
       weightedQuantile(

@@ -76,6 +76,7 @@ export function createMqttInput(config: MqttInputConfig, dependencies: MqttInput
             intake.accept(readMessage(topic, payload as Buffer, clock.wallMs()), stored),
           whenRoom: writer.whenRoom,
           onStall: writer.hurry,
+          onFull: writer.hurryDisk,
         })
       })
       connection = opened

@@ -53,6 +53,8 @@ interface Subscriber {
   room: boolean
   readonly onRoom: (() => void)[]
   stalls: number
+  /** How often as many waited as may. */
+  fulls: number
 }
 
 async function subscribe(port: number, limits: { messagesMax?: number; bytesMax?: number } = {}): Promise<Subscriber> {
@@ -71,6 +73,7 @@ async function subscribe(port: number, limits: { messagesMax?: number; bytesMax?
     room: true,
     onRoom: [],
     stalls: 0,
+    fulls: 0,
   }
   const gate = createPubackGate(client, {
     clock: systemClock,
@@ -86,6 +89,9 @@ async function subscribe(port: number, limits: { messagesMax?: number; bytesMax?
     whenRoom: (callback) => {
       subscriber.onRoom.push(callback)
       return () => undefined
+    },
+    onFull: () => {
+      subscriber.fulls++
     },
     onStall: () => {
       subscriber.stalls++
@@ -172,6 +178,7 @@ describe.each([
     await publish(port, numbers(40))
     await until('ten delivered', () => subscriber.delivered.length === 10)
     expect(subscriber.gate.heldSinceMs).toBeTypeOf('number')
+    expect(subscriber.fulls).toBe(1)
     // Longer than keepalive and a half: the broker would have dropped a client that does not ping.
     await systemClock.sleep(2_500)
     expect(closed).toBe(false)

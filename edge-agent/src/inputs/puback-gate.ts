@@ -31,6 +31,8 @@ export interface PubackGateOptions {
   readonly whenRoom: (callback: () => void) => () => void
   /** So many messages wait for their PUBACK and no more come: the broker's window is used up. */
   readonly onStall: () => void
+  /** As many wait for their PUBACK as may. */
+  readonly onFull: () => void
 }
 
 export interface PubackGate {
@@ -51,7 +53,7 @@ const LATER = new Error('acknowledged later, after the fsync')
 
 /** Puts a gate before the messages of a client that has received none yet. */
 export function createPubackGate(client: MqttClient, options: PubackGateOptions): PubackGate {
-  const { clock, messagesMax, bytesMax, deliver, whenRoom, onStall } = options
+  const { clock, messagesMax, bytesMax, deliver, whenRoom, onStall, onFull } = options
   const waiting: { readonly answer: Answer; readonly bytes: number; stored: boolean }[] = []
   const exactlyOnce = new WeakSet<object>()
   let waitingBytes = 0
@@ -62,6 +64,7 @@ export function createPubackGate(client: MqttClient, options: PubackGateOptions)
   let cancelRoom: (() => void) | undefined
   let cancelPing: (() => void) | undefined
   let cancelStall: (() => void) | undefined
+  let newestAtMs = 0
 
   const hold = (attempt: () => void) => {
     if (!wasHeld) heldSinceMs = clock.wallMs()
@@ -81,13 +84,18 @@ export function createPubackGate(client: MqttClient, options: PubackGateOptions)
     resume = undefined
     attempt?.()
   }
+  /** One timer for many messages: it looks when the newest of them came. */
   const watchForStall = () => {
     if (waiting.length < STALL_MESSAGES_MIN) return
-    cancelStall?.()
-    cancelStall = clock.after(STALL_MS, () => {
-      cancelStall = undefined
-      if (!closed && waiting.length > 0) onStall()
-    })
+    newestAtMs = clock.monotonicMs()
+    cancelStall ??= clock.after(STALL_MS, lookForStall)
+  }
+  const lookForStall = () => {
+    cancelStall = undefined
+    if (closed || waiting.length === 0) return
+    const leftMs = newestAtMs + STALL_MS - clock.monotonicMs()
+    if (leftMs <= 0) onStall()
+    else cancelStall = clock.after(leftMs, lookForStall)
   }
   const acknowledge = () => {
     if (closed || !client.connected) return
@@ -102,7 +110,11 @@ export function createPubackGate(client: MqttClient, options: PubackGateOptions)
   const handle = (packet: IPublishPacket, callback: (error?: Error) => void) => {
     const attempt = () => {
       if (closed) return
-      if (!hasSpace()) return hold(attempt)
+      if (!hasSpace()) {
+        hold(attempt)
+        onFull()
+        return
+      }
       const { messageId } = packet
       const entry =
         packet.qos === 1 && messageId !== undefined
