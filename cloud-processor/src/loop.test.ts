@@ -15,6 +15,7 @@ import type { PartitionConsumer } from './consumer.ts'
 import { type InfluxSink, type LineRefusal, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
 import { createOutbox } from './notifiers/index.ts'
+import { createRepairList } from './repair-list.ts'
 import { batchOf, blockOf, contextOf, readingsOf } from './testing.ts'
 
 const START_MS = 1_767_225_600_000
@@ -155,6 +156,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       publish: () => undefined,
       askWatermark: async () => undefined,
       outbox: createOutbox([], { clock: systemClock, log, metrics: createMetrics('test') }),
+      repairs: createRepairList(context.contracts, 10_000, systemClock.monotonicMs),
       context,
       clock: systemClock,
       log,

@@ -17,6 +17,7 @@ import {
   type Counters,
   createState,
   type DirtyWindow,
+  dirtyKeyOf,
   type EpochState,
   type LetterCount,
   type LossCount,
@@ -32,7 +33,14 @@ export const STATE_VERSION = 2
 const STATE_VERSION_MIN = 1
 const MAGIC = 0x50435254
 
-type SavedRow = [startMs: number, revision: number, closed: 0 | 1, changed: 0 | 1, strings?: (string | null)[]]
+type SavedRow = [
+  startMs: number,
+  revision: number,
+  closed: 0 | 1,
+  changed: 0 | 1,
+  strings?: (string | null)[] | null,
+  rolledUp?: string,
+]
 interface SavedSeries {
   site: string
   device: string
@@ -90,6 +98,7 @@ export function encodeState(state: PartitionState): Uint8Array {
     cellCount += row.cells.length
     const start: SavedRow = [row.startMs, row.revision, row.closed ? 1 : 0, row.changed ? 1 : 0]
     if (row.strings) start.push(row.strings.map((text) => text ?? null))
+    if (row.rolledUp !== undefined) start.push(...(row.strings ? [] : [null]), row.rolledUp)
     return start
   }
   const saved: SavedState = {
@@ -181,8 +190,7 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
     dirtyOverflow: saved.dirtyOverflow,
     anomalies: saved.anomalies,
   })
-  for (const one of saved.dirty)
-    state.dirty.set(`${one.site}/${one.device}/${one.kind}/${one.widthMs}/${one.startMs}`, one)
+  for (const one of saved.dirty) state.dirty.set(dirtyKeyOf(one), one)
   for (const agent of saved.agents)
     state.agents.set(`${agent.site}/${agent.agent}`, {
       ...(agent as SavedAgent & AgentState),
@@ -259,7 +267,7 @@ function restoreSeries(
       windows.forgottenBeforeMs = orLowest(forgottenBeforeMs)
       windows.lateForgottenMs = orLowest(lateForgottenMs ?? null)
     }
-    for (const [place, [startMs, revision, closed, changed, strings]] of [...rows, ...late].entries()) {
+    for (const [place, [startMs, revision, closed, changed, strings, rolledUp]] of [...rows, ...late].entries()) {
       const cells = new Float64Array((series?.fields.length ?? 0) * CELLS)
       const texts = strings && new Array<string | undefined>(series?.fields.length ?? 0).fill(undefined)
       for (const [i, name] of saved.fields.entries()) {
@@ -272,7 +280,8 @@ function restoreSeries(
       const row: WindowRow = {
         startMs,
         cells,
-        strings: texts,
+        strings: texts || undefined,
+        rolledUp,
         revision,
         closed: closed === 1,
         changed: changed === 1,
