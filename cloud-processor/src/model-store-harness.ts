@@ -26,7 +26,7 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
     const point = points.get(timeMs) ?? new Map<string, ModelValue>()
     points.set(timeMs, point)
     for (const [, name, text] of line.slice(keyEnd + 1, timeAt).matchAll(/([^=,]+)=("(?:\\.|[^"\\])*"|[^,]+)/g))
-      point.set(name as string, valueOf(text as string))
+      point.set(name as string, fieldValue(text as string))
   }
 
   function answer(statement: string): InfluxSeries[] {
@@ -69,7 +69,7 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
   return { series, write, query: Object.assign(query, { close: async () => undefined }), statements }
 }
 
-function valueOf(text: string): ModelValue {
+function fieldValue(text: string): ModelValue {
   if (text.startsWith('"')) return text.slice(1, -1).replace(/\\(.)/g, '$1')
   return text === 't' || text === 'f' ? text === 't' : Number.parseFloat(text)
 }
