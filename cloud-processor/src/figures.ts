@@ -70,7 +70,7 @@ export function createFigures(
     anomalies: () => sumOf(({ counters }) => counters.anomalies),
     windows: () => sumOf(({ counters }) => counters.windowsWritten),
     series: () => sumOf((state) => state.seriesCount),
-    dirty: () => sumOf((state) => state.dirty.size + state.dirtyOverflow),
+    dirty: () => sumOf((state) => dirtyIn(state)),
     repaired: () => sumOf(({ counters }) => counters.windowsRepaired),
     kept: () => sumOf(({ counters }) => counters.windowsKept),
     lateBeyondMemory: () => sumOf(({ counters }) => counters.lateBeyondMemory),
@@ -137,7 +137,7 @@ export function createFigures(
         agents: loop.state.agents.size,
         series: loop.state.seriesCount,
         gaps: gapsOfPartition(loop.account()),
-        dirtyWindows: loop.state.dirty.size + loop.state.dirtyOverflow,
+        dirtyWindows: dirtyIn(loop.state),
         checkpointMs: Math.round(loop.checkpointMs * 10) / 10,
         checkpointBytes: loop.checkpointBytes,
       })),
@@ -205,6 +205,10 @@ export function createFigures(
     },
   }
 }
+
+/** A stretch of time counts as one. */
+const dirtyIn = ({ dirty, dirtySpans, dirtyOverflow }: PartitionState): number =>
+  dirty.size + dirtySpans.size + dirtyOverflow
 
 /** Gaps, and how often they were asked for. Those of an agent that says where its batches are stand beside them. */
 function gapsOfPartition(agents: readonly AgentAccount[]) {

@@ -6,6 +6,7 @@
  * only when nothing has made it dirty since the store was asked.
  */
 import type { Contracts } from '@tributary/protocol'
+import { takeFromSpans } from './dirty-spans.ts'
 import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
 import type { Recomputed } from './recompute.ts'
@@ -63,10 +64,11 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
   function takeFromMemory(state: PartitionState, effects: Effects): boolean {
     let changed = false
     for (const [key, window] of state.dirty) {
+      if (whose(state, window) !== 'memory') continue
       const series = findSeries(state, window.site, window.device, window.kind)
       const row = windowsOf(series, window)?.rows.get(window.startMs)
-      if (series === undefined || row === undefined || whose(state, window) !== 'memory') continue
-      if (row.changed) write(state, effects, series, row, window.widthMs)
+      // One that is open is written when it closes; where there is none, there are no readings.
+      if (series && row?.closed && row.changed) write(state, effects, series, row, window.widthMs)
       state.dirty.delete(key)
       changed = true
     }
@@ -77,7 +79,8 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
     settle(state, effects) {
       const isDue = state.dirty.size > 0 && monotonicMs() - lookedAtMs >= LOOK_MS
       const took = take(state, effects)
-      return (isDue && takeFromMemory(state, effects)) || took
+      const refilled = takeFromSpans(state)
+      return (isDue && takeFromMemory(state, effects)) || took || refilled
     },
     look(state) {
       const nowMs = monotonicMs()
@@ -123,15 +126,14 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
 const windowsOf = (series: DeviceSeries | undefined, { widthMs }: DirtyWindow): Windows | undefined =>
   series?.windows?.find((windows) => windows.widthMs === widthMs)
 
-/** Who knows all readings of the window that there are: the store, memory, or nobody yet. */
+/** Who knows all readings of the window that there are: the store, memory, or (while in doubt) nobody. */
 function whose(state: PartitionState, window: DirtyWindow): 'store' | 'memory' | 'nobody' {
   const series = findSeries(state, window.site, window.device, window.kind)
   const agent = series && state.agents.get(series.agent)
   if (agent && isInDoubt(agent)) return 'nobody'
   const windows = windowsOf(series, window)
-  const row = windows?.rows.get(window.startMs)
-  if (row) return row.closed ? 'memory' : 'nobody'
-  return windows === undefined || window.startMs < windows.forgottenBeforeMs ? 'store' : 'nobody'
+  if (windows === undefined || windows.rows.has(window.startMs)) return windows ? 'memory' : 'store'
+  return window.startMs < windows.forgottenBeforeMs ? 'store' : 'memory'
 }
 
 function write(state: PartitionState, effects: Effects, series: DeviceSeries, row: WindowRow, widthMs: number): void {

@@ -7,6 +7,7 @@ import { UserError } from '@tributary/runtime'
 import type { AlertState } from './alerts/index.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
+import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
 import { createSeries, type SavedWatches } from './series.ts'
@@ -65,6 +66,7 @@ interface SavedState {
   alerts: AlertState
   outbox: OutboxState
   dirty: DirtyWindow[]
+  dirtySpans?: DirtySpan[]
   dirtyOverflow: number
   anomalies: RecordedAnomaly[]
 }
@@ -146,6 +148,7 @@ export function encodeState(state: PartitionState): Uint8Array {
     alerts: state.alerts,
     outbox: state.outbox,
     dirty: [...state.dirty.values()],
+    dirtySpans: [...state.dirtySpans.values()],
     dirtyOverflow: state.dirtyOverflow,
     anomalies: state.anomalies,
   }
@@ -191,6 +194,7 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
     anomalies: saved.anomalies,
   })
   for (const one of saved.dirty) state.dirty.set(dirtyKeyOf(one), one)
+  for (const one of saved.dirtySpans ?? []) state.dirtySpans.set(spanKeyOf(one), one)
   for (const agent of saved.agents)
     state.agents.set(`${agent.site}/${agent.agent}`, {
       ...(agent as SavedAgent & AgentState),

@@ -2,6 +2,7 @@
 import { STORED_BEYOND_MAX } from '@tributary/protocol'
 import type { AlertState } from './alerts/index.ts'
 import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
+import { type DirtySpan, widenSpan } from './dirty-spans.ts'
 import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
 import type { DeviceSeries } from './series.ts'
@@ -135,6 +136,9 @@ export interface PartitionState {
   outbox: OutboxState
   /** Windows to be recomputed from the store. */
   readonly dirty: Map<string, DirtyWindow>
+  /** What was more than that: all windows of a device and kind in a stretch of time. See `dirty-spans.ts`. */
+  readonly dirtySpans: Map<string, DirtySpan>
+  /** Windows that could not be entered at all. */
   dirtyOverflow: number
   /** The last hundred. */
   anomalies: RecordedAnomaly[]
@@ -168,6 +172,7 @@ export function createState(alerts: AlertState): PartitionState {
     alerts,
     outbox: startOutbox(),
     dirty: new Map(),
+    dirtySpans: new Map(),
     dirtyOverflow: 0,
     anomalies: [],
   }
@@ -302,8 +307,8 @@ export function addDirty(state: PartitionState, series: DeviceSeries, widthMs: n
   const { kind } = series.contract
   const dirty = { site, device, kind, widthMs, startMs }
   const key = dirtyKeyOf(dirty)
-  if (state.dirty.size >= DIRTY_MAX && !state.dirty.has(key)) state.dirtyOverflow += 1
-  else state.dirty.set(key, dirty)
+  if (state.dirty.size < DIRTY_MAX || state.dirty.has(key)) state.dirty.set(key, dirty)
+  else if (!widenSpan(state.dirtySpans, dirty)) state.dirtyOverflow += 1
 }
 
 export const dirtyKeyOf = ({ site, device, kind, widthMs, startMs }: DirtyWindow): string =>
