@@ -171,7 +171,10 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       operation(() => void world.letters.set(options.msgID, Buffer.from(payload).toString())),
   } as unknown as JetStreamClient
   const checkpoints = createFileCheckpointStore('/state', 12, { log, fileSystem: world.disk.mount() })
-  const repairs = createRepairList(context.contracts, 0, () => (world.repairClockMs += 1_000))
+  const repairs = createRepairList(context.contracts, 0, () => {
+    world.repairClockMs += 1_000
+    return world.repairClockMs
+  })
   const repairer = createRepairer(
     { share: 0.5 },
     {
@@ -268,14 +271,16 @@ test('killed before and after every operation while late windows are recomputed:
   )
   expect(counts).toEqual([10, 10, 10, 10, 10, 10, 1])
   let deaths = 0
-  for (let dieAt = 0; ; dieAt++) {
+  for (let dieAt = 0; dieAt < calm.operations * 2; dieAt++) {
     const world = newWorld(dieAt, lateDeliveries())
-    if ((await live(world, context)) !== 'died') break
-    deaths += 1
-    if ((await live(world, context)) === 'died') throw new Error('died twice')
+    // How many batches late windows make depends on when they are looked at: the last deaths may have nothing to interrupt.
+    if ((await live(world, context)) === 'died') {
+      deaths += 1
+      if ((await live(world, context)) === 'died') throw new Error('died twice')
+    }
     expect(windowsOf(world), `killed at ${dieAt}`).toEqual(expected)
   }
-  expect(deaths).toBeGreaterThan(20)
+  expect(deaths).toBeGreaterThan(15)
 })
 
 test('a batch on which the step fails becomes a dead letter; nothing else is lost', async () => {

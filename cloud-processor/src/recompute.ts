@@ -34,6 +34,8 @@ export interface Recomputed {
   readonly series: DeviceSeries
   /** undefined: the row in the store stands. */
   readonly row: WindowRow | undefined
+  /** The store told of fewer readings than the row has, or of none. */
+  readonly lacks: boolean
 }
 
 interface Work {
@@ -149,7 +151,7 @@ function decide({ window, series, row }: Work, stored: StoredRow | undefined): R
   const said = valuesOf(series, row)
   row.revision = revision
   const isSaid = stored !== undefined && [...said].every(([column, value]) => stored.get(column) === value)
-  return { window, series, row: lacks || isEmpty || isSaid ? undefined : row }
+  return { window, series, row: lacks || isEmpty || isSaid ? undefined : row, lacks: lacks || isEmpty }
 }
 
 /** What the row says, as the store answers it; without its revision. */

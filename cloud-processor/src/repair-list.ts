@@ -19,6 +19,17 @@ const LOOK_MS = 1_000
 /** A window that is made dirty again and again is recomputed all the same, and stays dirty. */
 export const UNREST_MS_MAX = 60_000
 
+/** A store that has just started, or is about to stop, may answer with less than it has: it must say so again, after a rest each time. */
+const LACKING_MAX = 3
+
+interface Waiting {
+  readonly window: DirtyWindow
+  seenMs: number
+  sinceMs: number
+  /** How often the store told of too few readings. */
+  lacking: number
+}
+
 export interface RepairList {
   /** Takes what was recomputed, and rows that memory has. @returns whether the state changed */
   settle(state: PartitionState, effects: Effects): boolean
@@ -38,7 +49,7 @@ export interface RepairList {
 /** @param restMs a window is left alone for so long after the last reading that made it dirty */
 export function createRepairList(contracts: Contracts, restMs: number, monotonicMs: () => number): RepairList {
   /** Since when each window is as it is, and since when it waits. */
-  let waiting = new Map<string, { window: DirtyWindow; seenMs: number; sinceMs: number }>()
+  let waiting = new Map<string, Waiting>()
   let due: DirtyWindow[] = []
   let given: Recomputed[] = []
   let lookedAtMs = Number.NEGATIVE_INFINITY
@@ -46,14 +57,21 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
 
   function take(state: PartitionState, effects: Effects): boolean {
     let changed = false
-    for (const { window, series, row } of given) {
+    for (const { window, series, row, lacks } of given) {
       const key = dirtyKeyOf(window)
       const now = state.dirty.get(key)
       if (now === undefined || whose(state, now) !== 'store') continue
+      const place = waiting.get(key)
+      if (place) {
+        place.sinceMs = monotonicMs()
+        place.lacking += lacks ? 1 : 0
+        if (lacks && place.lacking < LACKING_MAX) {
+          place.seenMs = place.sinceMs
+          continue
+        }
+      }
       if (row) write(state, effects, series, row, window.widthMs)
       else state.counters.windowsKept += 1
-      const place = waiting.get(key)
-      if (place) place.sinceMs = monotonicMs()
       if (now === window) state.dirty.delete(key)
       changed = true
     }
@@ -94,7 +112,7 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
         const known = before.get(key)
         const sinceMs = known?.sinceMs ?? nowMs
         const seenMs = known?.window === window ? known.seenMs : nowMs
-        waiting.set(key, { window, seenMs, sinceMs })
+        waiting.set(key, { window, seenMs, sinceMs, lacking: known?.window === window ? known.lacking : 0 })
         if (nowMs - seenMs < restMs && nowMs - sinceMs < Math.max(restMs, UNREST_MS_MAX)) continue
         if (contracts.has(window.kind) && whose(state, window) === 'store') due.push(window)
       }

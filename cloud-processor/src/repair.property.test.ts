@@ -271,7 +271,7 @@ test('whatever is late, however often it dies: every window is the one of plain 
       repaired += counters.windowsRepaired
       kept += counters.windowsKept
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   )
   expect(repaired).toBeGreaterThan(500)
   expect(kept).toBeGreaterThan(0)
@@ -286,7 +286,7 @@ test('the state is lost, too: the windows in doubt are recomputed', async () => 
       lost += losses
       if (losses > 0) repaired += counters.windowsRepaired
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   )
   expect(lost).toBeGreaterThan(30)
   expect(repaired).toBeGreaterThan(100)
