@@ -70,7 +70,7 @@ export function createFigures(
     anomalies: () => sumOf(({ counters }) => counters.anomalies),
     windows: () => sumOf(({ counters }) => counters.windowsWritten),
     series: () => sumOf((state) => state.seriesCount),
-    dirty: () => sumOf((state) => dirtyIn(state)),
+    dirty: () => partitions().reduce((sum, { loop, repairs }) => sum + dirtyIn(loop.state) + repairs.writing, 0),
     repaired: () => sumOf(({ counters }) => counters.windowsRepaired),
     kept: () => sumOf(({ counters }) => counters.windowsKept),
     lateBeyondMemory: () => sumOf(({ counters }) => counters.lateBeyondMemory),

@@ -19,7 +19,7 @@ const LOOK_MS = 1_000
 /** A window that is made dirty again and again is recomputed all the same, and stays dirty. */
 export const UNREST_MS_MAX = 60_000
 
-/** A store that has just started, or is about to stop, may answer with less than it has: it must say so again, after a rest each time. */
+/** A store that is being restored answers with less than it had: it must say so again, after a rest each time. */
 const LACKING_MAX = 3
 
 interface Waiting {
@@ -40,6 +40,8 @@ export interface RepairList {
   /** Windows to be recomputed, the one that waits for longest first. */
   readonly due: readonly DirtyWindow[]
   give(recomputed: readonly Recomputed[]): void
+  /** Windows that have left the list and whose rows are not in the store yet. */
+  readonly writing: number
   /** For how long the one that waits for longest has been waiting here; 0 when none does. */
   readonly oldestWaitMs: number
   /** Something waits: the loop should come round. */
@@ -54,6 +56,7 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
   let given: Recomputed[] = []
   let lookedAtMs = Number.NEGATIVE_INFINITY
   let busy = false
+  let writing = 0
 
   function take(state: PartitionState, effects: Effects): boolean {
     let changed = false
@@ -95,13 +98,16 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
 
   return {
     settle(state, effects) {
+      const before = state.dirty.size
       const isDue = state.dirty.size > 0 && monotonicMs() - lookedAtMs >= LOOK_MS
       const took = take(state, effects)
-      const refilled = takeFromSpans(state)
-      return (isDue && takeFromMemory(state, effects)) || took || refilled
+      const tookFromMemory = isDue && takeFromMemory(state, effects)
+      writing = before - state.dirty.size
+      return takeFromSpans(state) || tookFromMemory || took
     },
     look(state) {
       const nowMs = monotonicMs()
+      writing = 0
       busy = state.dirty.size > 0
       if (given.length > 0 || nowMs - lookedAtMs < LOOK_MS) return
       lookedAtMs = nowMs
@@ -118,6 +124,7 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
       }
     },
     forget() {
+      writing = 0
       waiting.clear()
       due = []
       given = []
@@ -129,6 +136,9 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
       given.push(...recomputed)
       const done = new Set(recomputed.map(({ window }) => window))
       due = due.filter((window) => !done.has(window))
+    },
+    get writing() {
+      return writing
     },
     get oldestWaitMs() {
       let sinceMs = monotonicMs()

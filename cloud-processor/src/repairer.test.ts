@@ -37,7 +37,9 @@ function working(share: number, answer: () => Promise<void> = async () => undefi
   }))
   const lists = given.map((_, i) => ({
     due,
-    give: (all: readonly unknown[]) => void ((given[i] as number) += all.length),
+    give: (all: readonly unknown[]) => {
+      given[i] = (given[i] as number) + all.length
+    },
   }))
   const repairer = createRepairer(
     { share },
