@@ -88,6 +88,14 @@ export const processorConfigSchema = z.strictObject({
       resend_after: durationMs().prefault('5s'),
     })
     .prefault({}),
+  repair: z
+    .strictObject({
+      /** A window that was made dirty is recomputed when nothing has made it dirty again for so long. */
+      rest: durationMs().prefault('10s'),
+      /** Part of the time in which the database may be busy with that. */
+      share: z.number().min(0.001).max(0.5).default(0.1),
+    })
+    .prefault({}),
   /** What is there is taken together for at most this long, so that the database gets large writes. */
   linger: durationMs().prefault('100ms'),
   admin: z.strictObject({ listen: hostPort().prefault('127.0.0.1:9603') }).prefault({}),

@@ -7,6 +7,8 @@ import type { InfluxSink } from './influx-sink.ts'
 import { createLatencies } from './latencies.ts'
 import type { PartitionLoop } from './loop.ts'
 import type { Outbox } from './notifiers/index.ts'
+import type { RepairList } from './repair-list.ts'
+import type { Repairer } from './repairer.ts'
 import { type DirtyWindow, openWindowCount, type PartitionState, type RecordedAnomaly } from './state.ts'
 
 const DIRTY_LISTED_MAX = 10_000
@@ -14,6 +16,7 @@ const DIRTY_LISTED_MAX = 10_000
 export interface Partition {
   readonly loop: PartitionLoop
   readonly outbox: Outbox
+  readonly repairs: RepairList
   /** Messages of the stream that wait. */
   pending(): number
   disconnected(): void
@@ -38,10 +41,17 @@ export function createFigures(
   partitions: () => readonly Partition[],
   {
     engine,
+    repairer,
     sink,
     clock,
     metrics,
-  }: { engine: () => AlertEngine | undefined; sink: InfluxSink; clock: Clock; metrics: Metrics },
+  }: {
+    engine: () => AlertEngine | undefined
+    repairer: () => Repairer | undefined
+    sink: InfluxSink
+    clock: Clock
+    metrics: Metrics
+  },
 ): Figures {
   const startedAtMs = clock.monotonicMs()
   const latencies = createLatencies()
@@ -60,9 +70,13 @@ export function createFigures(
     anomalies: () => sumOf(({ counters }) => counters.anomalies),
     windows: () => sumOf(({ counters }) => counters.windowsWritten),
     series: () => sumOf((state) => state.seriesCount),
-    dirty: () => sumOf((state) => state.dirty.size + state.dirtyOverflow),
+    dirty: () => partitions().reduce((sum, { loop, repairs }) => sum + dirtyIn(loop.state) + repairs.writing, 0),
+    repaired: () => sumOf(({ counters }) => counters.windowsRepaired),
+    kept: () => sumOf(({ counters }) => counters.windowsKept),
     lateBeyondMemory: () => sumOf(({ counters }) => counters.lateBeyondMemory),
   }
+  const oldestDirtySeconds = () =>
+    Math.round(Math.max(0, ...partitions().map(({ repairs }) => repairs.oldestWaitMs)) / 1000)
   exportGauges(metrics, {
     lag_batches: ['Batches that wait in the stream.', lag],
     dead_letters: ['Dead letters since the state was new.', totals.deadLetters],
@@ -70,6 +84,9 @@ export function createFigures(
     windows_written: ['Windows written since the state was new.', totals.windows],
     series: ['Series in memory.', totals.series],
     dirty_windows: ['Windows to be recomputed from the store.', totals.dirty],
+    dirty_oldest_seconds: ['For how long a window has been waiting to be recomputed.', oldestDirtySeconds],
+    windows_repaired: ['Windows recomputed from the store since the state was new.', totals.repaired],
+    windows_kept: ['Dirty windows whose row in the store stands.', totals.kept],
     late_beyond_memory_readings: ['Readings too late for their window, stored raw.', totals.lateBeyondMemory],
     lines_written: ['Lines that InfluxDB took since the process started.', () => sink.linesWritten],
     influx_retries: ['Writes tried again since the process started.', () => sink.retries],
@@ -120,7 +137,7 @@ export function createFigures(
         agents: loop.state.agents.size,
         series: loop.state.seriesCount,
         gaps: gapsOfPartition(loop.account()),
-        dirtyWindows: loop.state.dirty.size + loop.state.dirtyOverflow,
+        dirtyWindows: dirtyIn(loop.state),
         checkpointMs: Math.round(loop.checkpointMs * 10) / 10,
         checkpointBytes: loop.checkpointBytes,
       })),
@@ -128,6 +145,14 @@ export function createFigures(
       linesWritten: sink.linesWritten,
       deadLetters: totals.deadLetters(),
       windows: totals.windows(),
+      repair: {
+        waiting: totals.dirty(),
+        oldestSeconds: oldestDirtySeconds(),
+        repaired: totals.repaired(),
+        kept: totals.kept(),
+        lastBatchMs: Math.round(repairer()?.lastBatchMs ?? 0),
+        error: repairer()?.error ?? null,
+      },
       lateBeyondMemory: totals.lateBeyondMemory(),
       anomalies: totals.anomalies(),
       openAlerts: openAlerts().length,
@@ -180,6 +205,10 @@ export function createFigures(
     },
   }
 }
+
+/** A stretch of time counts as one. */
+const dirtyIn = ({ dirty, dirtySpans, dirtyOverflow }: PartitionState): number =>
+  dirty.size + dirtySpans.size + dirtyOverflow
 
 /** Gaps, and how often they were asked for. Those of an agent that says where its batches are stand beside them. */
 function gapsOfPartition(agents: readonly AgentAccount[]) {

@@ -16,6 +16,7 @@ import type { BatchScope } from './batch-scope.ts'
 import { rollupLetter } from './dead-letter.ts'
 import { linePrefix } from './line-protocol.ts'
 import { AHEAD_MS_MAX, addLetter } from './refuse.ts'
+import { partText, rowOfPart } from './rolled-up-part.ts'
 import { type DeviceSeries, REVISION_KEY } from './series.ts'
 import { addDirty } from './state.ts'
 import {
@@ -58,6 +59,7 @@ export function foldRollup(s: BatchScope, series: DeviceSeries, block: RollupBlo
   for (const [w, windows] of (series.windows ?? []).entries()) {
     if (windows.widthMs % widthMs !== 0) continue
     const late = new Set<WindowRow>()
+    const parts = new Map<WindowRow, WindowRow>()
     for (let i = 0; i < timesMs.length; i++) {
       if (!block.columns.some(({ counts }, c) => (counts[i] as number) > 0 && refused[c]?.[i] !== 1)) continue
       const startMs = windowStart(timesMs[i] as number, windows.widthMs)
@@ -68,9 +70,15 @@ export function foldRollup(s: BatchScope, series: DeviceSeries, block: RollupBlo
         continue
       }
       s.state.counters.rolledUpMerged += 1
-      for (let c = 0; c < block.columns.length; c++)
-        if (refused[c]?.[i] !== 1) mergeCell(series, row, block.columns[c] as RollupColumn, timesMs[i] as number, i)
+      const part = late.has(row) ? undefined : (parts.get(row) ?? rowOfPart(row, series.fields))
+      if (part) parts.set(row, part)
+      for (let c = 0; c < block.columns.length; c++) {
+        if (refused[c]?.[i] === 1) continue
+        mergeCell(series, row, block.columns[c] as RollupColumn, timesMs[i] as number, i)
+        if (part) mergeCell(series, part, block.columns[c] as RollupColumn, timesMs[i] as number, i)
+      }
     }
+    for (const [row, part] of parts) row.rolledUp = partText(part, series.fields)
     for (const row of late) writeLate(s, series, w, row)
     forgetLate(windows)
   }

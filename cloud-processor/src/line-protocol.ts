@@ -16,11 +16,11 @@ const LETTER_T = 0x74
 const LETTER_F = 0x66
 
 /** Line breaks and backslashes cannot be written in names so that every server reads them alike: they are replaced. */
-const plain = (text: string): string => text.replace(/[\r\n\t]/g, ' ').replace(/\\/g, '/')
+export const plainName = (text: string): string => text.replace(/[\r\n\t]/g, ' ').replace(/\\/g, '/')
 
 /** A name as tag key, tag value or field key. */
-export const escapeKey = (text: string): string => plain(text).replace(/[,= ]/g, '\\$&')
-export const escapeMeasurement = (text: string): string => plain(text).replace(/[, ]/g, '\\$&')
+export const escapeKey = (text: string): string => plainName(text).replace(/[,= ]/g, '\\$&')
+export const escapeMeasurement = (text: string): string => plainName(text).replace(/[, ]/g, '\\$&')
 
 /** `measurement,tag=value,… ` with the space; tags without a value are left out. Tags are sorted, as InfluxDB likes them. */
 export function linePrefix(measurement: string, tags: Readonly<Record<string, string>>): Uint8Array {

@@ -18,6 +18,7 @@ import { type Intake, takeIn } from './intake.ts'
 import { type Outbox, type Settled, settle } from './notifiers/index.ts'
 import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
+import type { RepairList } from './repair-list.ts'
 import { agentKeyOf, createState, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -50,6 +51,7 @@ export interface LoopDependencies {
   /** A gap was asked for. */
   readonly onResendRequest?: () => void
   readonly outbox: Outbox
+  readonly repairs: RepairList
   readonly context: StepContext
   readonly clock: Clock
   readonly log: Logger
@@ -79,7 +81,7 @@ export interface PartitionLoop {
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
-  const { consumer, checkpoints, publish, outbox, context, clock, log } = dependencies
+  const { consumer, checkpoints, publish, outbox, repairs, context, clock, log } = dependencies
   const { partition } = options
   const effects = createEffects()
   const persevere = createPerseverance({ partition, clock, log })
@@ -120,6 +122,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     for (const settled of settledUnsaved) settle(state.outbox, settled)
     unsaved = settledUnsaved.length > 0
     outbox.offer(state.outbox)
+    repairs.forget()
     if (saved?.isOlder) doubtAll(state, clock.wallMs())
     account = accountNow()
     watermarks.publish(state, true)
@@ -134,7 +137,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const outboxWaits = Object.values(state.outbox.queues).some((queue) => queue.length > 0)
     const untilWatermarks =
       state.agents.size === 0 ? Number.POSITIVE_INFINITY : watermarksAtMs + WATERMARKS_EVERY_MS - nowMs
-    const soon = outboxWaits || requests.busy ? OUTBOX_LOOK_MS : Number.POSITIVE_INFINITY
+    const soon = outboxWaits || requests.busy || repairs.busy ? OUTBOX_LOOK_MS : Number.POSITIVE_INFINITY
     return Math.max(0, Math.min(untilWatermarks, soon))
   }
 
@@ -251,9 +254,11 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       unsaved = true
     }
     noteLife()
+    if (repairs.settle(state, effects)) unsaved = true
     for (const message of messages) process(message)
     lookAtGaps()
     await settleTaken(messages, stopping.aborted, giveUp)
+    repairs.look(state)
     if (clock.monotonicMs() - watermarksAtMs >= WATERMARKS_EVERY_MS && !unsaved) {
       watermarksAtMs = clock.monotonicMs()
       watermarks.publish(state, true)

@@ -41,10 +41,13 @@ import { createDeviceRegistry } from './device-registry.ts'
 import { createFigures, type Partition } from './figures.ts'
 import type { AskWatermark } from './gap-requests.ts'
 import { createHealthReporter, lostReports } from './health.ts'
+import { createInfluxQuery } from './influx-query.ts'
 import { createInfluxSink, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
+import { createRepairList } from './repair-list.ts'
+import { createRepairer, type Repairer } from './repairer.ts'
 
 export interface Processor extends Service {
   readonly adminPort: number
@@ -76,6 +79,7 @@ export function createProcessor(
   setMaxListeners(0, stopping.signal, giveUp.signal) // as many as partitions wait
   const registry = createDeviceRegistry(config.registry && at(config.registry), { clock, log })
   const { timeout, lines_per_request, rollup_retention, ...influx } = config.influx
+  const query = createInfluxQuery({ ...influx, timeoutMs: timeout })
   const sink = createInfluxSink(
     { ...influx, timeoutMs: timeout, linesPerRequest: lines_per_request, rollupRetention: rollup_retention },
     { clock, log },
@@ -84,10 +88,12 @@ export function createProcessor(
   let nats: NatsConnection | undefined
   let natsConnected = false
   let partitions: Partition[] = []
+  let repairer: Repairer | undefined
   let running: Promise<void>[] = []
   const health = createHealthReporter(config.site, config.processor, clock)
   const figures = createFigures(config.processor, () => partitions, {
     engine: () => context?.engine,
+    repairer: () => repairer,
     sink,
     clock,
     metrics,
@@ -168,8 +174,12 @@ export function createProcessor(
       await sink.prepare(signal)
       partitions = await createPartitions(nats, context)
       for (const { outbox } of partitions) await outbox.start(signal)
+      const { contracts } = context
+      const lists = partitions.map(({ repairs }) => repairs)
+      repairer = createRepairer(config.repair, { query, contracts, lists, clock, log })
       running = [
         ...partitions.map(({ loop }) => loop.run(stopping.signal, giveUp.signal)),
+        repairer.run(stopping.signal),
         followOwnHealth(nats),
         registry.watch(stopping.signal),
         reportHealth(nats),
@@ -184,7 +194,7 @@ export function createProcessor(
       await Promise.all(running)
       const enough = AbortSignal.any([signal, AbortSignal.timeout(OUTBOX_DRAIN_MS_MAX)])
       await Promise.all(partitions.map(({ outbox }) => outbox.stop(enough)))
-      await sink.close()
+      await Promise.all([sink.close(), query.close()])
     },
   }
 
@@ -204,6 +214,7 @@ export function createProcessor(
     return config.partitions.map((partition) => {
       const consumer = createPartitionConsumer(partition, { client, manager, owner, clock, log })
       const outbox = createOutbox(notifiers, { clock, log, metrics: outboxMetrics })
+      const repairs = createRepairList(stepContext.contracts, config.repair.rest, clock.monotonicMs)
       const loop = createPartitionLoop(
         {
           partition,
@@ -221,6 +232,7 @@ export function createProcessor(
           askWatermark,
           onResendRequest: () => requested.inc(),
           outbox,
+          repairs,
           context: stepContext,
           clock,
           log,
@@ -229,7 +241,7 @@ export function createProcessor(
         },
       )
       const { disconnected, reconnected } = consumer
-      return { loop, outbox, pending: () => consumer.pending, disconnected, reconnected }
+      return { loop, outbox, repairs, pending: () => consumer.pending, disconnected, reconnected }
     })
   }
 

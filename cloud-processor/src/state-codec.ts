@@ -7,6 +7,7 @@ import { UserError } from '@tributary/runtime'
 import type { AlertState } from './alerts/index.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
+import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
 import { createSeries, type SavedWatches } from './series.ts'
@@ -17,6 +18,7 @@ import {
   type Counters,
   createState,
   type DirtyWindow,
+  dirtyKeyOf,
   type EpochState,
   type LetterCount,
   type LossCount,
@@ -32,7 +34,14 @@ export const STATE_VERSION = 2
 const STATE_VERSION_MIN = 1
 const MAGIC = 0x50435254
 
-type SavedRow = [startMs: number, revision: number, closed: 0 | 1, changed: 0 | 1, strings?: (string | null)[]]
+type SavedRow = [
+  startMs: number,
+  revision: number,
+  closed: 0 | 1,
+  changed: 0 | 1,
+  strings?: (string | null)[] | null,
+  rolledUp?: string,
+]
 interface SavedSeries {
   site: string
   device: string
@@ -57,6 +66,7 @@ interface SavedState {
   alerts: AlertState
   outbox: OutboxState
   dirty: DirtyWindow[]
+  dirtySpans?: DirtySpan[]
   dirtyOverflow: number
   anomalies: RecordedAnomaly[]
 }
@@ -90,6 +100,7 @@ export function encodeState(state: PartitionState): Uint8Array {
     cellCount += row.cells.length
     const start: SavedRow = [row.startMs, row.revision, row.closed ? 1 : 0, row.changed ? 1 : 0]
     if (row.strings) start.push(row.strings.map((text) => text ?? null))
+    if (row.rolledUp !== undefined) start.push(...(row.strings ? [] : [null]), row.rolledUp)
     return start
   }
   const saved: SavedState = {
@@ -137,6 +148,7 @@ export function encodeState(state: PartitionState): Uint8Array {
     alerts: state.alerts,
     outbox: state.outbox,
     dirty: [...state.dirty.values()],
+    dirtySpans: [...state.dirtySpans.values()],
     dirtyOverflow: state.dirtyOverflow,
     anomalies: state.anomalies,
   }
@@ -181,8 +193,8 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
     dirtyOverflow: saved.dirtyOverflow,
     anomalies: saved.anomalies,
   })
-  for (const one of saved.dirty)
-    state.dirty.set(`${one.site}/${one.device}/${one.kind}/${one.widthMs}/${one.startMs}`, one)
+  for (const one of saved.dirty) state.dirty.set(dirtyKeyOf(one), one)
+  for (const one of saved.dirtySpans ?? []) state.dirtySpans.set(spanKeyOf(one), one)
   for (const agent of saved.agents)
     state.agents.set(`${agent.site}/${agent.agent}`, {
       ...(agent as SavedAgent & AgentState),
@@ -259,7 +271,7 @@ function restoreSeries(
       windows.forgottenBeforeMs = orLowest(forgottenBeforeMs)
       windows.lateForgottenMs = orLowest(lateForgottenMs ?? null)
     }
-    for (const [place, [startMs, revision, closed, changed, strings]] of [...rows, ...late].entries()) {
+    for (const [place, [startMs, revision, closed, changed, strings, rolledUp]] of [...rows, ...late].entries()) {
       const cells = new Float64Array((series?.fields.length ?? 0) * CELLS)
       const texts = strings && new Array<string | undefined>(series?.fields.length ?? 0).fill(undefined)
       for (const [i, name] of saved.fields.entries()) {
@@ -272,7 +284,8 @@ function restoreSeries(
       const row: WindowRow = {
         startMs,
         cells,
-        strings: texts,
+        strings: texts || undefined,
+        rolledUp,
         revision,
         closed: closed === 1,
         changed: changed === 1,

@@ -2,6 +2,7 @@
 import { STORED_BEYOND_MAX } from '@tributary/protocol'
 import type { AlertState } from './alerts/index.ts'
 import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
+import { type DirtySpan, widenSpan } from './dirty-spans.ts'
 import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
 import type { DeviceSeries } from './series.ts'
@@ -113,6 +114,9 @@ export interface Counters {
   /** Windows that agents rolled up: merged; or not, because of the contract, or because readings of theirs came otherwise. */
   rolledUpMerged: number
   rolledUpRefused: number
+  /** Dirty windows that were written over; and those whose row says already what the store has, or stands for what it has not. */
+  windowsRepaired: number
+  windowsKept: number
   anomalies: number
 }
 
@@ -132,6 +136,9 @@ export interface PartitionState {
   outbox: OutboxState
   /** Windows to be recomputed from the store. */
   readonly dirty: Map<string, DirtyWindow>
+  /** What was more than that: all windows of a device and kind in a stretch of time. See `dirty-spans.ts`. */
+  readonly dirtySpans: Map<string, DirtySpan>
+  /** Windows that could not be entered at all. */
   dirtyOverflow: number
   /** The last hundred. */
   anomalies: RecordedAnomaly[]
@@ -158,11 +165,14 @@ export function createState(alerts: AlertState): PartitionState {
       windowsRevised: 0,
       rolledUpMerged: 0,
       rolledUpRefused: 0,
+      windowsRepaired: 0,
+      windowsKept: 0,
       anomalies: 0,
     },
     alerts,
     outbox: startOutbox(),
     dirty: new Map(),
+    dirtySpans: new Map(),
     dirtyOverflow: 0,
     anomalies: [],
   }
@@ -291,14 +301,18 @@ export function* allSeries(state: PartitionState): Generator<DeviceSeries> {
   for (const devices of state.sites.values()) for (const kinds of devices.values()) yield* kinds
 }
 
+/** An entry that is there already is replaced by an equal one: whoever works on it sees that it was made dirty again. */
 export function addDirty(state: PartitionState, series: DeviceSeries, widthMs: number, startMs: number): void {
   const { site, device } = series
   const { kind } = series.contract
-  const key = `${site}/${device}/${kind}/${widthMs}/${startMs}`
-  if (state.dirty.has(key)) return
-  if (state.dirty.size >= DIRTY_MAX) state.dirtyOverflow += 1
-  else state.dirty.set(key, { site, device, kind, widthMs, startMs })
+  const dirty = { site, device, kind, widthMs, startMs }
+  const key = dirtyKeyOf(dirty)
+  if (state.dirty.size < DIRTY_MAX || state.dirty.has(key)) state.dirty.set(key, dirty)
+  else if (!widenSpan(state.dirtySpans, dirty)) state.dirtyOverflow += 1
 }
+
+export const dirtyKeyOf = ({ site, device, kind, widthMs, startMs }: DirtyWindow): string =>
+  `${site}/${device}/${kind}/${widthMs}/${startMs}`
 
 export function openWindowCount(state: PartitionState): number {
   let count = 0

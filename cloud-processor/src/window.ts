@@ -5,7 +5,7 @@
  * A row holds all fields of one device and kind for one window, side by side in one Float64Array. Runs of samples are folded
  * first and merged into the rows of every width by Chan's formula (Chan, Golub, LeVeque 1983).
  */
-import type { LineBuffer } from './line-protocol.ts'
+import { fieldKey, type LineBuffer } from './line-protocol.ts'
 
 export const WIDTHS_MS = [10_000, 60_000] as const
 export const SMALLEST_WIDTH_MS = WIDTHS_MS[0]
@@ -32,6 +32,8 @@ export interface WindowRow {
   cells: Float64Array
   /** Last value of each string field. */
   strings: (string | undefined)[] | undefined
+  /** What agents rolled up of it, which raw points do not tell; see `rolled-up-part.ts`. */
+  rolledUp: string | undefined
   /** How often it was written. */
   revision: number
   closed: boolean
@@ -84,10 +86,11 @@ export function rowAt(windows: Windows, startMs: number, fieldCount: number): Wi
   return row
 }
 
-const emptyRow = (startMs: number, fieldCount: number): WindowRow => ({
+export const emptyRow = (startMs: number, fieldCount: number): WindowRow => ({
   startMs,
   cells: new Float64Array(fieldCount * CELLS),
   strings: undefined,
+  rolledUp: undefined,
   revision: 0,
   closed: false,
   changed: false,
@@ -216,9 +219,13 @@ export interface WindowKeys {
   readonly last: Uint8Array
 }
 
+const ROLLED_UP_KEY = fieldKey('rolled_up')
+/** What a row is written to. */
+export type RowLines = Pick<LineBuffer, 'begin' | 'float' | 'integer' | 'boolean' | 'string' | 'end'>
+
 /** Writes the row with its revision, and counts that. */
 export function writeRow(
-  lines: LineBuffer,
+  lines: RowLines,
   prefix: Uint8Array,
   keys: readonly WindowKeys[],
   revisionKey: Uint8Array,
@@ -251,6 +258,7 @@ export function writeRow(
     )
     lines.float(key.last, last, key.scale)
   }
+  if (row.rolledUp !== undefined) lines.string(ROLLED_UP_KEY, row.rolledUp)
   lines.integer(revisionKey, row.revision)
   lines.end(prefix, row.startMs, 0, -1)
   row.revision += 1
@@ -258,7 +266,7 @@ export function writeRow(
 }
 
 /** Beyond some 1e154 squares overflow: what cannot be said is left out, and the rest of the row is stored. */
-function writeFinite(lines: LineBuffer, key: Uint8Array, value: number, scale: number): void {
+function writeFinite(lines: RowLines, key: Uint8Array, value: number, scale: number): void {
   if (Number.isFinite(value)) lines.float(key, value, scale)
 }
 
