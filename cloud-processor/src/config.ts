@@ -73,7 +73,23 @@ export const processorConfigSchema = z.strictObject({
   /** Alert rules, a YAML file. */
   alerts: path().optional(),
   notifiers: notifiersSchema,
-  checkpoint: z.strictObject({ folder: path(), interval: durationMs().prefault('500ms') }),
+  /** Where the state is kept: in a KV bucket of JetStream, or in a folder. */
+  checkpoint: z
+    .strictObject({
+      /** Default: `file` when there is a folder, else `jetstream`. */
+      store: z.enum(['jetstream', 'file']).optional(),
+      folder: path().optional(),
+      interval: durationMs().prefault('500ms'),
+    })
+    .refine(({ store, folder }) => store !== 'file' || folder !== undefined, {
+      path: ['folder'],
+      error: 'must be given with "store: file"',
+    })
+    .refine(({ store, folder }) => store !== 'jetstream' || folder === undefined, {
+      path: ['folder'],
+      error: 'belongs to "store: file"; leave it out, or the store',
+    })
+    .prefault({}),
   windows: z
     .strictObject({
       /** How long closed windows are kept for late readings. */

@@ -10,8 +10,8 @@ import { createFaultyFileSystem } from '@tributary/runtime/testing'
 import { expect, test } from 'vitest'
 import type { AgentAccount } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
-import { createFileCheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import { createFileCheckpointStore } from './file-checkpoint.ts'
 import { type InfluxSink, type LineRefusal, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
 import { createOutbox } from './notifiers/index.ts'
@@ -58,6 +58,7 @@ const newWorld = (dieAt: number): World => ({
   dieAt,
 })
 
+let lives = 0
 /** One life of the process: until everything is acknowledged, or until it dies. */
 async function live(world: World, context: StepContext): Promise<AgentAccount[] | 'died'> {
   const kill = new AbortController()
@@ -134,7 +135,11 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
     publish: async (_subject: string, payload: Uint8Array, options: { msgID: string }) =>
       operation(() => void world.letters.set(options.msgID, Buffer.from(payload).toString())),
   } as unknown as JetStreamClient
-  const checkpoints = createFileCheckpointStore('/state', 12, { log, fileSystem: world.disk.mount() })
+  const checkpoints = createFileCheckpointStore('/state', 12, {
+    owner: `life ${lives++}`,
+    log,
+    fileSystem: world.disk.mount(),
+  })
   const loop = createPartitionLoop(
     { partition: 12, lingerMs: 0, checkpointIntervalMs: 0, resendAfterMs: 1_000 },
     {
@@ -142,6 +147,13 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       sink,
       checkpoints: {
         load: () => checkpoints.load(),
+        claim: async (known) => {
+          let claimed = known
+          await operation(async () => {
+            claimed = await checkpoints.claim(known)
+          })
+          return claimed
+        },
         save: async (bytes, expected) => {
           let revision = 0
           await operation(async () => {

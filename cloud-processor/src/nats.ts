@@ -13,7 +13,7 @@ import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS, TELEMETRY_STREAM, TELEMETRY_S
 import type { ProcessorConfig } from './config.ts'
 
 const GIB = 1024 ** 3
-const STREAM_NOT_FOUND = 10059
+export const STREAM_NOT_FOUND = 10059
 
 /** Waits for the first connection for ever, and comes back for ever. */
 export async function connectNats({ nats, processor }: ProcessorConfig): Promise<NatsConnection> {
