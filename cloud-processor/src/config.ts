@@ -73,21 +73,11 @@ export const processorConfigSchema = z.strictObject({
   /** Alert rules, a YAML file. */
   alerts: path().optional(),
   notifiers: notifiersSchema,
-  /** Where the state is kept: in a KV bucket of JetStream, or in a folder. */
   checkpoint: z
     .strictObject({
-      /** Default: `file` when there is a folder, else `jetstream`. */
-      store: z.enum(['jetstream', 'file']).optional(),
+      /** Where the state is kept; without a folder in a KV bucket of NATS, so that any machine can take partitions over. */
       folder: path().optional(),
       interval: durationMs().prefault('500ms'),
-    })
-    .refine(({ store, folder }) => store !== 'file' || folder !== undefined, {
-      path: ['folder'],
-      error: 'must be given with "store: file"',
-    })
-    .refine(({ store, folder }) => store !== 'jetstream' || folder === undefined, {
-      path: ['folder'],
-      error: 'belongs to "store: file"; leave it out, or the store',
     })
     .prefault({}),
   windows: z
