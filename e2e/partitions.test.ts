@@ -46,6 +46,7 @@ let influx: ManagedProcess & { url: string }
 let connection: NatsConnection
 let query: InfluxQuery
 const started: ManagedProcess[] = []
+let names = 0
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tributary-partitions-'))
@@ -72,7 +73,7 @@ interface Worker {
 }
 
 async function startProcessor(partitions: string): Promise<Worker> {
-  const name = `processor-${started.length + 1}`
+  const name = `processor-${++names}`
   const port = await freePort()
   const config = join(folder, `${name}.yaml`)
   await writeFile(
