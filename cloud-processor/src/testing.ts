@@ -19,9 +19,12 @@ import type { Intake } from './intake.ts'
 import { createState, type PartitionState } from './state.ts'
 
 export { accountOf } from './account.ts'
+export { createCheckpointBucket } from './checkpoint-bucket.ts'
 export { clearEffects, createEffects } from './effects.ts'
+export { createFileCheckpointStore } from './file-checkpoint.ts'
+export { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 export { allSeries } from './state.ts'
-export { encodeState } from './state-codec.ts'
+export { decodeState, encodeState } from './state-codec.ts'
 export { step } from './step.ts'
 
 export const EPOCH = '0123456789abcdef'
