@@ -6,6 +6,7 @@ import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { dlqCommand } from './commands/dlq.ts'
 import { gatewayCommand } from './commands/gateway.ts'
+import { initCommand } from './commands/init.ts'
 import { ledgerCommand } from './commands/ledger.ts'
 import { processorCommand } from './commands/processor.ts'
 import { recordCommand } from './commands/record.ts'
@@ -26,6 +27,7 @@ const program = new Command('tributary')
   .addCommand(viewerCommand())
   .addCommand(demoCommand())
   .addCommand(chaosCommand())
+  .addCommand(initCommand())
   .addCommand(checkCommand())
   .addCommand(statusCommand())
   .addCommand(ledgerCommand())

@@ -33,6 +33,7 @@ test('the example shows the defaults as they are', async () => {
     nats: '',
     influx: { ...defaults.influx, url: influx.url },
   })
+  expect(parse(minimal.replace(/checkpoint.*/, '')).checkpoint).toEqual({ interval: 500 })
   expect([contracts, nats.url, notifiers.length]).toEqual(['../contracts', 'nats://127.0.0.1:4222', 1])
 })
 

@@ -73,7 +73,13 @@ export const processorConfigSchema = z.strictObject({
   /** Alert rules, a YAML file. */
   alerts: path().optional(),
   notifiers: notifiersSchema,
-  checkpoint: z.strictObject({ folder: path(), interval: durationMs().prefault('500ms') }),
+  checkpoint: z
+    .strictObject({
+      /** Where the state is kept; without a folder in a KV bucket of NATS, so that any machine can take partitions over. */
+      folder: path().optional(),
+      interval: durationMs().prefault('500ms'),
+    })
+    .prefault({}),
   windows: z
     .strictObject({
       /** How long closed windows are kept for late readings. */

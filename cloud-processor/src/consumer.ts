@@ -20,6 +20,7 @@ import {
 } from '@nats-io/jetstream'
 import { BATCH_BYTES_MAX, TELEMETRY_STREAM, telemetryPartitionFilter } from '@tributary/protocol'
 import { backoffDelayMs, type Clock, type Logger, messageOf, UserError } from '@tributary/runtime'
+import { TAKEN_OVER_HINT } from './checkpoint.ts'
 import { ensureStreams } from './nats.ts'
 
 /** One pull: nats.js stalls when messages times payload passes 64 MB, and 24 of the largest batches stay under 32 MB. */
@@ -36,9 +37,6 @@ const PULL_GRACE_MS = 2_000
 const NANOSECONDS_PER_MS = 1_000_000
 /** How often one looks whether the consumer is still one's own. */
 const OWNER_EVERY_MS = 5_000
-
-export const TAKEN_OVER_HINT =
-  'two processors work on the same partitions: stop one of them, or give each partitions of its own'
 
 /** A stretch of the stream's life in which a sequence means one message. */
 export interface StreamLife {

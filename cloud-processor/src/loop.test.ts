@@ -10,8 +10,8 @@ import { createFaultyFileSystem } from '@tributary/runtime/testing'
 import { expect, test } from 'vitest'
 import type { AgentAccount } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
-import { createFileCheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import { createFileCheckpointStore } from './file-checkpoint.ts'
 import { type InfluxSink, type LineRefusal, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
 import { createModelStore, type ModelStore } from './model-store-harness.ts'
@@ -89,6 +89,7 @@ const newWorld = (dieAt: number, messages = deliveries()): World => ({
   dieAt,
 })
 
+let lives = 0
 /** One life of the process: until everything is acknowledged, or until it dies. */
 async function live(world: World, context: StepContext): Promise<AgentAccount[] | 'died'> {
   const kill = new AbortController()
@@ -170,7 +171,11 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
     publish: async (_subject: string, payload: Uint8Array, options: { msgID: string }) =>
       operation(() => void world.letters.set(options.msgID, Buffer.from(payload).toString())),
   } as unknown as JetStreamClient
-  const checkpoints = createFileCheckpointStore('/state', 12, { log, fileSystem: world.disk.mount() })
+  const checkpoints = createFileCheckpointStore('/state', 12, {
+    owner: `life ${lives++}`,
+    log,
+    fileSystem: world.disk.mount(),
+  })
   const repairs = createRepairList(context.contracts, 0, () => {
     world.repairClockMs += 1_000
     return world.repairClockMs
@@ -199,6 +204,13 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       sink,
       checkpoints: {
         load: () => checkpoints.load(),
+        claim: async (known) => {
+          let claimed = known
+          await operation(async () => {
+            claimed = await checkpoints.claim(known)
+          })
+          return claimed
+        },
         save: async (bytes, expected) => {
           let revision = 0
           await operation(async () => {

@@ -7,7 +7,7 @@ import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
 import { type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
-import type { CheckpointStore } from './checkpoint.ts'
+import type { Checkpoint, CheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
 import { createEffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects } from './effects.ts'
@@ -112,10 +112,16 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   const poison = new Map<number, string>()
   let lifeNumber = 0
 
-  async function load(): Promise<void> {
-    const saved = await checkpoints.load()
-    revision = saved?.revision ?? 0
-    state = saved ? decodeState(saved.bytes, context.contracts) : createState(context.engine.start())
+  const restore = ({ bytes }: Checkpoint) =>
+    bytes ? decodeState(bytes, context.contracts) : createState(context.engine.start())
+
+  async function load(signal: AbortSignal): Promise<void> {
+    const loaded = await persevere('loading the checkpoint', signal, () => checkpoints.load())
+    state = restore(loaded)
+    // A version that cannot read the state does not come as far as this: it harms nobody.
+    const claimed = await persevere('claiming the partition', signal, () => checkpoints.claim(loaded))
+    if (claimed.bytes !== loaded.bytes) state = restore(claimed)
+    revision = claimed.revision
     watermarks = createWatermarks()
     unacknowledged = []
     unacknowledgedBytes = 0
@@ -123,7 +129,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     unsaved = settledUnsaved.length > 0
     outbox.offer(state.outbox)
     repairs.forget()
-    if (saved?.isOlder) doubtAll(state, clock.wallMs())
+    if (claimed.isOlder) doubtAll(state, clock.wallMs())
     account = accountNow()
     watermarks.publish(state, true)
   }
@@ -233,9 +239,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   async function saveCheckpoint(signal: AbortSignal): Promise<void> {
     const startMs = clock.monotonicMs()
     const bytes = encodeState(state)
-    await persevere('saving the checkpoint', signal, async () => {
-      revision = await checkpoints.save(bytes, revision)
-    })
+    revision = await persevere('saving the checkpoint', signal, () => checkpoints.save(bytes, revision))
     checkpointedAtMs = clock.monotonicMs()
     checkpointMs = checkpointedAtMs - startMs
     checkpointBytes = bytes.length
@@ -287,7 +291,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     async run(stopping, giveUp) {
       while (!stopping.aborted) {
         busy = true
-        await load()
+        await load(stopping)
         await consumer.start(stopping)
         busy = false
         ready = true

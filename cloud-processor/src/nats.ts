@@ -8,32 +8,39 @@ import {
   StorageType,
   type StreamConfig,
 } from '@nats-io/jetstream'
-import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node'
+import { connect, credsAuthenticator, type NatsConnection, type NodeConnectionOptions } from '@nats-io/transport-node'
 import { DEAD_LETTER_STREAM, DEAD_LETTER_SUBJECTS, TELEMETRY_STREAM, TELEMETRY_SUBJECTS } from '@tributary/protocol'
 import type { ProcessorConfig } from './config.ts'
 
 const GIB = 1024 ** 3
-const STREAM_NOT_FOUND = 10059
+export const STREAM_NOT_FOUND = 10059
 
 /** Waits for the first connection for ever, and comes back for ever. */
-export async function connectNats({ nats, processor }: ProcessorConfig): Promise<NatsConnection> {
-  const { url, user, password, token, credentials_file, tls_ca_file } = nats
+export async function connectNats(config: ProcessorConfig): Promise<NatsConnection> {
   return connect({
-    servers: url,
-    name: processor,
+    ...(await connectionOptions(config)),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 500,
     pingInterval: 10_000,
     maxPingOut: 2,
+  })
+}
+
+/** Where, and who we are. */
+export async function connectionOptions({ nats, processor }: ProcessorConfig): Promise<NodeConnectionOptions> {
+  const { url, user, password, token, credentials_file, tls_ca_file } = nats
+  return {
+    servers: url,
+    name: processor,
     ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { pass: password }),
     ...(token === undefined ? {} : { token }),
     ...(credentials_file === undefined ? {} : { authenticator: credsAuthenticator(await readFile(credentials_file)) }),
     ...(tls_ca_file === undefined ? {} : { tls: { caFile: tls_ca_file } }),
-  })
+  }
 }
 
-const STREAMS: readonly (Partial<StreamConfig> & { name: string })[] = [
+export const STREAMS: readonly (Partial<StreamConfig> & { name: string })[] = [
   {
     name: TELEMETRY_STREAM,
     subjects: [TELEMETRY_SUBJECTS],

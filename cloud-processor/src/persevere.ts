@@ -1,9 +1,8 @@
 /** What must work before anything is acknowledged is tried until it does. */
-import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
-import { CheckpointConflictError } from './checkpoint.ts'
+import { backoffDelayMs, type Clock, type Logger, messageOf, UserError } from '@tributary/runtime'
 
-/** Rejects when the signal aborts, and when another processor has taken the partition over. */
-export type Persevere = (what: string, signal: AbortSignal, work: () => Promise<void>) => Promise<void>
+/** Rejects when the signal aborts, and when only a person can help, as when another processor has taken the partition over. */
+export type Persevere = <T>(what: string, signal: AbortSignal, work: () => Promise<T>) => Promise<T>
 
 export function createPerseverance({
   partition,
@@ -17,10 +16,9 @@ export function createPerseverance({
   return async (what, signal, work) => {
     for (let attempt = 1; ; attempt++) {
       try {
-        await work()
-        return
+        return await work()
       } catch (error) {
-        if (error instanceof CheckpointConflictError) throw error
+        if (error instanceof UserError) throw error
         signal.throwIfAborted()
         const delayMs = backoffDelayMs({ firstMs: 200, maxMs: 10_000 }, attempt)
         log.error(

@@ -34,15 +34,17 @@ import {
 import { createAccountLines } from './account-lines.ts'
 import { createAlertEngine, rulesSchemaFor } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
-import { createFileCheckpointStore } from './checkpoint.ts'
+import { createCheckpointBucket } from './checkpoint-bucket.ts'
 import type { ProcessorConfig } from './config.ts'
 import { createPartitionConsumer } from './consumer.ts'
 import { createDeviceRegistry } from './device-registry.ts'
 import { createFigures, type Partition } from './figures.ts'
+import { createFileCheckpointStore } from './file-checkpoint.ts'
 import type { AskWatermark } from './gap-requests.ts'
 import { createHealthReporter, lostReports } from './health.ts'
 import { createInfluxQuery } from './influx-query.ts'
 import { createInfluxSink, PartialWriteError } from './influx-sink.ts'
+import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
@@ -211,6 +213,7 @@ export function createProcessor(
       return parseControlMessage(keptWatermark, data)
     }
     const owner = `${config.processor} (${hostname()}, ${randomBytes(4).toString('hex')})`
+    const { folder } = config.checkpoint
     return config.partitions.map((partition) => {
       const consumer = createPartitionConsumer(partition, { client, manager, owner, clock, log })
       const outbox = createOutbox(notifiers, { clock, log, metrics: outboxMetrics })
@@ -225,7 +228,13 @@ export function createProcessor(
         {
           consumer,
           sink,
-          checkpoints: createFileCheckpointStore(at(config.checkpoint.folder), partition, { log }),
+          checkpoints:
+            folder === undefined
+              ? createJetStreamCheckpointStore(createCheckpointBucket(partition, { client, manager }), partition, {
+                  owner,
+                  log,
+                })
+              : createFileCheckpointStore(at(folder), partition, { owner, log }),
           client,
           ensureStreams: () => ensureStreams(manager),
           publish: (subject, bytes) => connected.publish(subject, bytes),

@@ -10,14 +10,19 @@ import {
   systemClock,
   UserError,
 } from '@tributary/runtime'
-import { processorConfigSchema } from './config.ts'
+import { type ProcessorConfig, partitions, processorConfigSchema } from './config.ts'
 import { createProcessor } from './processor.ts'
 
+export interface ProcessorOverrides {
+  /** Instead of those in the config, such as `0-7`. */
+  readonly partitions?: string
+}
+
 /** Runs until SIGINT or SIGTERM. @returns the exit code */
-export async function runProcessor(configPath: string): Promise<number> {
+export async function runProcessor(configPath: string, overrides: ProcessorOverrides = {}): Promise<number> {
   let log = createLogger('processor', 'info')
   const work = async () => {
-    const config = await loadConfig(configPath, processorConfigSchema)
+    const config = override(await loadConfig(configPath, processorConfigSchema), overrides)
     log = createLogger('processor', config.log.level)
     let failed: unknown
     const onFatal = (error: unknown) => {
@@ -33,4 +38,14 @@ export async function runProcessor(configPath: string): Promise<number> {
     return failed instanceof UserError ? EXIT_USER_ERROR : EXIT_FAILED
   }
   return orReportFatal(work, () => log)
+}
+
+function override(config: ProcessorConfig, { partitions: text }: ProcessorOverrides): ProcessorConfig {
+  if (text === undefined) return config
+  const { data, error } = partitions().safeParse(text)
+  if (data === undefined)
+    throw new UserError(`--partitions ${error?.issues[0]?.message} (got "${text}")`, {
+      hint: 'for example --partitions 0-7',
+    })
+  return { ...config, partitions: data }
 }

@@ -33,6 +33,7 @@ async function until(what: string, condition: () => Promise<boolean>): Promise<v
 test.each([
   ['each with a checkpoint folder of its own', 'own'],
   ['one checkpoint folder', 'shared'],
+  ['their checkpoints in NATS', 'nats'],
 ])(
   'two processors on the same partitions, %s: the first ends with 2 and says why, the second stores on',
   { timeout: 90_000 },
@@ -54,7 +55,7 @@ test.each([
 nats: { url: "${nats.url}" }
 influx: { url: "${influx.url}" }
 contracts: ${CONTRACTS}
-checkpoint: { folder: ${sharing === 'own' ? name : 'shared'}, interval: 100ms }
+checkpoint: { ${sharing === 'nats' ? '' : `folder: ${sharing === 'own' ? name : sharing}, `}interval: 100ms }
 admin: { listen: "127.0.0.1:${port}" }
 `,
       )

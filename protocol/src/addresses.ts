@@ -66,3 +66,10 @@ export const watermarkSubject = (site: string): string => `watermark.v1.${name(s
 /** JetStream streams: the gateway creates the first, the processor both. */
 export const TELEMETRY_STREAM = 'TELEMETRY'
 export const DEAD_LETTER_STREAM = 'DEADLETTER'
+
+/** The KV bucket of checkpoints: `<partition>.head` names the generations, `<partition>.<generation>.<number>` are their pieces. */
+export const CHECKPOINT_BUCKET = 'tributary_checkpoints'
+export const CHECKPOINT_STREAM = `KV_${CHECKPOINT_BUCKET}`
+export const CHECKPOINT_SUBJECTS = `$KV.${CHECKPOINT_BUCKET}.>`
+export const checkpointSubject = (partition: number, ...parts: readonly (string | number)[]): string =>
+  `$KV.${CHECKPOINT_BUCKET}.${[String(partition).padStart(2, '0'), ...parts].join('.')}`

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { remarks } from './ledger.ts'
+import { joined, remarks } from './ledger.ts'
 
 const EPOCH = '0123456789abcdef'
 const at = Date.UTC(2026, 0, 2)
@@ -68,4 +68,13 @@ test('gaps, what waits, what was taken over, what is in doubt', () => {
     `recovered: pi-1, epoch ${EPOCH}: 500 readings were stored before the processor lost its state`,
     `in doubt: pi-1, epoch ${EPOCH}: its gateway has not said yet what was stored of it before`,
   ])
+})
+
+test('processors that share a stream have one account', () => {
+  const one = { agents: [quiet], total: { ...nothing, produced: 5, stored: 3, deadLettered: 1, shed: 1 } }
+  const other = { agents: [], total: { ...nothing, produced: 4, inFlight: 3, missing: 1 } }
+  expect(joined([one, other])).toEqual({
+    agents: [quiet],
+    total: { produced: 9, stored: 3, deadLettered: 1, shed: 1, inFlight: 3, missing: 1 },
+  })
 })

@@ -60,14 +60,19 @@ const SHED_BECAUSE: Record<string, string> = {
 export function ledgerCommand(): Command {
   return new Command('ledger')
     .description('print the account of every agent: produced = stored + dead-lettered + shed + in flight + missing')
-    .option('--processor <url>', 'admin address of the processor', 'http://127.0.0.1:9603')
+    .option(
+      '--processor <url>',
+      'admin address of a processor (repeatable; default http://127.0.0.1:9603)',
+      (value: string, before: string[] = []) => [...before, value],
+    )
     .option(
       '--json',
       'print {agents: [{site, agent, produced, stored, deadLettered, shed, inFlight, missing, waiting, gaps, shedReasons, letters, epochs}], total}',
     )
     .addHelpText('after', '\nExit code 1 when readings are missing.')
-    .action(async (options: { processor: string; json?: boolean }) => {
-      const account = await askAdmin<Account>(options.processor, '/account', '--processor')
+    .action(async (options: { processor?: string[]; json?: boolean }) => {
+      const urls = options.processor ?? ['http://127.0.0.1:9603']
+      const account = joined(await Promise.all(urls.map((url) => askAdmin<Account>(url, '/account', '--processor'))))
       if (options.json) printJson(account)
       else {
         const cells = (row: Row) => [row.produced, row.stored, row.deadLettered, row.shed, row.inFlight, row.missing]
@@ -81,6 +86,14 @@ export function ledgerCommand(): Command {
       }
       if (account.total.missing > 0) process.exitCode = 1
     })
+}
+
+/** Of processors that share a stream: no agent is with two of them. */
+export function joined(accounts: readonly Account[]): Account {
+  const total: Row = { produced: 0, stored: 0, deadLettered: 0, shed: 0, inFlight: 0, missing: 0 }
+  for (const account of accounts)
+    for (const key of Object.keys(total) as (keyof Row)[]) total[key] += account.total[key]
+  return { agents: accounts.flatMap(({ agents }) => agents), total }
 }
 
 /** One line for each thing that a person may want to know of an agent beside its sums. */

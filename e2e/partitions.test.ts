@@ -1,0 +1,223 @@
+/**
+ * Two processors share a stream, each with half of the partitions and its state in NATS. Under load one of them is killed at
+ * random, again and again, and a new one with another name takes its partitions over; at last one is replaced that is alive.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { jetstream, jetstreamManager } from '@nats-io/jetstream'
+import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { createInfluxQuery, type InfluxQuery } from '@tributary/cloud-processor'
+import { batchOf, blockOf } from '@tributary/cloud-processor/testing'
+import { encodeBatch, partitionOf, TELEMETRY_STREAM, telemetrySubject } from '@tributary/protocol'
+import { systemClock } from '@tributary/runtime'
+import { createRandom } from '@tributary/runtime/testing'
+import {
+  answers,
+  createInfluxServer,
+  createManagedProcess,
+  createNatsServer,
+  findServer,
+  freePort,
+  type ManagedProcess,
+  repositoryFolder,
+  tributaryProgram,
+} from '@tributary/stack'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { runTributary, until } from './harness/run-tributary.ts'
+
+const SEED = Number(process.env['SEED'] ?? 41)
+const HALVES = ['0-7', '8-15'] as const
+const SITES = Array.from({ length: 12 }, (_, i) => ({ site: `site-${i}`, agent: `agent-${i}`, device: `tank-${i}` }))
+const START_MS = 1_767_225_600_000
+const SAMPLE_MS = 100
+const SAMPLES_A_BATCH = 30
+const READINGS_A_BATCH = SAMPLES_A_BATCH * 3
+const BATCH_EVERY_MS = 100
+const KILLS = 5
+
+/** What a device measured as its sample n: any stored value can be checked from its key. */
+const levelAt = (device: string, n: number) => ((n * 7 + Number(device.slice(5)) * 131) % 9_000) / 100
+const timeOf = (n: number) => START_MS + n * SAMPLE_MS
+
+let folder: string
+let nats: ManagedProcess & { url: string }
+let influx: ManagedProcess & { url: string }
+let connection: NatsConnection
+let query: InfluxQuery
+const started: ManagedProcess[] = []
+let names = 0
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tributary-partitions-'))
+  nats = await createNatsServer(await findServer('nats-server'), folder, await freePort())
+  influx = await createInfluxServer(await findServer('influxd'), folder, {
+    http: await freePort(),
+    rpc: await freePort(),
+  })
+  await Promise.all([nats.start(), influx.start()])
+  connection = await connect({ servers: nats.url })
+  query = createInfluxQuery({ url: influx.url, database: 'tributary' })
+})
+afterAll(async () => {
+  await query?.close()
+  await connection?.close()
+  await Promise.all(started.map((one) => one.stop()))
+  await Promise.all([nats?.stop(), influx?.stop()])
+  await rm(folder, { recursive: true, force: true })
+})
+
+interface Worker {
+  readonly process: ManagedProcess
+  readonly url: string
+}
+
+async function startProcessor(partitions: string): Promise<Worker> {
+  const name = `processor-${++names}`
+  const port = await freePort()
+  const config = join(folder, `${name}.yaml`)
+  await writeFile(
+    config,
+    `processor: ${name}
+nats: { url: "${nats.url}" }
+influx: { url: "${influx.url}" }
+contracts: ${join(repositoryFolder, 'contracts')}
+admin: { listen: "127.0.0.1:${port}" }
+`,
+  )
+  const url = `http://127.0.0.1:${port}`
+  const worker = createManagedProcess({
+    name,
+    program: process.execPath,
+    arguments: [tributaryProgram, 'processor', '--config', config, '--partitions', partitions],
+    logFile: join(folder, `${name}.log`),
+    isReady: () => answers(`${url}/readyz`),
+  })
+  started.push(worker)
+  await worker.start()
+  return { process: worker, url }
+}
+
+const batchFor = ({ agent, device }: (typeof SITES)[number], sequence: number) => {
+  const first = (sequence - 1) * SAMPLES_A_BATCH
+  const samples = Array.from({ length: SAMPLES_A_BATCH }, (_, i) => ({
+    timeMs: timeOf(first + i),
+    values: { level_percent: levelAt(device, first + i), sequence: first + i, pump_on: i % 2 === 0 },
+  }))
+  return encodeBatch(
+    batchOf({
+      agent,
+      sequence,
+      readingsBefore: (sequence - 1) * READINGS_A_BATCH,
+      completeThroughMs: timeOf(first + SAMPLES_A_BATCH),
+      blocks: [blockOf(device, 'tank', samples)],
+    }),
+  )
+}
+
+/** Publishes until told to stop: neighbours change places, and some come twice. @returns batches of each agent */
+async function publishUntil(isDone: () => boolean): Promise<number> {
+  const random = createRandom(SEED)
+  const client = jetstream(connection)
+  let sequence = 0
+  for (; !isDone(); sequence += 2) {
+    const nextMs = systemClock.monotonicMs() + 2 * BATCH_EVERY_MS
+    for (const one of SITES)
+      for (const number of [sequence + 2, sequence + 1]) {
+        const bytes = batchFor(one, number)
+        const subject = telemetrySubject(one.site, one.agent)
+        await client.publish(subject, bytes)
+        if (random.below(10) === 0) await client.publish(subject, bytes)
+      }
+    await systemClock.sleep(Math.max(0, nextMs - systemClock.monotonicMs()))
+  }
+  return sequence
+}
+
+test('killed five times and replaced once: the account is balanced, nothing twice, every window right', async () => {
+  for (const half of HALVES)
+    expect(SITES.filter(({ site }) => HALVES[partitionOf(site) < 8 ? 0 : 1] === half).length).toBeGreaterThan(2)
+  const random = createRandom(SEED)
+  const workers = await Promise.all(HALVES.map(startProcessor))
+  let done = false
+  const publishing = publishUntil(() => done)
+  try {
+    for (let kills = 0; kills < KILLS; kills++) {
+      await systemClock.sleep(1_000 + random.below(2_500))
+      const victim = random.below(2)
+      await workers[victim]?.process.kill()
+      workers[victim] = await startProcessor(HALVES[victim] as string)
+    }
+    const replaced = workers[0] as Worker
+    workers[0] = await startProcessor(HALVES[0])
+    await until(() => !replaced.process.running, 'the one that was replaced has ended')
+    expect(await replaced.process.stop()).toBe(2)
+    expect(await readFile(replaced.process.logFile, 'utf8')).toMatch(/partition \d was taken over by processor-8/)
+    await systemClock.sleep(2_000)
+  } finally {
+    done = true
+  }
+  const batches = await publishing
+  expect(batches).toBeGreaterThan(100)
+
+  const manager = await jetstreamManager(connection)
+  const left = async () => (await manager.streams.info(TELEMETRY_STREAM)).state.messages
+  await until(async () => (await left()) <= 1, 'the stream is empty', 60_000)
+  const ledger = await runTributary(['ledger', '--json', ...workers.flatMap(({ url }) => ['--processor', url])])
+  expect([ledger.code, ledger.stderr]).toEqual([0, ''])
+  const { agents } = JSON.parse(ledger.stdout) as { agents: { agent: string }[] }
+  const readings = batches * READINGS_A_BATCH
+  for (const { site, agent } of SITES)
+    expect(agents.filter((one) => one.agent === agent)).toEqual([
+      expect.objectContaining({
+        site,
+        produced: readings,
+        stored: readings,
+        inFlight: 0,
+        missing: 0,
+        shed: 0,
+        gaps: [],
+      }),
+    ])
+  for (const { process: worker } of workers) {
+    expect(worker.running).toBe(true)
+    expect(await readFile(worker.logFile, 'utf8')).not.toContain('taken over')
+  }
+  let windowsChecked = 0
+  for (const one of SITES) windowsChecked += await checkStore(one, batches * SAMPLES_A_BATCH)
+  expect(windowsChecked).toBeGreaterThan(SITES.length * 30)
+  console.log(
+    `seed ${SEED}: ${readings * SITES.length} readings, ${windowsChecked} windows, ${started.length} processors`,
+  )
+}, 180_000)
+
+/** Every sample once with its value, every window that of its samples. @returns how many windows there are */
+async function checkStore({ site, device }: (typeof SITES)[number], samples: number): Promise<number> {
+  const [raw] = await query(`SELECT level_percent, sequence FROM tank WHERE device='${device}' AND site='${site}'`)
+  expect(raw?.values.length, device).toBe(samples)
+  for (const [timeMs, level, n] of (raw?.values ?? []) as [number, number, number][])
+    if (level !== levelAt(device, n) || timeMs !== timeOf(n))
+      throw new Error(`sample ${n} of ${device} is ${level} at ${timeMs}`)
+  let checked = 0
+  for (const [name, widthMs] of [
+    ['tank_10s', 10_000],
+    ['tank_1m', 60_000],
+  ] as const) {
+    const [windows] = await query(
+      `SELECT level_percent_count, level_percent_mean, level_percent_max FROM rollup.${name} WHERE device='${device}'`,
+    )
+    const closed = Math.floor((samples * SAMPLE_MS) / widthMs)
+    const rows = (windows?.values ?? []) as [number, number, number, number][]
+    const complete = rows.filter(([startMs]) => startMs + widthMs <= START_MS + samples * SAMPLE_MS)
+    expect(complete.length, `${name} of ${device}`).toBe(closed)
+    for (const [startMs, count, mean, max] of complete) {
+      const first = (startMs - START_MS) / SAMPLE_MS
+      const levels = Array.from({ length: widthMs / SAMPLE_MS }, (_, i) => levelAt(device, first + i))
+      expect(count, `${name} of ${device} at ${startMs}`).toBe(levels.length)
+      expect(mean).toBeCloseTo(levels.reduce((a, b) => a + b, 0) / levels.length, 8)
+      expect(max).toBe(Math.max(...levels))
+    }
+    checked += complete.length
+  }
+  return checked
+}
