@@ -2,6 +2,7 @@
 import { type Clock, Gauge, type Metrics, VERSION } from '@tributary/runtime'
 import { type Account, type AgentAccount, totalAccount } from './account.ts'
 import type { AlertEngine, Episode } from './alerts/index.ts'
+import type { DeviceRegistry } from './device-registry.ts'
 import type { HealthValues } from './health.ts'
 import type { InfluxSink } from './influx-sink.ts'
 import { createLatencies } from './latencies.ts'
@@ -41,7 +42,14 @@ export function createFigures(
     sink,
     clock,
     metrics,
-  }: { engine: () => AlertEngine | undefined; sink: InfluxSink; clock: Clock; metrics: Metrics },
+    registry,
+  }: {
+    engine: () => AlertEngine | undefined
+    sink: InfluxSink
+    clock: Clock
+    metrics: Metrics
+    registry: Pick<DeviceRegistry, 'status'>
+  },
 ): Figures {
   const startedAtMs = clock.monotonicMs()
   const latencies = createLatencies()
@@ -113,6 +121,7 @@ export function createFigures(
       uptimeSeconds: uptimeSeconds(),
       natsConnected,
       influx: sink.status(),
+      registry: registry.status(),
       partitions: partitions().map(({ loop, pending }) => ({
         partition: loop.partition,
         pending: pending(),

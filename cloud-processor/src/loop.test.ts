@@ -12,6 +12,7 @@ import type { AgentAccount } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
 import { createFileCheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import { NO_VERSION } from './device-journal.ts'
 import { type InfluxSink, type LineRefusal, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
 import { createOutbox } from './notifiers/index.ts'
@@ -195,12 +196,15 @@ test('a batch on which the step fails becomes a dead letter; nothing else is los
   const world = newWorld(Number.POSITIVE_INFINITY)
   let lookups = 0
   const context = contextOf(undefined, {
-    findDevice: () => {
-      lookups += 1
-      // The second batch always fails half way.
-      const failing = [...world.stream.keys()][0] === 2 || lookups === 2
-      if (failing && lookups > 1 && lookups < 4) throw new Error('a mistake in the program')
-      return undefined
+    registry: {
+      version: NO_VERSION,
+      find: () => {
+        lookups += 1
+        // The second batch always fails half way.
+        const failing = [...world.stream.keys()][0] === 2 || lookups === 2
+        if (failing && lookups > 1 && lookups < 4) throw new Error('a mistake in the program')
+        return undefined
+      },
     },
   })
   const account = (await live(world, context)) as AgentAccount[]

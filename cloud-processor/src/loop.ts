@@ -9,6 +9,7 @@ import { type AgentAccount, accountOf } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
 import type { CheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import { isSameVersion } from './device-journal.ts'
 import { createEffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
@@ -36,6 +37,8 @@ const CHECKPOINT_SHARE = 10
 const OUTBOX_LOOK_MS = 500
 /** So often gaps are looked at. */
 const GAPS_LOOK_MS = 500
+/** So many messages may have been processed by a former life, and not be known to its last checkpoint. */
+const REPLAYED_MAX = 2 * UNACKNOWLEDGED_MAX + 100
 
 export interface LoopDependencies {
   readonly consumer: PartitionConsumer
@@ -109,10 +112,13 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   /** Messages whose step failed, and why: they are refused when they come again. */
   const poison = new Map<number, string>()
   let lifeNumber = 0
+  /** Messages that a former life may have processed come first: they find the registry as it was. */
+  let replayLeft = 0
 
   async function load(): Promise<void> {
     const saved = await checkpoints.load()
     revision = saved?.revision ?? 0
+    replayLeft = saved === undefined ? 0 : REPLAYED_MAX
     state = saved ? decodeState(saved.bytes, context.contracts) : createState(context.engine.start())
     watermarks = createWatermarks()
     unacknowledged = []
@@ -164,6 +170,14 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     requests.look(state, clock.wallMs())
   }
 
+  /** The newest registry is that of the messages to come; of those before, none is processed again. */
+  async function adoptRegistry(signal: AbortSignal): Promise<void> {
+    if (replayLeft > 0 || isSameVersion(state.registryVersion, context.registry.version)) return
+    state.registryVersion = context.registry.version
+    unsaved = true
+    await settleTaken([], true, signal)
+  }
+
   /** Puts one message through `step`. */
   function process(message: JsMsg): void {
     const delivery = {
@@ -173,6 +187,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       receivedAtMs: Math.floor(message.info.timestampNanos / 1e6),
     }
     let intake: Intake = takeIn(delivery)
+    replayLeft = message.info.pending === 0 ? 0 : Math.max(0, replayLeft - 1)
     const why = poison.get(message.seq)
     if (why !== undefined)
       intake = {
@@ -251,6 +266,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       unsaved = true
     }
     noteLife()
+    if (messages.length > 0) await adoptRegistry(giveUp)
     for (const message of messages) process(message)
     lookAtGaps()
     await settleTaken(messages, stopping.aborted, giveUp)
