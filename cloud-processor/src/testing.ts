@@ -24,7 +24,7 @@ import { createState, type PartitionState } from './state.ts'
 export { accountOf } from './account.ts'
 export { clearEffects, createEffects } from './effects.ts'
 export { allSeries } from './state.ts'
-export { encodeState } from './state-codec.ts'
+export { decodeState, encodeState } from './state-codec.ts'
 export { step } from './step.ts'
 
 export const EPOCH = '0123456789abcdef'
@@ -70,20 +70,18 @@ export function registryOf(
   const records = new Map(
     Object.entries(devices).map(([device, placements]) => [
       device,
-      [placements]
-        .flat()
-        .reduce<DeviceRecord | undefined>(
-          (record, placement) =>
-            withPlacement(record, {
-              fromMs: ALWAYS_MS,
-              line: '',
-              name: '',
-              location: '',
-              thresholds: [],
-              ...placement,
-            }),
-          undefined,
-        ),
+      [placements].flat().reduce<DeviceRecord | undefined>(
+        (record, placement) =>
+          withPlacement(record, {
+            fromMs: ALWAYS_MS,
+            line: '',
+            name: '',
+            location: '',
+            thresholds: [],
+            ...placement,
+          }),
+        undefined,
+      ),
     ]),
   )
   return { version: NO_VERSION, find: (device) => records.get(device) }
