@@ -1,8 +1,15 @@
 /** Devices in a YAML file that people edit: one entry a device, or several with different `from` for one that moved. */
 import { readFile, stat } from 'node:fs/promises'
+import type { Contracts } from '@tributary/protocol'
 import { ConfigError, errorCode, messageOf, parseConfig } from '@tributary/runtime'
 import { z } from 'zod'
-import { type DeviceEntry, type DeviceRecord, deviceEntrySchema, recordsOf } from './device-record.ts'
+import {
+  type DeviceEntry,
+  type DeviceRecord,
+  type DeviceThreshold,
+  deviceEntrySchema,
+  recordsOf,
+} from './device-record.ts'
 
 const ENTRIES_MAX = 100_000
 
@@ -20,6 +27,28 @@ export const deviceRegistrySchema = z.strictObject({
         })
     }),
 })
+
+/** The same, which also knows which fields there are; without contracts any field may have limits. */
+export function deviceRegistrySchemaFor(contracts: Contracts | undefined) {
+  return deviceRegistrySchema.superRefine(({ devices }, context) => {
+    if (contracts === undefined) return
+    for (const [i, { thresholds }] of devices.entries())
+      for (const [k, limit] of thresholds.entries()) {
+        const message = limitMistake(limit, contracts)
+        if (message !== undefined)
+          context.addIssue({ code: 'custom', path: ['devices', i, 'thresholds', k, 'field'], message })
+      }
+  })
+}
+
+/** @returns why no detector can ever judge by it; undefined when one can */
+export function limitMistake({ field, kind }: DeviceThreshold, contracts: Contracts): string | undefined {
+  const contract = kind === undefined ? undefined : contracts.get(kind)
+  if (kind !== undefined && contract === undefined) return `there is no contract for the kind "${kind}"`
+  const types = (contract === undefined ? [...contracts.values()] : [contract]).map((one) => one.fields[field]?.type)
+  if (types.some((type) => type !== undefined && type !== 'string')) return undefined
+  return `${kind === undefined ? 'no contract has' : `the contract of ${kind} has not`} a field "${field}" that can have limits`
+}
 
 /** Indices of entries that say something else of a device for the same time than one before them. */
 export function repeatedEntries(entries: readonly Pick<DeviceEntry, 'device' | 'from'>[]): number[] {

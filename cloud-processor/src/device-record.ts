@@ -2,6 +2,7 @@
  * What the registry knows of a device, as of event time: placements, each in force from its time on until the next one. A
  * reading belongs to the placement that was in force when it was measured; before the first one, to its gateway's site.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { isName, NAME_RULE, thresholdSchema } from '@tributary/protocol'
 import { z } from 'zod'
 
@@ -99,4 +100,4 @@ export const entriesOf = (device: string, { placements }: DeviceRecord): object[
   }))
 
 export const isSameRecord = (a: DeviceRecord | undefined, b: DeviceRecord | undefined): boolean =>
-  a === b || JSON.stringify(a) === JSON.stringify(b)
+  a === b || isDeepStrictEqual(a, b)
