@@ -78,7 +78,7 @@ export async function openDeviceBucket(
     },
     async put(device, record, revision) {
       try {
-        await kv.update(device, JSON.stringify(record), revision)
+        await kv.put(device, JSON.stringify(record), { previousSeq: revision })
       } catch (error) {
         if (!isCode(error, WRONG_LAST_SEQUENCE)) throw error
         throw new DeviceChangedError(`${device} was changed by somebody else at the same time`, { cause: error })
