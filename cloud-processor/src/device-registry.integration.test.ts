@@ -57,7 +57,11 @@ test('followed live; what is wrong or gone leaves in force what was known, and a
     const watching = registry.watch(connection, stopping.signal)
     await registry.settled(stopping.signal)
     const site = (device: string, timeMs = 0) => placementAt(registry.find(device, registry.version), timeMs)?.site
-    return { registry, site, stop: () => (stopping.abort(), watching) }
+    const stop = () => {
+      stopping.abort()
+      return watching
+    }
+    return { registry, site, stop }
   }
 
   const first = await start()
