@@ -82,8 +82,9 @@ export function createAlertEngine(
 
   function ruleFor(change: VerdictChange): Required<AlertRule> & { severity: Episode['severity'] } {
     const own = contractRule(contracts.get(change.kind), change.kind, change.field, change.detector)
-    const rule = matchers.find(({ matches }) => matches(change))?.rule ?? own
-    return { ...rule, severity: rule.severity ?? change.ownLimit?.severity ?? own.severity, notify: rule.notify }
+    const written = matchers.find(({ matches }) => matches(change))?.rule
+    const rule = written ?? own
+    return { ...rule, severity: written?.severity ?? change.ownLimit?.severity ?? own.severity, notify: rule.notify }
   }
 
   function transition(episode: Episode, state: AlertTransition['state'], atMs: number, told: boolean): AlertTransition {
