@@ -4,6 +4,7 @@ import { agentCommand } from './commands/agent.ts'
 import { chaosCommand } from './commands/chaos.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
+import { deviceCommand } from './commands/device.ts'
 import { dlqCommand } from './commands/dlq.ts'
 import { gatewayCommand } from './commands/gateway.ts'
 import { initCommand } from './commands/init.ts'
@@ -31,6 +32,7 @@ const program = new Command('tributary')
   .addCommand(checkCommand())
   .addCommand(statusCommand())
   .addCommand(ledgerCommand())
+  .addCommand(deviceCommand())
   .addCommand(dlqCommand())
   .addCommand(spoolCommand())
 exitOverrideAll(program)

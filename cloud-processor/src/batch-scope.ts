@@ -1,8 +1,9 @@
 import type { Batch, Contracts } from '@tributary/protocol'
 import type { AlertEngine } from './alerts/index.ts'
 import { type LetterOrigin, originOf } from './dead-letter.ts'
+import type { DeviceRecord } from './device-record.ts'
+import type { DeviceLookup } from './device-registry.ts'
 import type { Effects } from './effects.ts'
-import type { FindDevice } from './enrich.ts'
 import type { OutboxLimits } from './notifiers/index.ts'
 import type { DeviceSeries } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
@@ -10,7 +11,7 @@ import type { WindowRow } from './window.ts'
 
 export interface StepContext {
   readonly contracts: Contracts
-  readonly findDevice: FindDevice
+  readonly registry: DeviceLookup
   readonly engine: AlertEngine
   /** Names of all notifiers. */
   readonly receivers: readonly string[]
@@ -37,6 +38,8 @@ export class BatchScope {
   inDoubt = false
   originIndex = -1
   contractLetterCount = 0
+  /** Whose samples are in the batch. */
+  readonly heard: DeviceSeries[] = []
   readonly touched: { series: DeviceSeries; width: number; row: WindowRow }[] = []
 
   constructor(
@@ -57,5 +60,10 @@ export class BatchScope {
     this.effects = effects
     this.origin = originOf(batch.header, site, receivedAtMs)
     this.live = batch.header.lane === 'live'
+  }
+
+  /** As the partition's version of the registry has it. */
+  findDevice(device: string): DeviceRecord | undefined {
+    return this.context.registry.find(device, this.state.registryVersion)
   }
 }

@@ -2,6 +2,7 @@
 import { isName, NAME_RULE, PARTITION_COUNT } from '@tributary/protocol'
 import { durationMs, hostPort, LOG_LEVELS } from '@tributary/runtime'
 import { z } from 'zod'
+import { DEVICE_BUCKET } from './device-bucket.ts'
 import { notifiersSchema } from './notifiers/index.ts'
 
 const name = () => z.string().refine(isName, NAME_RULE)
@@ -68,8 +69,15 @@ export const processorConfigSchema = z.strictObject({
   partitions: partitions().prefault('0-15'),
   /** Folder of contracts, one YAML file a kind. */
   contracts: path(),
-  /** Device registry, a YAML file. */
+  /** Device registry: a KV bucket of JetStream, which `tributary device` edits. */
+  registry_bucket: z
+    .string()
+    .regex(/^[\w-]+$/, 'must be letters, digits, "_" and "-"')
+    .default(DEVICE_BUCKET),
+  /** A YAML file of devices; what the bucket says of one comes before what the file says. */
   registry: path().optional(),
+  /** Folder of the copy of the registry, where the checkpoint has no folder. */
+  registry_copy: path().default('state'),
   /** Alert rules, a YAML file. */
   alerts: path().optional(),
   notifiers: notifiersSchema,

@@ -3,54 +3,74 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError, createLogger, systemClock } from '@tributary/runtime'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { createDeviceRegistry } from './device-registry.ts'
+import { placementAt } from './device-record.ts'
+import { createDeviceRegistry, type DeviceRegistry } from './device-registry.ts'
 
 let folder: string
 let file: string
 const said: string[] = []
 const log = createLogger('test', 'info', { write: (line: string) => void said.push(line) })
-const stopping = new AbortController()
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tributary-registry-'))
   file = join(folder, 'devices.yaml')
   said.length = 0
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
-const until = async (check: () => boolean) => {
-  for (let i = 0; i < 500 && !check(); i++) await systemClock.sleep(10)
-  expect(check()).toBe(true)
-}
 
-test('reads the file, reads it again when it changes, and keeps what it has while it is wrong', async () => {
-  await writeFile(file, 'devices:\n  - { device: pump-1, site: hall, line: "2", name: Coolant pump }\n')
-  const registry = createDeviceRegistry(file, { clock: systemClock, log, checkEveryMs: 10 })
+const createRegistry = (path: string | undefined = file) =>
+  createDeviceRegistry(
+    { file: path, bucket: 'devices', copy: join(folder, 'state', 'registry.json') },
+    { clock: systemClock, log },
+  )
+const siteOf = (registry: DeviceRegistry, device: string, { timeMs = 0, version = registry.version } = {}) =>
+  placementAt(registry.find(device, version), timeMs)?.site
+
+test('a file: devices with their history; what a version said it says for ever, after a restart, too', async () => {
+  await writeFile(
+    file,
+    `devices:
+  - { device: pump-1, site: hall, line: "2", name: Coolant pump }
+  - { device: pump-1, site: yard, from: "2026-05-01T08:00:00Z" }
+`,
+  )
+  const registry = createRegistry()
   await registry.load()
-  expect(registry.find('pump-1')).toEqual({
-    device: 'pump-1',
-    site: 'hall',
-    line: '2',
-    name: 'Coolant pump',
-    location: '',
-  })
-  expect(registry.find('pump-2')).toBeUndefined()
-  const watching = registry.watch(stopping.signal)
-  await writeFile(file, 'devices:\n  - { device: pump-1 }\n  - { device: pump-2, sight: hall }\n')
-  await until(() => said.some((line) => line.includes('devices[1].sight')))
-  expect(registry.find('pump-1')?.site).toBe('hall')
-  await writeFile(file, 'devices:\n  - { device: pump-1 }\n  - { device: pump-2, site: annex }\n')
-  await until(() => registry.find('pump-2')?.site === 'annex')
-  expect(registry.find('pump-1')?.site).toBeUndefined()
-  stopping.abort()
-  await watching
+  const moved = Date.UTC(2026, 4, 1, 8)
+  expect([moved - 1, moved].map((timeMs) => siteOf(registry, 'pump-1', { timeMs }))).toEqual(['hall', 'yard'])
+  const before = registry.version
+  await writeFile(file, 'devices:\n  - { device: pump-1, site: annex }\n  - { device: pump-2, site: annex }\n')
+  const again = createRegistry()
+  await again.load()
+  expect(again.version).toEqual({ journal: before.journal, revision: before.revision + 1 })
+  expect(siteOf(again, 'pump-1')).toBe('annex')
+  expect(siteOf(again, 'pump-1', { version: before, timeMs: moved })).toBe('yard')
+  expect(siteOf(again, 'pump-2', { version: before })).toBeUndefined()
+  // Another journal's version says nothing: the newest is in force.
+  expect(siteOf(again, 'pump-2', { version: { journal: 'other', revision: 0 } })).toBe('annex')
+  // Nothing changed: nothing is new.
+  const third = createRegistry()
+  await third.load()
+  expect(third.version).toEqual(again.version)
+  expect(third.status()).toEqual({ devices: 2, revision: 2, bucket: 'not read' })
+})
+
+test('a damaged copy is said, and not used', async () => {
+  await writeFile(file, 'devices: [{ device: pump-1, site: hall }]\n')
+  await createRegistry().load()
+  await writeFile(join(folder, 'state', 'registry.json'), '{"version":1,"journal":"x"')
+  const registry = createRegistry()
+  await registry.load()
+  expect(siteOf(registry, 'pump-1')).toBe('hall')
+  expect(said.join()).toContain('the copy of the device registry is damaged')
 })
 
 test.each([
   ['not there', undefined, /does not exist/],
-  ['a device twice', 'devices: [{ device: a }, { device: a }]', /listed twice/],
+  ['a device twice for one time', 'devices: [{ device: a }, { device: a }]', /listed twice/],
   ['a device whose name is none', 'devices: [{ device: "A b" }]', /devices\[0\]\.device/],
 ])('%s: a clear error', async (_, text, expected) => {
   if (text !== undefined) await writeFile(file, text)
-  const error = await createDeviceRegistry(file, { clock: systemClock, log })
+  const error = await createRegistry()
     .load()
     .catch((e: unknown) => e)
   expect(error).toBeInstanceOf(ConfigError)

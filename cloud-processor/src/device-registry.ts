@@ -1,94 +1,146 @@
-/** Which device stands where: a YAML file that people edit, read at start and again when it changed. */
-import { readFile, stat } from 'node:fs/promises'
-import { isName, NAME_RULE } from '@tributary/protocol'
-import { type Clock, ConfigError, errorCode, every, type Logger, messageOf, parseConfig } from '@tributary/runtime'
-import { z } from 'zod'
+/**
+ * Which device stands where, as of event time: a bucket that `tributary device` edits, and beneath it, if somebody wants one, a
+ * YAML file. A device that is in the bucket is what the bucket says. Both are followed live; what is wrong in them leaves in
+ * force what was known before. A copy on disk (`device-journal.ts`) is what counts until the bucket has been read.
+ */
+import type { NatsConnection } from '@nats-io/transport-node'
+import { type Clock, ConfigError, every, type Logger, messageOf } from '@tributary/runtime'
+import { watchDeviceBucket } from './device-bucket.ts'
+import { readDeviceFile, versionOfFile } from './device-file.ts'
+import { createDeviceJournal, type RegistryVersion } from './device-journal.ts'
+import type { DeviceRecord } from './device-record.ts'
 
-const name = () => z.string().refine(isName, NAME_RULE)
-const entry = z.strictObject({
-  device: name(),
-  /** Where it stands, when that is not the site of the gateway that it reports through. */
-  site: name().optional(),
-  line: z.string().default(''),
-  /** What people call it. */
-  name: z.string().default(''),
-  location: z.string().default(''),
-})
-export type DeviceEntry = z.infer<typeof entry>
+/** For so long a start waits for the bucket; then it goes on with the copy. */
+const FIRST_READ_MS_MAX = 5_000
 
-export const deviceRegistrySchema = z.strictObject({
-  devices: z
-    .array(entry)
-    .max(100_000)
-    .default([])
-    .superRefine((devices, context) => {
-      const seen = new Set<string>()
-      for (const [i, { device }] of devices.entries()) {
-        if (seen.has(device)) context.addIssue({ code: 'custom', path: [i, 'device'], message: 'is listed twice' })
-        seen.add(device)
-      }
-    }),
-})
-
-export interface DeviceRegistry {
-  find(device: string): DeviceEntry | undefined
-  readonly size: number
-  /** Reads the file; throws ConfigError when it has mistakes. */
-  load(): Promise<void>
-  /** Reads it again whenever it changed, until the signal aborts; mistakes are logged, and what was read before stays. */
-  watch(signal: AbortSignal): Promise<void>
+/** The part of the registry that a partition needs. */
+export interface DeviceLookup {
+  /** The newest. A partition goes over to it with a checkpoint. */
+  readonly version: RegistryVersion
+  find(device: string, version: RegistryVersion): DeviceRecord | undefined
 }
 
-/** @param file undefined: no registry, every device stands at its gateway's site */
+export interface RegistryStatus {
+  devices: number
+  revision: number
+  /** Where what is in force came from: the copy on disk until the bucket was read for the first time. */
+  bucket: 'read' | 'copy' | 'absent' | 'not read'
+}
+
+export interface DeviceRegistry extends DeviceLookup {
+  status(): RegistryStatus
+  /** Reads the copy and the file; throws ConfigError when the file has mistakes. */
+  load(): Promise<void>
+  /** Follows bucket and file until the signal aborts. */
+  watch(connection: NatsConnection, signal: AbortSignal): Promise<void>
+  /** Resolves when the bucket was read, or is not there, or does not answer. */
+  settled(signal: AbortSignal): Promise<void>
+}
+
+export interface RegistryOptions {
+  /** A YAML file, beneath the bucket. */
+  readonly file: string | undefined
+  readonly bucket: string
+  /** Where the copy is kept. */
+  readonly copy: string
+}
+
 export function createDeviceRegistry(
-  file: string | undefined,
+  { file, bucket, copy }: RegistryOptions,
   { clock, log, checkEveryMs = 2_000 }: { clock: Clock; log: Logger; checkEveryMs?: number },
 ): DeviceRegistry {
-  let entries = new Map<string, DeviceEntry>()
-  let version = ''
-  const versionOf = async (path: string) => {
-    const { mtimeMs, size, ino } = await stat(path)
-    return `${mtimeMs}/${size}/${ino}`
+  const journal = createDeviceJournal(copy, { log })
+  let inFile: ReadonlyMap<string, DeviceRecord> = new Map()
+  let inBucket: ReadonlyMap<string, DeviceRecord> = new Map()
+  let fileVersion = ''
+  let bucketState: RegistryStatus['bucket'] = 'not read'
+  let commits: Promise<unknown> = Promise.resolve()
+
+  /** One after another; what cannot be written to disk is not in force, and tried again with the next look. */
+  function commit(): Promise<number> {
+    const work = commits.then(() =>
+      journal.commit(new Map([...inFile, ...inBucket]), new Set(inBucket.keys()), clock.wallMs()),
+    )
+    commits = work.catch(() => undefined)
+    return work
   }
-  const load = async (path: string) => {
-    let found: string
-    try {
-      found = await versionOf(path)
-    } catch (error) {
-      const why = errorCode(error) === 'ENOENT' ? 'the file does not exist' : messageOf(error)
-      throw new ConfigError(path, [{ path: '', message: why, line: undefined }], 'correct `registry` or leave it out')
+
+  /** @returns how many devices changed */
+  async function readFile(path: string): Promise<number> {
+    const version = await versionOfFile(path)
+    inFile = await readDeviceFile(path)
+    const changed = await commit()
+    fileVersion = version
+    return changed
+  }
+
+  async function watchFile(path: string, signal: AbortSignal): Promise<void> {
+    let refused = ''
+    const look = async () => {
+      const found = await versionOfFile(path)
+      if (found === fileVersion || found === refused) return
+      try {
+        const changed = await readFile(path)
+        refused = ''
+        log.info({ file: path, devices: inFile.size, changed }, 'device registry read again')
+      } catch (error) {
+        if (error instanceof ConfigError) refused = found
+        log.error(
+          { file: path, hint: 'correct the file; until then what was read before stays in force' },
+          messageOf(error),
+        )
+      }
     }
-    const { devices } = parseConfig(path, await readFile(path, 'utf8'), deviceRegistrySchema)
-    entries = new Map(devices.map((one) => [one.device, one]))
-    version = found
+    await every(checkEveryMs, look, { clock, signal })
   }
+
   return {
-    find: (device) => entries.get(device),
-    get size() {
-      return entries.size
+    get version() {
+      return journal.version
     },
-    load: async () => {
-      if (file !== undefined) await load(file)
+    find: journal.find,
+    status: () => ({ devices: journal.size, revision: journal.version.revision, bucket: bucketState }),
+    async load() {
+      await journal.load()
+      inBucket = new Map([...journal.records()].filter(([device]) => journal.inBucket.has(device)))
+      if (inBucket.size > 0) bucketState = 'copy'
+      if (file === undefined) await commit()
+      else await readFile(file)
     },
-    watch: async (signal) => {
-      if (file === undefined) return
-      let refused = ''
-      const look = async () => {
-        const found = await versionOf(file).catch(() => 'gone')
-        if (found === version || found === refused) return
-        try {
-          await load(file)
-          refused = ''
-          log.info({ file, devices: entries.size }, 'device registry read again')
-        } catch (error) {
-          refused = found
-          log.error(
-            { file, hint: 'correct the file; until then what was read before stays in force' },
-            messageOf(error),
+    async watch(connection, signal) {
+      const onRecords = async (records: ReadonlyMap<string, DeviceRecord>, unreadable: ReadonlySet<string>) => {
+        const first = bucketState !== 'read'
+        const kept = [...inBucket].filter(([device]) => unreadable.has(device))
+        inBucket = new Map([...kept, ...records])
+        const changed = await commit()
+        bucketState = 'read'
+        if (changed > 0 || first) log.info({ bucket, devices: inBucket.size, changed }, 'device registry read')
+      }
+      const onAbsent = () => {
+        if (inBucket.size === 0) bucketState = 'absent'
+        else {
+          bucketState = 'copy'
+          log.warn(
+            { bucket, devices: inBucket.size, hint: 'import the devices again with `tributary device import`' },
+            'the bucket of the device registry is gone: the last known copy stays in force',
           )
         }
       }
-      await every(checkEveryMs, look, { clock, signal })
+      await Promise.all([
+        watchDeviceBucket(connection, bucket, { onRecords, onAbsent }, { clock, log, signal }),
+        file === undefined ? undefined : watchFile(file, signal),
+      ])
+    },
+    async settled(signal) {
+      const untilMs = clock.monotonicMs() + FIRST_READ_MS_MAX
+      while (bucketState !== 'read' && bucketState !== 'absent' && clock.monotonicMs() < untilMs && !signal.aborted)
+        await clock.sleep(20, signal).catch(() => undefined)
+      if (bucketState === 'read' || bucketState === 'absent' || signal.aborted) return
+      const copyOf = journal.loadedFromMs
+      log.warn(
+        { bucket, devices: journal.size, copyOf: copyOf === undefined ? null : new Date(copyOf).toISOString() },
+        'the bucket of the device registry was not read: the last known copy is in force until it is',
+      )
     },
   }
 }

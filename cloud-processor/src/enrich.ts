@@ -1,17 +1,17 @@
 /** What the device registry adds to a sample and to what is said of it. */
 import type { AlertTransition } from './alerts/index.ts'
-import type { DeviceEntry } from './device-registry.ts'
+import { type DeviceRecord, placementAt } from './device-record.ts'
 
-/** The part of the registry that `step` needs. */
-export type FindDevice = (device: string) => DeviceEntry | undefined
+/** The registry as one partition sees it now. */
+export type FindDevice = (device: string) => DeviceRecord | undefined
 
-/** The registry's site, else that of the gateway through which the device reports. */
-export const siteOf = (find: FindDevice, device: string, subjectSite: string): string =>
-  find(device)?.site ?? subjectSite
+/** The registry's site at that time, else that of the gateway through which the device reports. */
+export const siteAt = (record: DeviceRecord | undefined, timeMs: number, subjectSite: string): string =>
+  placementAt(record, timeMs)?.site ?? subjectSite
 
 /** A message that says where to go: "Pump 3 (line 2, north hall): Vibration velocity: 7.3 mm/s, 0.2 above the limit 7.1". */
 export function enrichTransition(find: FindDevice, transition: AlertTransition): AlertTransition {
-  const entry = find(transition.device)
+  const entry = placementAt(find(transition.device), transition.atMs)
   if (entry === undefined || transition.message === '') return transition
   const place = [entry.line === '' ? '' : `line ${entry.line}`, entry.location].filter((text) => text !== '').join(', ')
   const who = `${entry.name || transition.device}${place === '' ? '' : ` (${place})`}`

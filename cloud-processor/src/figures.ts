@@ -2,6 +2,7 @@
 import { type Clock, Gauge, type Metrics, VERSION } from '@tributary/runtime'
 import { type Account, type AgentAccount, totalAccount } from './account.ts'
 import type { AlertEngine, Episode } from './alerts/index.ts'
+import type { DeviceRegistry } from './device-registry.ts'
 import type { HealthValues } from './health.ts'
 import type { InfluxSink } from './influx-sink.ts'
 import { createLatencies } from './latencies.ts'
@@ -45,12 +46,14 @@ export function createFigures(
     sink,
     clock,
     metrics,
+    registry,
   }: {
     engine: () => AlertEngine | undefined
     repairer: () => Repairer | undefined
     sink: InfluxSink
     clock: Clock
     metrics: Metrics
+    registry: Pick<DeviceRegistry, 'status'>
   },
 ): Figures {
   const startedAtMs = clock.monotonicMs()
@@ -130,6 +133,7 @@ export function createFigures(
       uptimeSeconds: uptimeSeconds(),
       natsConnected,
       influx: sink.status(),
+      registry: registry.status(),
       partitions: partitions().map(({ loop, pending }) => ({
         partition: loop.partition,
         pending: pending(),

@@ -1,9 +1,8 @@
 /** Where windows meet batches: what a block adds to them, when they close, and when they are written. */
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { siteOf } from './enrich.ts'
 import { type DeviceSeries, REVISION_KEY } from './series.ts'
-import { addDirty, findSeries } from './state.ts'
+import { addDirty } from './state.ts'
 import {
   createFold,
   foldRun,
@@ -140,16 +139,12 @@ export function writeTouched(s: BatchScope): void {
     } else write(s, series, width, row)
   }
   if (!s.live || s.inDoubt) return
-  for (const block of s.batch.blocks) {
-    const site = siteOf(s.context.findDevice, block.device, s.site)
-    const series = findSeries(s.state, site, block.device, block.kind)
-    for (const [w, windows] of (series?.windows ?? []).entries()) {
+  for (const series of s.heard)
+    for (const [w, windows] of (series.windows ?? []).entries()) {
       if (windows.open.length < 2) continue
       for (const row of windows.open)
-        if (row.changed && row.startMs + windows.widthMs + PROVISIONAL_MS <= (series as DeviceSeries).newestMs)
-          write(s, series as DeviceSeries, w, row)
+        if (row.changed && row.startMs + windows.widthMs + PROVISIONAL_MS <= series.newestMs) write(s, series, w, row)
     }
-  }
 }
 
 function write(s: BatchScope, series: DeviceSeries, width: number, row: WindowRow): void {

@@ -53,6 +53,37 @@ export function leaveRollup(s: BatchScope, series: DeviceSeries, block: RollupBl
       if (widthMs % block.widthMs === 0) addDirty(s.state, series, widthMs, windowStart(startMs, widthMs))
 }
 
+/** The block with these windows alone. */
+export function pickWindows(block: RollupBlock, windows: readonly number[]): RollupBlock {
+  const pick = (values: Float64Array) => Float64Array.from(windows, (i) => values[i] as number)
+  const columns = block.columns.map((column): RollupColumn => {
+    const counts = pick(column.counts)
+    const lastOffsetsMs = pick(column.lastOffsetsMs)
+    if (column.type === 'string')
+      return { ...column, counts, lastOffsetsMs, lasts: windows.map((i) => column.lasts[i] as string) }
+    if (column.type === 'boolean')
+      return {
+        ...column,
+        counts,
+        lastOffsetsMs,
+        lasts: Uint8Array.from(windows, (i) => column.lasts[i] as number),
+        trueCounts: pick(column.trueCounts),
+      }
+    const { lasts, sums, spreads, minimums, maximums } = column
+    return {
+      ...column,
+      counts,
+      lastOffsetsMs,
+      lasts: pick(lasts),
+      sums: pick(sums),
+      spreads: pick(spreads),
+      minimums: pick(minimums),
+      maximums: pick(maximums),
+    }
+  })
+  return { ...block, timesMs: pick(block.timesMs), columns }
+}
+
 export function foldRollup(s: BatchScope, series: DeviceSeries, block: RollupBlock): void {
   const { widthMs, timesMs } = block
   const refused = block.columns.map((column) => refuseWindows(s, series, block, column))

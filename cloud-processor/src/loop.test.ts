@@ -11,6 +11,8 @@ import { expect, test } from 'vitest'
 import type { AgentAccount } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import { NO_VERSION } from './device-journal.ts'
+import type { DeviceLookup } from './device-registry.ts'
 import { createFileCheckpointStore } from './file-checkpoint.ts'
 import { type InfluxSink, type LineRefusal, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop } from './loop.ts'
@@ -18,7 +20,7 @@ import { createModelStore, type ModelStore } from './model-store-harness.ts'
 import { createOutbox } from './notifiers/index.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer } from './repairer.ts'
-import { batchOf, blockOf, contextOf, readingsOf } from './testing.ts'
+import { batchOf, blockOf, contextOf, readingsOf, registryOf } from './testing.ts'
 
 const START_MS = 1_767_225_600_000
 const log = createLogger('test', 'silent')
@@ -120,7 +122,10 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       seq,
       data,
       subject: 'telemetry.v1.12.workshop.agent-a',
-      info: { timestampNanos: START_MS * 1e6 + seq * 1e9 },
+      info: {
+        timestampNanos: START_MS * 1e6 + seq * 1e9,
+        pending: [...world.stream.keys()].filter((other) => other > seq).length,
+      },
       ack: () => {
         // An acknowledgement that was not sent before the process died never arrives.
         if (!dead) world.stream.delete(seq)
@@ -295,16 +300,48 @@ test('killed before and after every operation while late windows are recomputed:
   expect(deaths).toBeGreaterThan(15)
 })
 
+test('killed anywhere while the registry moves the device backwards in time: each reading stands at one site', async () => {
+  let twoSites = 0
+  for (let dieAt = 0; ; dieAt++) {
+    const world = newWorld(dieAt)
+    // The move is entered as soon as the first readings are stored, and reaches back to before all of them.
+    const sites = ['hall', 'yard']
+    let revision = 1
+    const registry: DeviceLookup = {
+      get version() {
+        if (world.store.size > 0) revision = 2
+        return { journal: 'test', revision }
+      },
+      find: (device, version) =>
+        registryOf({ [device]: { site: sites[version.revision - 1] as string } }).find(device, version),
+    }
+    const context = contextOf(undefined, { registry })
+    const first = await live(world, context)
+    const account = first === 'died' ? await live(world, context) : first
+    if (account === 'died') throw new Error('died twice')
+    expect(account).toMatchObject([{ produced: 120, stored: 117, deadLettered: 3 }])
+    const raw = [...world.store.keys()].filter((key) => key.startsWith('mixed,'))
+    const readings = raw.map((key) => key.replace(/site=\w+/, ''))
+    expect(new Set(readings).size, `killed at ${dieAt}`).toBe(readings.length)
+    if (new Set(raw.map((key) => /site=(\w+)/.exec(key)?.[1])).size === 2) twoSites += 1
+    if (first !== 'died') break
+  }
+  expect(twoSites).toBeGreaterThan(20)
+})
+
 test('a batch on which the step fails becomes a dead letter; nothing else is lost', async () => {
   const world = newWorld(Number.POSITIVE_INFINITY)
   let lookups = 0
   const context = contextOf(undefined, {
-    findDevice: () => {
-      lookups += 1
-      // The second batch always fails half way.
-      const failing = [...world.stream.keys()][0] === 2 || lookups === 2
-      if (failing && lookups > 1 && lookups < 4) throw new Error('a mistake in the program')
-      return undefined
+    registry: {
+      version: NO_VERSION,
+      find: () => {
+        lookups += 1
+        // The second batch always fails half way.
+        const failing = [...world.stream.keys()][0] === 2 || lookups === 2
+        if (failing && lookups > 1 && lookups < 4) throw new Error('a mistake in the program')
+        return undefined
+      },
     },
   })
   const account = (await live(world, context)) as AgentAccount[]

@@ -9,6 +9,7 @@ import { type AgentAccount, accountOf } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
 import type { Checkpoint, CheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import { isSameVersion } from './device-journal.ts'
 import { createEffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
@@ -37,6 +38,8 @@ const CHECKPOINT_SHARE = 10
 const OUTBOX_LOOK_MS = 500
 /** So often gaps are looked at. */
 const GAPS_LOOK_MS = 500
+/** So many messages may have been processed by a former life, and not be known to its last checkpoint. */
+const REPLAYED_MAX = 2 * UNACKNOWLEDGED_MAX + 100
 
 export interface LoopDependencies {
   readonly consumer: PartitionConsumer
@@ -111,6 +114,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   /** Messages whose step failed, and why: they are refused when they come again. */
   const poison = new Map<number, string>()
   let lifeNumber = 0
+  /** Messages that a former life may have processed come first: they find the registry as it was. */
+  let replayLeft = 0
 
   const restore = ({ bytes }: Checkpoint) =>
     bytes ? decodeState(bytes, context.contracts) : createState(context.engine.start())
@@ -122,6 +127,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const claimed = await persevere('claiming the partition', signal, () => checkpoints.claim(loaded))
     if (claimed.bytes !== loaded.bytes) state = restore(claimed)
     revision = claimed.revision
+    replayLeft = claimed.bytes === undefined ? 0 : REPLAYED_MAX
     watermarks = createWatermarks()
     unacknowledged = []
     unacknowledgedBytes = 0
@@ -173,6 +179,14 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     requests.look(state, clock.wallMs())
   }
 
+  /** The newest registry is that of the messages to come; of those before, none is processed again. */
+  async function adoptRegistry(signal: AbortSignal): Promise<void> {
+    if (replayLeft > 0 || isSameVersion(state.registryVersion, context.registry.version)) return
+    state.registryVersion = context.registry.version
+    unsaved = true
+    await settleTaken([], true, signal)
+  }
+
   /** Puts one message through `step`. */
   function process(message: JsMsg): void {
     const delivery = {
@@ -182,6 +196,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       receivedAtMs: Math.floor(message.info.timestampNanos / 1e6),
     }
     let intake: Intake = takeIn(delivery)
+    replayLeft = message.info.pending === 0 ? 0 : Math.max(0, replayLeft - 1)
     const why = poison.get(message.seq)
     if (why !== undefined)
       intake = {
@@ -259,6 +274,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     }
     noteLife()
     if (repairs.settle(state, effects)) unsaved = true
+    if (messages.length > 0) await adoptRegistry(giveUp)
     for (const message of messages) process(message)
     lookAtGaps()
     await settleTaken(messages, stopping.aborted, giveUp)

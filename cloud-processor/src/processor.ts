@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
 import {
@@ -79,7 +79,14 @@ export function createProcessor(
   const stopping = new AbortController()
   const giveUp = new AbortController()
   setMaxListeners(0, stopping.signal, giveUp.signal) // as many as partitions wait
-  const registry = createDeviceRegistry(config.registry && at(config.registry), { clock, log })
+  const registry = createDeviceRegistry(
+    {
+      file: config.registry && at(config.registry),
+      bucket: config.registry_bucket,
+      copy: join(at(config.checkpoint.folder ?? config.registry_copy), `registry-${config.processor}.json`),
+    },
+    { clock, log },
+  )
   const { timeout, lines_per_request, rollup_retention, ...influx } = config.influx
   const query = createInfluxQuery({ ...influx, timeoutMs: timeout })
   const sink = createInfluxSink(
@@ -99,6 +106,7 @@ export function createProcessor(
     sink,
     clock,
     metrics,
+    registry,
   })
   const inBackground = (work: Promise<void>): Promise<void> =>
     work.catch((error: unknown) => {
@@ -120,7 +128,7 @@ export function createProcessor(
       await registry.load()
       context = {
         contracts,
-        findDevice: (device) => registry.find(device),
+        registry,
         engine: createAlertEngine(rules, contracts),
         receivers,
         outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
@@ -179,11 +187,13 @@ export function createProcessor(
       const { contracts } = context
       const lists = partitions.map(({ repairs }) => repairs)
       repairer = createRepairer(config.repair, { query, contracts, lists, clock, log })
+      const registryWatch = inBackground(registry.watch(nats, stopping.signal))
+      await registry.settled(signal)
       running = [
+        registryWatch,
         ...partitions.map(({ loop }) => loop.run(stopping.signal, giveUp.signal)),
         repairer.run(stopping.signal),
         followOwnHealth(nats),
-        registry.watch(stopping.signal),
         reportHealth(nats),
         writeAccount(),
       ].map(inBackground)

@@ -57,10 +57,15 @@ export function refuseAhead(s: BatchScope, block: DeviceBlock): DeviceBlock {
     const samples = presentSamples(column, timesMs.length).filter((i) => isAhead.has(i))
     refuse(s, block, { field: column.field, reason: 'time_in_future', detail, samples }, [column], sequenceColumn)
   }
+  return pickSamples(block, kept)
+}
+
+/** The block with these samples alone. */
+export function pickSamples(block: DeviceBlock, samples: readonly number[]): DeviceBlock {
   return {
     ...block,
-    timesMs: Float64Array.from(kept, (i) => timesMs[i] as number),
-    columns: columns.map((column) => samplesOf(column, kept)),
+    timesMs: Float64Array.from(samples, (i) => block.timesMs[i] as number),
+    columns: block.columns.map((column) => samplesOf(column, samples)),
   }
 }
 

@@ -1,7 +1,9 @@
 /** Series, interned: everything that a (site, device, kind) needs on the hot path is built once, at its first sample. */
 import type { Contract } from '@tributary/protocol'
 import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
-import { detectorsFor, seriesContext, silenceFor } from './detectors/index.ts'
+import { silenceFor } from './detectors/index.ts'
+import { NO_LIMITS, watchesFor } from './device-limits.ts'
+import type { DeviceThreshold } from './device-record.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
 import { createWindows, WIDTH_NAMES, type WindowKeys, type Windows } from './window.ts'
 
@@ -25,7 +27,7 @@ export interface FieldSeries {
   lastValue: number
   /** Event time of the newest reading that detectors saw. */
   watchedThroughMs: number
-  readonly watches: readonly Watch[]
+  watches: readonly Watch[]
 }
 
 export interface DeviceSeries {
@@ -40,6 +42,10 @@ export interface DeviceSeries {
   newestMs: number
   /** When the stream received the last samples of it. */
   heardAtMs: number
+  /** The device stands elsewhere now: what still comes of it is history, which nobody judges. */
+  left: boolean
+  /** The device's own limits, by which its detectors were made. */
+  ownThresholds: readonly DeviceThreshold[]
   readonly silence: SilenceDetector | undefined
   readonly silenceState: SilenceState | undefined
   /** undefined when there are too many series to keep windows of all. */
@@ -51,6 +57,7 @@ export interface DeviceSeries {
 /** What a checkpoint kept of a series' detectors. */
 export interface SavedWatches {
   readonly silence?: SilenceState | undefined
+  readonly ownThresholds?: readonly DeviceThreshold[] | undefined
   readonly fields: Readonly<
     Record<
       string,
@@ -68,6 +75,7 @@ export function createSeries(
   agent: string,
   { saved, withWindows = true }: { saved?: SavedWatches | undefined; withWindows?: boolean } = {},
 ): DeviceSeries {
+  const ownThresholds = saved?.ownThresholds ?? NO_LIMITS
   const fields = Object.entries(contract.fields).map(([name, field], slot): FieldSeries => {
     const before = saved?.fields[name]
     return {
@@ -81,10 +89,7 @@ export function createSeries(
       lastValue: before?.lastValue ?? Number.NaN,
       watchedThroughMs: before?.watchedThroughMs ?? Number.NEGATIVE_INFINITY,
       watches: withWindows
-        ? detectorsFor(contract, name, seriesContext(contract, site, device, name)).map((detector) => ({
-            detector,
-            state: before?.states[detector.name] ?? detector.start(),
-          }))
+        ? watchesFor(contract, ownThresholds, { site, device, field: name }, before?.states ?? {})
         : [],
     }
   })
@@ -99,6 +104,8 @@ export function createSeries(
     agent,
     newestMs: Number.NEGATIVE_INFINITY,
     heardAtMs: Number.NEGATIVE_INFINITY,
+    left: false,
+    ownThresholds,
     silence,
     silenceState: silence && (saved?.silence ?? silence.start()),
     windows: withWindows ? createWindows() : undefined,

@@ -7,6 +7,8 @@ import { UserError } from '@tributary/runtime'
 import type { AlertState } from './alerts/index.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
+import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
+import type { DeviceThreshold } from './device-record.ts'
 import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
@@ -49,6 +51,8 @@ interface SavedSeries {
   agent: string
   newestMs: number | null
   heardAtMs?: number | null
+  left?: true
+  ownThresholds?: DeviceThreshold[]
   /** Names of the fields as the cells have them: a contract may have changed since. */
   fields: string[]
   watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
@@ -60,6 +64,8 @@ interface SavedSeries {
 interface SavedState {
   streamCreated?: string
   streamSequence: number
+  /** Not in the first checkpoints of version 2. */
+  registryVersion?: RegistryVersion
   agents: SavedAgent[]
   series: SavedSeries[]
   counters: Counters
@@ -106,6 +112,7 @@ export function encodeState(state: PartitionState): Uint8Array {
   const saved: SavedState = {
     streamCreated: state.streamCreated,
     streamSequence: state.streamSequence,
+    registryVersion: state.registryVersion,
     agents: [...state.agents.values()].map(({ series: _, ...agent }) => ({
       ...agent,
       epochs: [...agent.epochs.values()].map((epoch) => ({
@@ -122,6 +129,8 @@ export function encodeState(state: PartitionState): Uint8Array {
       agent: series.agent,
       newestMs: series.newestMs,
       heardAtMs: series.heardAtMs,
+      ...(series.left ? { left: true as const } : {}),
+      ...(series.ownThresholds.length > 0 ? { ownThresholds: [...series.ownThresholds] } : {}),
       fields: series.fields.map(({ name }) => name),
       watches: Object.fromEntries(
         series.fields.map((field) => [
@@ -188,6 +197,7 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
   Object.assign(state, {
     streamCreated: saved.streamCreated ?? '',
     streamSequence: saved.streamSequence,
+    registryVersion: saved.registryVersion ?? NO_VERSION,
     counters: { ...state.counters, ...saved.counters },
     outbox: saved.outbox,
     dirtyOverflow: saved.dirtyOverflow,
@@ -244,6 +254,7 @@ function restoreSeries(
   const contract = contracts.get(saved.kind)
   const watches: SavedWatches = {
     silence: saved.silence ?? undefined,
+    ownThresholds: saved.ownThresholds,
     fields: Object.fromEntries(
       Object.entries(saved.watches).map(([field, [lastValue, watchedThroughMs, states]]) => [
         field,
@@ -262,6 +273,7 @@ function restoreSeries(
       withWindows: saved.windows !== null,
     })
   if (series) {
+    series.left = saved.left ?? false
     series.newestMs = orLowest(saved.newestMs)
     series.heardAtMs = orLowest(saved.heardAtMs ?? saved.newestMs)
   }

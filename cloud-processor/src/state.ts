@@ -2,6 +2,7 @@
 import { STORED_BEYOND_MAX } from '@tributary/protocol'
 import type { AlertState } from './alerts/index.ts'
 import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
+import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
 import { type DirtySpan, widenSpan } from './dirty-spans.ts'
 import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
@@ -125,6 +126,8 @@ export interface PartitionState {
   streamCreated: string
   /** Highest sequence of the stream that is part of this state. */
   streamSequence: number
+  /** The registry by which messages are processed; it changes with a checkpoint alone. */
+  registryVersion: RegistryVersion
   readonly agents: Map<string, AgentState>
   /** site → device → one series a kind. */
   readonly sites: Map<string, Map<string, DeviceSeries[]>>
@@ -148,6 +151,7 @@ export function createState(alerts: AlertState): PartitionState {
   return {
     streamCreated: '',
     streamSequence: 0,
+    registryVersion: NO_VERSION,
     agents: new Map(),
     sites: new Map(),
     deviceCount: 0,

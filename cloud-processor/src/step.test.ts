@@ -18,6 +18,7 @@ import {
   mixedContract,
   RECEIVED_AT_MS,
   readingsOf,
+  registryOf,
   type SampleValues,
   stateFor,
 } from './testing.ts'
@@ -462,10 +463,9 @@ describe('detectors and alerts', () => {
   const block = (...samples: [number, number][]) => ({ ...levels('pump-1', ...samples), kind: 'watched' })
 
   test('a threshold that is crossed: an anomaly, an alert, a notification, with the place from the registry', () => {
-    const entry = { device: 'pump-1', site: 'hall', line: '2', name: 'Coolant pump', location: 'north' }
     const context = contextOf([watched], {
       receivers: ['log'],
-      findDevice: (device) => (device === 'pump-1' ? entry : undefined),
+      registry: registryOf({ 'pump-1': { site: 'hall', line: '2', name: 'Coolant pump', location: 'north' } }),
     })
     const p = partition(context)
     p.give({ sequence: 1, completeThroughMs: T + 1_000, blocks: [block([0, 5])] })
@@ -574,15 +574,17 @@ describe('detectors and alerts', () => {
   })
 
   test('a device that the registry moves is not silent where it stood: its alerts there end, its windows there are written', () => {
-    let site = 'hall-a'
-    const findDevice = (device: string) => ({ device, site, line: '', name: '', location: '' })
-    const p = partition(contextOf([watched], { findDevice }))
+    const placements = [
+      { site: 'hall-a' },
+      { site: 'hall-b', fromMs: T + 34_000 },
+      { site: 'hall-a', fromMs: T + 119_000 },
+    ]
+    const p = partition(contextOf([watched], { registry: registryOf({ 'pump-1': placements }) }))
     const told: string[] = []
     const rollups: string[] = []
     for (let s = 1; s < 120; s++) {
-      if (s === 35) site = 'hall-b'
       const blocks = [block([s * 1_000 - 1, s < 35 ? 12 : 5])]
-      rollups.push(...p.give({ sequence: s, completeThroughMs: T + s * 1_000, blocks }).rollups)
+      rollups.push(...p.give({ sequence: s, completeThroughMs: T + s * 1_000, blocks }, T + s * 1_000).rollups)
       told.push(...p.effects.transitions.map((t) => `${t.state} ${t.site} ${t.detector}`))
     }
     expect(told).toEqual(['firing hall-a threshold_above_10', 'resolved hall-a threshold_above_10'])
@@ -595,10 +597,12 @@ describe('detectors and alerts', () => {
       ['hall-b', '26'],
     ])
     // And back: where it stood before, as if it had never left.
-    site = 'hall-a'
     for (let s = 120; s < 240; s++)
-      p.give({ sequence: s, completeThroughMs: T + s * 1_000, blocks: [block([s * 1_000 - 1, 5])] })
-    expect(Object.keys(p.state.alerts.episodes)).toEqual([])
+      p.give(
+        { sequence: s, completeThroughMs: T + s * 1_000, blocks: [block([s * 1_000 - 1, s < 230 ? 5 : 12])] },
+        T + s * 1_000,
+      )
+    expect(Object.keys(p.state.alerts.episodes)).toEqual(['hall-a/pump-1/watched/level/threshold_above_10'])
   })
 
   test('the alerts of a device that is gone for good, and of one whose agent is gone, too, end after a week and say why', () => {
@@ -673,8 +677,7 @@ describe('detectors and alerts', () => {
 })
 
 test('a device of the registry is stored under its own site', () => {
-  const entry = { device: 'pump-1', site: 'hall', line: '', name: '', location: '' }
-  const p = partition(contextOf([mixedContract], { findDevice: () => entry }))
+  const p = partition(contextOf([mixedContract], { registry: registryOf({ 'pump-1': { site: 'hall' } }) }))
   expect(p.give({ sequence: 1, blocks: [levels('pump-1', [0, 1])] }).lines).toEqual([
     `mixed,device=pump-1,site=hall level=1 ${T}`,
   ])

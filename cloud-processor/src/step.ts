@@ -9,13 +9,13 @@ import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
-import { siteOf } from './enrich.ts'
 import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
-import { foldRollup, leaveRollup, refuseRollupOfUnknownKind } from './fold-rollup.ts'
+import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
 import type { Intake, TakenRefusal } from './intake.ts'
+import { type Placed, placeBlock } from './place-block.ts'
 import { distrustSeries, endOldDoubts, isInDoubt, noteBeginning } from './prior-life.ts'
-import { AHEAD_MS_MAX, addLetter, refuseAhead, refuseUnknownKind, refuseViolations } from './refuse.ts'
+import { AHEAD_MS_MAX, addLetter, pickSamples, refuseAhead, refuseUnknownKind, refuseViolations } from './refuse.ts'
 import { writeSamples } from './sample-lines.ts'
 import { createSeries, type DeviceSeries } from './series.ts'
 import {
@@ -30,7 +30,7 @@ import {
   SERIES_MAX,
   wasFolded,
 } from './state.ts'
-import { judgeSilence, tell, watchBlock } from './watch-block.ts'
+import { followLimits, judgeSilence, tell, watchBlock } from './watch-block.ts'
 import { watermarkOf } from './watermark.ts'
 import { SMALLEST_WIDTH_MS, windowStart } from './window.ts'
 
@@ -121,8 +121,10 @@ function stepBatch(s: BatchScope): void {
     if (letter.reason === SHED_AT_THE_DOOR) {
       if (s.epoch) countShed(s.epoch.sequences, header.sequence, letter.reason, letter.readingCount)
     } else addLetter(state, agent, s.epoch, edgeLetter(s.origin, i, letter), effects)
-  for (const block of batch.blocks) stepBlock(s, refuseAhead(s, block))
-  for (const [i, block] of batch.rollups.entries()) stepRollup(s, block, isMergeable[i] as boolean)
+  for (const block of batch.blocks)
+    for (const placed of placeBlock(s, refuseAhead(s, block), pickSamples)) stepBlock(s, placed)
+  for (const [i, block] of batch.rollups.entries())
+    for (const placed of placeBlock(s, block, pickWindows)) stepRollup(s, placed, isMergeable[i] as boolean)
   advance(s)
   writeTouched(s)
 }
@@ -143,15 +145,18 @@ function receive(
   return true
 }
 
-function stepBlock(s: BatchScope, block: DeviceBlock): void {
+function stepBlock(s: BatchScope, placed: Placed<DeviceBlock>): void {
+  const { block } = placed
   if (block.timesMs.length === 0) return
   const contract = s.context.contracts.get(block.kind)
   if (contract === undefined) {
     refuseUnknownKind(s, block)
     return
   }
-  const series = seriesOf(s, contract, block.device)
+  const series = seriesOf(s, contract, placed)
   series.heardAtMs = s.receivedAtMs
+  s.heard.push(series)
+  if (!series.left) followLimits(s, series, placed.now?.thresholds)
   const violations = checkBlock(contract, block, (field) => {
     const last = series.fieldNamed.get(field)?.lastValue
     return last === undefined || Number.isNaN(last) ? undefined : last
@@ -164,14 +169,15 @@ function stepBlock(s: BatchScope, block: DeviceBlock): void {
 }
 
 /** Windows that the agent computed: history, which detectors do not see. */
-function stepRollup(s: BatchScope, block: RollupBlock, isMergeable: boolean): void {
+function stepRollup(s: BatchScope, placed: Placed<RollupBlock>, isMergeable: boolean): void {
+  const { block } = placed
   if (block.timesMs.length === 0) return
   const contract = s.context.contracts.get(block.kind)
   if (contract === undefined) {
     refuseRollupOfUnknownKind(s, block)
     return
   }
-  const series = seriesOf(s, contract, block.device)
+  const series = seriesOf(s, contract, placed)
   if (isMergeable) foldRollup(s, series, block)
   else leaveRollup(s, series, block)
   if (s.epoch) s.epoch.newestMs = Math.max(s.epoch.newestMs, newestIn(block, s.receivedAtMs + AHEAD_MS_MAX))
@@ -186,44 +192,48 @@ function newestIn({ timesMs, columns }: RollupBlock, latestMs: number): number {
   )
 }
 
-function seriesOf(s: BatchScope, contract: Contract, device: string): DeviceSeries {
-  const { state, context, agent } = s
+function seriesOf(
+  s: BatchScope,
+  contract: Contract,
+  { block: { device }, site, siteNow }: Placed<DeviceBlock | RollupBlock>,
+): DeviceSeries {
+  const { state, agent } = s
   const agentKey = agentKeyOf(agent)
-  const site = siteOf(context.findDevice, device, s.site)
   let series = findSeries(state, site, device, contract.kind)
+  const cameBack = series === undefined || series.left || series.agent !== agentKey
   if (series === undefined) {
     const withWindows = state.seriesCount < SERIES_MAX
     series = createSeries(site, device, contract, agentKey, { withWindows })
-    leaveFormerSite(s, series)
     distrustSeries(state, series, agent)
     if (withWindows) addSeries(state, series)
   } else if (series.agent !== agentKey) {
     series.agent = agentKey
-    leaveFormerSite(s, series)
     if (!agent.series.includes(series)) agent.series.push(series)
+  }
+  if (site !== siteNow) leave(s, series, siteNow)
+  else if (cameBack) {
+    series.left = false
+    leaveOtherSites(s, series)
   }
   return series
 }
 
-/** The registry moved the device: where it stood it is not silent but gone. Its windows there are written, its alerts end. */
-function leaveFormerSite(s: BatchScope, { site, device, contract }: DeviceSeries): void {
-  const { agent, state, context } = s
-  const agentKey = agentKeyOf(agent)
-  for (const devices of state.sites.values())
-    for (const former of devices.get(device) ?? []) {
-      if (former.site === site || former.agent !== agentKey || former.contract.kind !== contract.kind) continue
-      former.agent = ''
-      agent.series = agent.series.filter((one) => one !== former)
-      closeWindows(s, former, Number.POSITIVE_INFINITY)
-      tell(
-        s,
-        context.engine.forget(
-          state.alerts,
-          { site: former.site, device, kind: contract.kind },
-          `${device} stands at ${site} now`,
-        ),
-      )
-    }
+/** Where the device stood before it is not silent but gone. */
+function leaveOtherSites(s: BatchScope, { site, device, contract }: DeviceSeries): void {
+  const agentKey = agentKeyOf(s.agent)
+  for (const devices of s.state.sites.values())
+    for (const former of devices.get(device) ?? [])
+      if (former.site !== site && former.agent === agentKey && former.contract.kind === contract.kind)
+        leave(s, former, site)
+}
+
+/** Alerts end, and what still comes is history; windows go on, and close with the agent's watermark as ever. */
+function leave(s: BatchScope, series: DeviceSeries, siteNow: string): void {
+  if (series.left) return
+  series.left = true
+  const { site, device, contract } = series
+  const place = { site, device, kind: contract.kind }
+  tell(s, s.context.engine.forget(s.state.alerts, place, `${device} stands at ${siteNow} now`))
 }
 
 /** An alert about a device that is gone for good must not stay open for ever, also when its agent is gone, too. */

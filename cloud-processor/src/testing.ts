@@ -15,6 +15,9 @@ import {
 } from '@tributary/protocol'
 import { createAlertEngine } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
+import { NO_VERSION } from './device-journal.ts'
+import { ALWAYS_MS, type DeviceRecord, type Placement, withPlacement } from './device-record.ts'
+import type { DeviceLookup } from './device-registry.ts'
 import type { Intake } from './intake.ts'
 import { createState, type PartitionState } from './state.ts'
 
@@ -53,7 +56,7 @@ export function contextOf(
   const byKind: Contracts = new Map(contracts.map((contract) => [contract.kind, contract]))
   return {
     contracts: byKind,
-    findDevice: () => undefined,
+    registry: registryOf({}),
     engine: createAlertEngine([], byKind),
     receivers: [],
     outboxLimits: { notificationsPerReceiverMax: 100 },
@@ -64,6 +67,30 @@ export function contextOf(
 }
 
 export const stateFor = (context: StepContext): PartitionState => createState(context.engine.start())
+
+/** A registry that stays as it is. Placements are in force from `fromMs`, always when they have none. */
+export function registryOf(
+  devices: Readonly<Record<string, Partial<Placement> | readonly Partial<Placement>[]>>,
+): DeviceLookup {
+  const records = new Map(
+    Object.entries(devices).map(([device, placements]) => [
+      device,
+      [placements].flat().reduce<DeviceRecord | undefined>(
+        (record, placement) =>
+          withPlacement(record, {
+            fromMs: ALWAYS_MS,
+            line: '',
+            name: '',
+            location: '',
+            thresholds: [],
+            ...placement,
+          }),
+        undefined,
+      ),
+    ]),
+  )
+  return { version: NO_VERSION, find: (device) => records.get(device) }
+}
 
 export interface SampleValues {
   readonly timeMs: number

@@ -2,6 +2,8 @@
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { AlertTransition, VerdictChange } from './alerts/index.ts'
 import type { BatchScope } from './batch-scope.ts'
+import { NO_LIMITS, ownLimitOf, watchesFor } from './device-limits.ts'
+import type { DeviceThreshold } from './device-record.ts'
 import { enrichTransition } from './enrich.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
 import { enqueue } from './notifiers/index.ts'
@@ -9,6 +11,24 @@ import type { DeviceSeries, FieldSeries } from './series.ts'
 import { agentKeyOf } from './state.ts'
 
 const ANOMALIES_KEPT = 100
+
+/** The registry's limits of the device are what it is judged by from now on; alerts about limits that are gone end. */
+export function followLimits(s: BatchScope, series: DeviceSeries, own: readonly DeviceThreshold[] = NO_LIMITS): void {
+  if (series.ownThresholds === own) return
+  const isSame = JSON.stringify(series.ownThresholds) === JSON.stringify(own)
+  series.ownThresholds = own
+  if (isSame || series.windows === undefined) return
+  const { site, device, contract } = series
+  for (const field of series.fields) {
+    const saved = Object.fromEntries(field.watches.map(({ detector, state }) => [detector.name, state]))
+    field.watches = watchesFor(contract, own, { site, device, field: field.name }, saved)
+    for (const detector of Object.keys(saved))
+      if (!field.watches.some((watch) => watch.detector.name === detector)) {
+        const place = { site, device, kind: contract.kind, field: field.name, detector }
+        tell(s, s.context.engine.forget(s.state.alerts, place, `${device} has other limits now`))
+      }
+  }
+}
 
 /** Hands new readings to the detectors, in event-time order; what is older than the newest one seen is history. */
 export function watchBlock(
@@ -30,7 +50,7 @@ export function watchBlock(
     for (let i = 0; i < timesMs.length; i++) {
       if ((column.present !== null && column.present[i] === 0) || refused?.[i] === 1) continue
       const timeMs = timesMs[i] as number
-      if (timeMs <= field.watchedThroughMs) {
+      if (series.left || timeMs <= field.watchedThroughMs) {
         s.state.counters.historical += 1
         continue
       }
@@ -47,6 +67,7 @@ export function watchBlock(
             kind: series.contract.kind,
             field: field.name,
             detector,
+            ownLimit: ownLimitOf(series, field.name, detector.name),
             verdict,
             value,
             atMs: timeMs,
@@ -77,7 +98,7 @@ function rememberLast(field: FieldSeries, column: FieldColumn, refused: Uint8Arr
 const inRange = (field: FieldSeries, value: number): boolean => value >= field.low && value <= field.high
 
 export function judgeSilence(s: BatchScope, series: DeviceSeries, completeThroughMs: number): void {
-  if (series.silence === undefined || series.silenceState === undefined) return
+  if (series.left || series.silence === undefined || series.silenceState === undefined) return
   const verdict = series.silence.judge(series.silenceState, { lastSampleMs: series.newestMs, completeThroughMs })
   if (verdict)
     judge(s, {
@@ -152,7 +173,7 @@ const ALERT_KEYS = {
 /** Transitions: into the store, to whoever listens on NATS, and into the outbox. */
 export function tell(s: BatchScope, transitions: readonly AlertTransition[]): void {
   if (transitions.length === 0) return
-  const enriched = transitions.map((transition) => enrichTransition(s.context.findDevice, transition))
+  const enriched = transitions.map((transition) => enrichTransition((device) => s.findDevice(device), transition))
   const { lines } = s.effects
   for (const transition of enriched) {
     const { site, device, rule, field, detector } = transition

@@ -54,7 +54,7 @@ const field = z.discriminatedUnion('type', [
 ])
 
 /** Explicit limits that page someone, per field; hysteresis keeps an alert from flapping. A boolean counts as 0 or 1. */
-const threshold = z
+export const thresholdSchema = z
   .strictObject({
     field: identifier,
     above: z.number().optional(),
@@ -81,7 +81,7 @@ export const contractSchema = z
     /** Expected time between two samples of a device. */
     interval: duration,
     fields: z.record(identifier, field).refine((fields) => Object.keys(fields).length > 0, 'at least one field'),
-    thresholds: z.array(threshold).default([]),
+    thresholds: z.array(thresholdSchema).default([]),
     detectors: z
       .strictObject({
         /** Fields watched for values far from their recent behaviour. */
@@ -128,6 +128,6 @@ export const contractSchema = z
 
 export type Contract = z.infer<typeof contractSchema>
 export type ContractField = Contract['fields'][string]
-export type Threshold = z.infer<typeof threshold>
+export type Threshold = z.infer<typeof thresholdSchema>
 /** Contracts by kind. */
 export type Contracts = ReadonlyMap<string, Contract>

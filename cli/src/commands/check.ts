@@ -28,6 +28,11 @@ const KINDS: readonly { keys: readonly string[]; kind: string; schema: () => Pro
     schema: async () => (await import('@tributary/firmware-sim')).scenarioSchema,
   },
   {
+    keys: ['devices'],
+    kind: 'devices',
+    schema: async () => (await import('@tributary/cloud-processor')).deviceRegistrySchema,
+  },
+  {
     keys: ['rules'],
     kind: 'alert rules',
     schema: async () => (await import('@tributary/cloud-processor')).rulesSchema,
@@ -37,7 +42,7 @@ const KINDS: readonly { keys: readonly string[]; kind: string; schema: () => Pro
 export function checkCommand(): Command {
   return new Command('check')
     .description(
-      'check config files (agent, gateway, processor, contract, scenario, alert rules) and report every mistake at once',
+      'check config files (agent, gateway, processor, contract, scenario, devices, alert rules) and report every mistake at once',
     )
     .argument('<files...>', 'YAML files; what each is, is told by its keys')
     .option('--json', 'print {files: [{file, kind, mistakes: [{path, message, line}]}]}')

@@ -18,6 +18,8 @@ export interface VerdictChange {
   /** '' for silence, which is about a device. */
   readonly field: string
   readonly detector: { readonly name: string; readonly family: DetectorFamily }
+  /** The limit that the detector judges by, when that is the device's own and not the contract's. */
+  readonly ownLimit?: { readonly severity: Episode['severity'] } | undefined
   readonly verdict: Verdict
   readonly value: number
   /** Event time of the reading (of silence: the verdict's own time). */
@@ -49,9 +51,18 @@ export interface AlertEngine {
   /** Also ends episodes whose detector is in no contract any more. */
   advance(state: AlertState, advance: Advance): AlertTransition[]
   /** Nothing more will be heard of the device here: its episodes end with what was last known of them. @param why told in their stead */
-  forget(state: AlertState, place: { site: string; device: string; kind: string }, why: string): AlertTransition[]
+  forget(state: AlertState, place: ForgottenPlace, why: string): AlertTransition[]
   /** Pending and firing episodes, most severe first, then oldest first: what `/alerts` answers. */
   open(state: AlertState): Episode[]
+}
+
+/** A device of a kind at a site, or one detector of one of its fields. */
+export interface ForgottenPlace {
+  readonly site: string
+  readonly device: string
+  readonly kind: string
+  readonly field?: string
+  readonly detector?: string
 }
 
 export interface AlertEngineOptions {
@@ -71,8 +82,9 @@ export function createAlertEngine(
 
   function ruleFor(change: VerdictChange): Required<AlertRule> & { severity: Episode['severity'] } {
     const own = contractRule(contracts.get(change.kind), change.kind, change.field, change.detector)
-    const rule = matchers.find(({ matches }) => matches(change))?.rule ?? own
-    return { ...rule, severity: rule.severity ?? own.severity, notify: rule.notify }
+    const written = matchers.find(({ matches }) => matches(change))?.rule
+    const rule = written ?? own
+    return { ...rule, severity: written?.severity ?? change.ownLimit?.severity ?? own.severity, notify: rule.notify }
   }
 
   function transition(episode: Episode, state: AlertTransition['state'], atMs: number, told: boolean): AlertTransition {
@@ -147,6 +159,7 @@ export function createAlertEngine(
       kind: change.kind,
       field: change.field,
       detector: change.detector.name,
+      ...(change.ownLimit === undefined ? {} : { ownLimit: true as const }),
       rule: rule.name,
       severity: rule.severity,
       state: 'dormant',
@@ -206,16 +219,22 @@ export function createAlertEngine(
       for (const [key, episode] of Object.entries(state.episodes))
         if (episode.agent === agent)
           out.push(
-            ...(detectorExists(contracts, episode)
+            ...(episode.ownLimit || detectorExists(contracts, episode)
               ? settle(state, key, episode, completeThroughMs)
               : close(state, key, episode, episode.seenAtMs)),
           )
       return out
     },
-    forget(state, { site, device, kind }, why) {
+    forget(state, { site, device, kind, field, detector }, why) {
       const out: AlertTransition[] = []
       for (const [key, episode] of Object.entries(state.episodes))
-        if (episode.site === site && episode.device === device && episode.kind === kind)
+        if (
+          episode.site === site &&
+          episode.device === device &&
+          episode.kind === kind &&
+          (field ?? episode.field) === episode.field &&
+          (detector ?? episode.detector) === episode.detector
+        )
           for (const ended of close(state, key, episode, episode.seenAtMs))
             out.push(ended.device === device ? { ...ended, message: `${why}; it was: ${episode.message}` } : ended)
       return out

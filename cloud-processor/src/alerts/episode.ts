@@ -11,6 +11,8 @@ export interface Episode {
   kind: string
   field: string
   detector: string
+  /** It is about a limit of the device alone, of which no contract knows. */
+  ownLimit?: true
   rule: string
   severity: Severity
   /** `dormant`: known from historical data alone; nobody is told before live data confirms it. */

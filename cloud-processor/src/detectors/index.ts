@@ -1,4 +1,4 @@
-import type { Contract } from '@tributary/protocol'
+import type { Contract, Threshold } from '@tributary/protocol'
 import type { Detector, SeriesContext } from './detector.ts'
 import { type FlatlineState, flatlineDetector } from './flatline.ts'
 import { type OutlierState, outlierDetector } from './outlier.ts'
@@ -17,12 +17,18 @@ export type DetectorState = ThresholdState | OutlierState | FlatlineState
 /**
  * The detectors that a contract asks for on one field of one device. Booleans are judged as 0 and 1; a field of strings has none.
  * Of two thresholds with the same limit the first counts.
+ * @param thresholds in the stead of the contract's
  */
-export function detectorsFor(contract: Contract, field: string, series: SeriesContext): Detector<DetectorState>[] {
+export function detectorsFor(
+  contract: Contract,
+  field: string,
+  series: SeriesContext,
+  thresholds: readonly Threshold[] = contract.thresholds,
+): Detector<DetectorState>[] {
   const definition = contract.fields[field]
   if (definition === undefined || definition.type === 'string') return []
   const found = new Map<string, Detector<DetectorState>>()
-  for (const threshold of contract.thresholds)
+  for (const threshold of thresholds)
     if (threshold.field === field && !found.has(thresholdName(threshold)))
       found.set(thresholdName(threshold), thresholdDetector(threshold, series))
   if (contract.detectors.outlier.includes(field)) found.set('outlier', outlierDetector(series))

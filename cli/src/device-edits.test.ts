@@ -1,0 +1,117 @@
+import { deviceEntrySchema, entriesOf, placementAt } from '@tributary/cloud-processor'
+import type { ConfigError } from '@tributary/runtime'
+import { describe, expect, test } from 'vitest'
+import { parseDeviceCsv } from './device-csv.ts'
+import { changeDevice, importDevice, removeDevice } from './device-edits.ts'
+import { parseLimit, sayLimit } from './device-limit.ts'
+
+const T = Date.UTC(2026, 4, 1, 8)
+const entry = (text: object) => deviceEntrySchema.parse({ device: 'pump-1', ...text })
+
+describe('set', () => {
+  const first = changeDevice(undefined, { site: 'hall', name: 'Feed pump' }, { fromMs: undefined, nowMs: T })
+
+  test('a site is a move: from now on, or from the time given', () => {
+    expect(placementAt(first, T - 1)).toBeUndefined()
+    const moved = changeDevice(first, { site: 'yard' }, { fromMs: undefined, nowMs: T + 5_000 })
+    expect([T, T + 4_999, T + 5_000].map((at) => placementAt(moved, at)?.site)).toEqual(['hall', 'hall', 'yard'])
+    expect(placementAt(moved, T + 5_000)?.name).toBe('Feed pump')
+    const earlier = changeDevice(moved, { site: 'annex' }, { fromMs: T + 2_000, nowMs: T + 9_000 })
+    expect([1_999, 2_000, 5_000].map((ms) => placementAt(earlier, T + ms)?.site)).toEqual(['hall', 'annex', 'yard'])
+  })
+
+  test('anything else corrects what is known, and the same again changes nothing', () => {
+    const named = changeDevice(first, { site: 'hall', line: '2' }, { fromMs: undefined, nowMs: T + 5_000 })
+    expect(named.placements).toEqual([{ ...first.placements[0], line: '2' }])
+    expect(changeDevice(named, { line: '2' }, { fromMs: undefined, nowMs: T + 9_000 })).toEqual(named)
+  })
+
+  test('limits stand in for those of the same field, and can be taken away', () => {
+    const limit = (text: string) => [parseLimit(text) as NonNullable<ReturnType<typeof parseLimit>>]
+    const now = { fromMs: undefined, nowMs: T + 1 }
+    let record = changeDevice(first, { thresholds: limit('level>7') }, now)
+    record = changeDevice(record, { thresholds: limit('flow<1:info') }, now)
+    record = changeDevice(record, { thresholds: limit('level>8~0.5:critical') }, now)
+    expect(placementAt(record, T + 1)?.thresholds.map(sayLimit)).toEqual(['flow<1:info', 'level>8~0.5:critical'])
+    expect(placementAt(changeDevice(record, { clearThresholds: true }, now), T + 1)?.thresholds).toEqual([])
+  })
+
+  test('what is removed keeps its past, and can come back', () => {
+    const removed = removeDevice(first, T + 5_000)
+    expect(placementAt(removed, T + 4_999)?.site).toBe('hall')
+    expect(placementAt(removed, T + 5_000)).toMatchObject({ removed: true, name: '' })
+    const back = changeDevice(removed, { line: '3' }, { fromMs: undefined, nowMs: T + 9_000 })
+    expect(placementAt(back, T + 8_999)?.removed).toBe(true)
+    expect(placementAt(back, T + 9_000)).toEqual({
+      fromMs: T + 9_000,
+      line: '3',
+      name: '',
+      location: '',
+      thresholds: [],
+    })
+  })
+})
+
+describe('import', () => {
+  test('a device that is new has always been so; another site than the known one is a move, now', () => {
+    const record = importDevice(undefined, [entry({ site: 'hall', name: 'Feed pump' })], T)
+    expect(placementAt(record, 0)?.site).toBe('hall')
+    expect(importDevice(record, [entry({ site: 'hall', name: 'Feed pump' })], T)).toBe(record)
+    const moved = importDevice(record, [entry({ site: 'yard' })], T)
+    expect([T - 1, T].map((at) => placementAt(moved, at)?.site)).toEqual(['hall', 'yard'])
+    expect(importDevice(moved, [entry({ site: 'yard' })], T + 60_000)).toBe(moved)
+  })
+
+  test('a history that was listed comes back as it was', () => {
+    const record = importDevice(
+      undefined,
+      [entry({ site: 'hall' }), entry({ site: 'yard', from: '2026-05-01T08:00:00Z' })],
+      T + 60_000,
+    )
+    const listed = entriesOf('pump-1', record).map((text) => deviceEntrySchema.parse(text))
+    expect(importDevice(undefined, listed, T)).toEqual(record)
+    expect(importDevice(record, listed, T + 90_000)).toEqual(record)
+  })
+})
+
+describe('a table', () => {
+  test('quotes, semicolons, blank lines, limits', () => {
+    const text = `\uFEFFDevice;Name;Site;Thresholds
+pump-1;"Pump ""A""; old";hall;level>7~0.5:critical vibration.flow<1
+
+"pump-2";"two
+lines";;
+`
+    expect(
+      parseDeviceCsv('d.csv', text.replaceAll('\n', '\r\n')).map(({ entry: e, line }) => [
+        line,
+        e.device,
+        e.name,
+        e.site,
+        e.thresholds.map(sayLimit),
+      ]),
+    ).toEqual([
+      [2, 'pump-1', 'Pump "A"; old', 'hall', ['level>7~0.5:critical', 'vibration.flow<1:warning']],
+      [4, 'pump-2', 'two\r\nlines', undefined, []],
+    ])
+  })
+
+  test('every mistake is named with its line', () => {
+    const text = 'device,site,from,thresholds\nPump 1,hall,,\npump-2,hall\npump-3,a b,yesterday,level=7\n'
+    const mistakes = (() => {
+      try {
+        return parseDeviceCsv('d.csv', text)
+      } catch (error) {
+        return (error as ConfigError).mistakes.map(({ line, path }) => `${line} ${path}`)
+      }
+    })()
+    expect(mistakes).toEqual(['2 device', '3 ', '4 thresholds', '4 from', '4 site'])
+    for (const [wrong, said] of [
+      ['', /first line must name/],
+      ['site\nhall\n', /"device" must be one/],
+      ['device,sight\na,b\n', /sight: unknown column/],
+      ['device,name\na,"b\n', /line 2: a quote is opened/],
+    ] as const)
+      expect(() => parseDeviceCsv('d.csv', wrong)).toThrow(said)
+  })
+})
