@@ -3,8 +3,15 @@
  * time comes with the message (when the stream received it) and with the samples.
  * The state is changed in place: copying it for each batch would cost more than all the rest.
  */
-import { type BatchHeader, type Contract, checkBlock, type DeviceBlock, type RollupBlock } from '@tributary/protocol'
-import { BatchScope, type StepContext } from './batch-scope.ts'
+import {
+  type Batch,
+  type BatchHeader,
+  type Contract,
+  checkBlock,
+  type DeviceBlock,
+  type RollupBlock,
+} from '@tributary/protocol'
+import { BatchScope, type ScopeBatch, type StepContext } from './batch-scope.ts'
 import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter.ts'
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { sayDuration } from './detectors/index.ts'
@@ -13,9 +20,10 @@ import { siteOf } from './enrich.ts'
 import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
 import { foldRollup, leaveRollup, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
-import type { Intake, TakenRefusal } from './intake.ts'
+import type { Intake, TakenRefusal, TakenRequeue } from './intake.ts'
 import { distrustSeries, endOldDoubts, isInDoubt, noteBeginning } from './prior-life.ts'
 import { AHEAD_MS_MAX, addLetter, refuseAhead, refuseUnknownKind, refuseViolations } from './refuse.ts'
+import { answerStranger, stepRequeue } from './requeue.ts'
 import { writeSamples } from './sample-lines.ts'
 import { createSeries, type DeviceSeries } from './series.ts'
 import {
@@ -44,11 +52,32 @@ const NO_REFUSALS: (Uint8Array | null)[] = []
 export function step(state: PartitionState, intake: Intake, context: StepContext, effects: Effects): void {
   const repeated = intake.streamSequence <= state.streamSequence // of the same stream, else the loop has set it back
   state.streamSequence = Math.max(state.streamSequence, intake.streamSequence)
+  if (intake.request !== undefined) {
+    stepRequest(state, intake, context, effects)
+    return
+  }
   const agent = agentOf(state, intake.site, intake.agent)
   agent.batches += 1
   state.counters.batches += 1
   if (intake.batch === undefined) refuseBatch(state, agent, intake, repeated, effects)
-  else stepBatch(new BatchScope(state, agent, intake.batch, intake.site, intake.receivedAtMs, context, effects))
+  else {
+    const { batch, site, receivedAtMs } = intake
+    stepBatch(new BatchScope(state, agent, batch, site, receivedAtMs, context, effects), batch)
+  }
+}
+
+function stepRequest(state: PartitionState, intake: TakenRequeue, context: StepContext, effects: Effects): void {
+  const { site, agent, request, receivedAtMs } = intake
+  const known = state.agents.get(agentKeyOf({ site, agent }))
+  if (known === undefined) {
+    answerStranger({ effects, receivedAtMs }, request)
+    return
+  }
+  const { epoch, sequence } = request.letter
+  const batch: ScopeBatch = { header: { agent, epoch, sequence, lane: 'backlog' }, blocks: [] }
+  const s = new BatchScope(state, known, batch, site, receivedAtMs, context, effects)
+  s.inDoubt = isInDoubt(known)
+  stepRequeue(s, request, (device, contract) => seriesOf(s, contract, device))
 }
 
 function refuseBatch(
@@ -85,8 +114,8 @@ function refuseBatch(
   else addLetter(state, agent, epoch, letter, effects)
 }
 
-function stepBatch(s: BatchScope): void {
-  const { agent, batch, state, effects, context } = s
+function stepBatch(s: BatchScope, batch: Batch): void {
+  const { agent, state, effects, context } = s
   const { header } = batch
   if (wasFolded(agent, header)) {
     state.counters.duplicates += 1
