@@ -120,6 +120,11 @@ test('a range is too tight, is corrected, and what it refused is requeued: each 
     expect(total).toMatchObject({ deadLettered: 0, missing: 0, shed: 0 })
     expect(total.produced).toBe(total.stored + total.inFlight)
     await expectWindows(pipeline)
+    const settled = await runTributary(['dlq', 'show', one.id, ...nats])
+    expect([settled.code, settled.stderr]).toEqual([
+      2,
+      expect.stringMatching(/not in the queue any more: \d+ readings of it were stored/),
+    ])
     const gone = await runTributary(['dlq', 'requeue', one.id, ...nats])
     expect([gone.code, gone.stderr]).toEqual([2, expect.stringContaining('not in the queue')])
   })

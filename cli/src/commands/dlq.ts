@@ -153,8 +153,22 @@ function addTo(groups: Map<string, Group>, letter: DeadLetter): void {
 }
 
 async function show(id: string, options: { nats: string; json?: boolean; raw?: boolean }): Promise<void> {
-  const { findDeadLetter } = await import('@tributary/cloud-processor')
-  const letter = await withNats(options.nats, (connection) => findDeadLetter(connection, id))
+  const { findDeadLetter, readSettlements } = await import('@tributary/cloud-processor')
+  const [letter, settlement] = await withNats(options.nats, async (connection) => {
+    const found = await findDeadLetter(connection, id)
+    return [found, found ? undefined : (await readSettlements(connection)).get(id)] as const
+  })
+  if (settlement) {
+    const { outcome, stored, detail, settledAtMs } = settlement
+    const what =
+      outcome === 'stored' ? `${stored} readings of it were stored` : outcome === 'dropped' ? 'it was dropped' : detail
+    throw new UserError(
+      `the dead letter ${id} is not in the queue any more: ${what}, ${new Date(settledAtMs).toISOString()}`,
+      {
+        hint: '`tributary dlq list --reason REASON` prints those that are',
+      },
+    )
+  }
   if (!letter)
     throw new UserError(`there is no dead letter ${id}`, { hint: '`tributary dlq list --reason REASON` prints ids' })
   const original = Buffer.from(letter.original, 'base64')
