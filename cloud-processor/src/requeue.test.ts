@@ -1,8 +1,9 @@
-import { contractSchema, type DeadLetter } from '@tributary/protocol'
+import { contractSchema, type DeadLetter, requeueSubject } from '@tributary/protocol'
 import { expect, test } from 'vitest'
 import { accountOf } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects } from './effects.ts'
+import { takeIn } from './intake.ts'
 import type { PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -214,6 +215,35 @@ test('a letter that nothing can be done for stays as it is, and the answer says 
   }
   expect(ask(state, { ...letter, agent: 'agent-x' }, WIDE).settlements).toMatchObject([{ outcome: 'unchanged' }])
   expect(state.agents.size).toBe(1)
+})
+
+test('a request that is none, or for a letter of another agent, is refused with what to do', () => {
+  const [letter] = refusing([[level(0, 5_000)]]).letters as [DeadLetter]
+  const taken = (value: unknown, agent = 'agent-a') =>
+    takeIn({
+      subject: requeueSubject('workshop', agent),
+      bytes: Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)),
+      streamSequence: 1,
+      receivedAtMs: RECEIVED_AT_MS,
+    })
+  const request = { request: 'r', action: 'requeue', letter }
+  expect(taken(request)).toMatchObject({ site: 'workshop', agent: 'agent-a', request })
+  expect(taken(request, 'agent-b')).toMatchObject({ reason: 'bad_request', detail: expect.stringContaining('came as') })
+  for (const bad of [
+    '',
+    '{',
+    {},
+    { ...request, action: 'burn' },
+    { ...request, letter: { ...letter, readingCount: -1 } },
+  ])
+    expect(taken(bad)).toMatchObject({
+      reason: 'bad_request',
+      detail: expect.stringContaining('tributary dlq requeue'),
+    })
+  const state = stateFor(WIDE)
+  const effects = createEffects()
+  step(state, taken('{'), WIDE, effects)
+  expect(effects.deadLetters).toMatchObject([{ stage: 'decode', reason: 'bad_request', readingCount: 0 }])
 })
 
 test('a line that InfluxDB refused goes again as the contract has it now', () => {

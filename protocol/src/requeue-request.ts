@@ -1,7 +1,7 @@
 /** A request to requeue or drop a dead letter, on `telemetry.v1.<partition>.<site>.<agent>.requeue`: JSON, the letter with it. */
 import { z } from 'zod'
 import type { DeadLetter } from './dead-letter.ts'
-import { DEAD_LETTER_ORIGINAL_BYTES_MAX, NAME_BYTES_MAX } from './limits.ts'
+import { BATCH_BYTES_MAX, DEAD_LETTER_ORIGINAL_BYTES_MAX, NAME_BYTES_MAX } from './limits.ts'
 
 const count = z.int().nonnegative()
 const text = z.string().max(8_192)
@@ -10,7 +10,8 @@ const letter: z.ZodType<DeadLetter> = z.object({
   id: text.min(1),
   stage: z.enum(['edge', 'decode', 'contract', 'store']),
   reason: text.min(1),
-  detail: text,
+  // The words of InfluxDB, which may repeat a line.
+  detail: z.string().max(BATCH_BYTES_MAX / 4),
   site: text,
   agent: text,
   epoch: z.string().regex(/^[0-9a-f]{16}$/),
