@@ -1,7 +1,11 @@
 import type { NatsConnection } from '@nats-io/transport-node'
 import { messageOf, UserError } from '@tributary/runtime'
+import { Option } from 'commander'
 
-/** Connects, works, and closes. */
+export const natsOption = () =>
+  new Option('--nats <url>', 'NATS server').default('nats://127.0.0.1:4222').env('TRIBUTARY_NATS_URL')
+
+/** Connects for one piece of work. @throws UserError when no server answers */
 export async function withNats<T>(url: string, work: (connection: NatsConnection) => Promise<T>): Promise<T> {
   const { connect } = await import('@nats-io/transport-node')
   const connection = await connect({ servers: url, timeout: 5_000, reconnect: false }).catch((error) => {

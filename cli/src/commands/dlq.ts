@@ -3,7 +3,7 @@ import type { DeadLetter } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
 import { Command, Option } from 'commander'
 import { addSelection, isSelected, type Selection } from '../dead-letter-selection.ts'
-import { withNats } from '../nats-connection.ts'
+import { natsOption, withNats } from '../nats-connection.ts'
 import { duration } from '../option-values.ts'
 import { print, printJson, table } from '../print.ts'
 import { type SettleOptions, settleLetters } from './dlq-settle.ts'
@@ -19,8 +19,6 @@ interface Group {
 }
 
 export function dlqCommand(): Command {
-  const nats = () =>
-    new Option('--nats <url>', 'NATS server').default('nats://127.0.0.1:4222').env('TRIBUTARY_NATS_URL')
   return new Command('dlq')
     .description('dead letters: what was refused, with the reason and the original bytes; requeue or drop them')
     .addCommand(
@@ -28,7 +26,7 @@ export function dlqCommand(): Command {
         new Command('list').description('dead letters grouped by stage and reason, or each one of a reason'),
         'list each letter with this reason',
       )
-        .addOption(nats())
+        .addOption(natsOption())
         .option('--limit <n>', 'at most so many letters with --reason', (text) => Number.parseInt(text, 10), 50)
         .option('--json', 'print {groups: […]}, or with --reason {letters: […]}')
         .action(list),
@@ -37,7 +35,7 @@ export function dlqCommand(): Command {
       new Command('show')
         .description('one dead letter with its original bytes')
         .argument('<id>', 'as `dlq list` prints it')
-        .addOption(nats())
+        .addOption(natsOption())
         .option('--json', 'print the letter as it is stored; `original` is base64')
         .option('--raw', 'write the original bytes alone to standard output')
         .action(show),
@@ -48,7 +46,7 @@ export function dlqCommand(): Command {
           'take refused readings in after all, once the contract or InfluxDB is mended',
         ),
       )
-        .addOption(nats())
+        .addOption(natsOption())
         .option('--dry-run', 'say what would be stored and what refused again; changes nothing')
         .option('--contracts <folder>', 'judge by these contracts with --dry-run (default: "contracts")')
         .addHelpText('after', REQUEUE_HELP)
@@ -56,7 +54,7 @@ export function dlqCommand(): Command {
     )
     .addCommand(
       settling(new Command('drop').description('give refused readings up: they leave the queue and stay dead-lettered'))
-        .addOption(nats())
+        .addOption(natsOption())
         .option('--dry-run', 'say what would be dropped; changes nothing')
         .option('--yes', 'really drop them; without it this is a dry run')
         .action((ids: string[], options: SettleOptions) => settleLetters('drop', ids, options)),
