@@ -99,6 +99,9 @@ test('a range is too tight, is corrected, and what it refused is requeued: two a
     await pipeline.processor.start(AbortSignal.timeout(60_000))
     const [one, ...others] = again as [DeadLetter, ...DeadLetter[]]
     expect(await dlq(['drop', one.id, '--dry-run'])).toMatchObject({ letters: 1, dropped: one.readingCount })
+    expect(await queue()).toHaveLength(again.length)
+    expect(await dlq(['drop', one.id, '--yes'])).toMatchObject({ letters: 1, dropped: one.readingCount, unanswered: 0 })
+    const left = deadLettered - one.readingCount
     const asking = Promise.all([dlq(refused), dlq(refused)])
     for (let kills = 0; kills < 3; kills++) {
       await systemClock.sleep(900)
@@ -106,7 +109,7 @@ test('a range is too tight, is corrected, and what it refused is requeued: two a
       await pipeline.processor.start(AbortSignal.timeout(60_000))
     }
     const [first, second] = await asking
-    expect(first.stored + second.stored).toBe(deadLettered)
+    expect(first.stored + second.stored).toBe(left)
     expect([first.refused, second.refused, first.unanswered, second.unanswered]).toEqual([0, 0, 0, 0])
     expect(await queue()).toEqual([])
     expect(others.length).toBeGreaterThan(0)
@@ -115,22 +118,25 @@ test('a range is too tight, is corrected, and what it refused is requeued: two a
     expect({ examples: after.examples, ...after.ledger }).toMatchObject({
       examples: [],
       produced,
-      stored: produced,
-      deadLettered: 0,
+      stored: produced - one.readingCount,
+      deadLettered: one.readingCount,
       missing: 0,
       duplicates: 0,
       wrong: 0,
       inFlight: 0,
     })
     const total = await account()
-    expect(total).toMatchObject({ deadLettered: 0, missing: 0, shed: 0 })
-    expect(total.produced).toBe(total.stored + total.inFlight)
+    expect(total).toMatchObject({ deadLettered: one.readingCount, missing: 0, shed: 0 })
+    expect(total.produced).toBe(total.stored + total.deadLettered + total.inFlight)
     await expectWindows(pipeline)
-    const settled = await runTributary(['dlq', 'show', one.id, ...nats])
-    expect([settled.code, settled.stderr]).toEqual([
+    const ofDropped = await runTributary(['dlq', 'show', one.id, ...nats])
+    expect([ofDropped.code, ofDropped.stderr]).toEqual([
       2,
-      expect.stringMatching(/not in the queue any more: \d+ readings of it were stored/),
+      expect.stringContaining('not in the queue any more: it was dropped'),
     ])
+    const [other] = others as [DeadLetter]
+    const ofStored = await runTributary(['dlq', 'show', other.id, ...nats])
+    expect(ofStored.stderr).toMatch(/not in the queue any more: \d+ readings of it were stored/)
     const gone = await runTributary(['dlq', 'requeue', one.id, ...nats])
     expect([gone.code, gone.stderr]).toEqual([2, expect.stringContaining('not in the queue')])
   })
