@@ -81,6 +81,8 @@ describe('the command line', () => {
       ['dlq'],
       ['dlq', 'list'],
       ['dlq', 'show'],
+      ['dlq', 'requeue'],
+      ['dlq', 'drop'],
       ['record'],
       ['chaos'],
       ['spool'],

@@ -1,4 +1,4 @@
-import type { Batch, Contracts } from '@tributary/protocol'
+import type { Batch, BatchHeader, Contracts } from '@tributary/protocol'
 import type { AlertEngine } from './alerts/index.ts'
 import { type LetterOrigin, originOf } from './dead-letter.ts'
 import type { DeviceRecord } from './device-record.ts'
@@ -22,11 +22,16 @@ export interface StepContext {
   readonly missingAfterMs: number
 }
 
+/** What the parts of `step` need to know of a batch. */
+export type ScopeBatch = Pick<Batch, 'blocks'> & {
+  readonly header: Pick<BatchHeader, 'agent' | 'epoch' | 'sequence' | 'lane'>
+}
+
 /** What the parts of `step` share while one batch is worked on. */
 export class BatchScope {
   readonly state: PartitionState
   readonly agent: AgentState
-  readonly batch: Batch
+  readonly batch: ScopeBatch
   readonly site: string
   readonly receivedAtMs: number
   readonly context: StepContext
@@ -45,7 +50,7 @@ export class BatchScope {
   constructor(
     state: PartitionState,
     agent: AgentState,
-    batch: Batch,
+    batch: ScopeBatch,
     site: string,
     receivedAtMs: number,
     context: StepContext,

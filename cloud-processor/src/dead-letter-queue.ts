@@ -1,60 +1,103 @@
 /** Reads the stream of dead letters without removing anything: `tributary dlq` and the account stand on it. */
 import { JetStreamApiError, type JsMsg, jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { DEAD_LETTER_STREAM, type DeadLetter, type DeadLetterStage, deadLetterSubject } from '@tributary/protocol'
+import {
+  DEAD_LETTER_STREAM,
+  type DeadLetter,
+  type DeadLetterStage,
+  deadLetterSubject,
+  isSettledSubject,
+  type LetterSettlement,
+  SETTLED_SUBJECTS,
+} from '@tributary/protocol'
 
 export interface DeadLetterFilter {
   readonly stage?: DeadLetterStage
   readonly agent?: string
+  /** Those too that were dropped: they are out of the queue, and stay dead-lettered. */
+  readonly dropped?: boolean
 }
 
 const STREAM_NOT_FOUND = 10059
 
 /**
- * Yields every dead letter that is in the stream now, oldest first, each id once (a letter may have been published again after a crash).
- * A message that is not one of ours is skipped and counted in `onForeign`.
+ * Yields every dead letter that is in the queue now, oldest first, each once (a letter may have been published again after a crash);
+ * not those that were requeued or dropped. A message that is not one of ours is skipped and counted in `onForeign`.
  */
 export async function* readDeadLetters(
   connection: NatsConnection,
   filter: DeadLetterFilter = {},
   onForeign: (subject: string) => void = () => undefined,
 ): AsyncGenerator<DeadLetter> {
-  const manager = await jetstreamManager(connection)
-  let last: number
+  const settled = await readSettlements(connection)
+  const seen = new Map<string, number>()
+  for await (const message of messagesOf(connection, filterSubject(filter))) {
+    if (isSettledSubject(message.subject)) continue
+    const letter = parseDeadLetter(message)
+    if (!letter) {
+      onForeign(message.subject)
+      continue
+    }
+    const requeued = letter.requeued ?? 0
+    const last = settled.get(letter.id)
+    const isOver = last !== undefined && requeued <= last.requeued
+    const isDropped = isOver && requeued === last.requeued && last.outcome === 'dropped'
+    if (requeued <= (seen.get(letter.id) ?? -1) || (isOver && !(filter.dropped && isDropped))) continue
+    seen.set(letter.id, requeued)
+    yield letter
+  }
+}
+
+/** @returns undefined when there is no letter with this id in the queue */
+export async function findDeadLetter(connection: NatsConnection, id: string): Promise<DeadLetter | undefined> {
+  for await (const letter of readDeadLetters(connection)) if (letter.id === id) return letter
+  return undefined
+}
+
+/** What became last of each letter that was requeued or dropped, by id. */
+export async function readSettlements(connection: NatsConnection): Promise<Map<string, LetterSettlement>> {
+  const settled = new Map<string, LetterSettlement>()
+  for await (const message of messagesOf(connection, SETTLED_SUBJECTS)) {
+    const settlement = parseSettlement(message.data)
+    if (settlement === undefined || settlement.outcome === 'unchanged') continue
+    const before = settled.get(settlement.id)
+    // The first answer tells what happened; "it was settled before" only counts when that was lost.
+    if (before === undefined || settlement.requeued > before.requeued) settled.set(settlement.id, settlement)
+  }
+  return settled
+}
+
+/** @returns undefined when the bytes are none */
+export function parseSettlement(bytes: Uint8Array): LetterSettlement | undefined {
   try {
-    last = (await manager.streams.info(DEAD_LETTER_STREAM)).state.last_seq
+    const value = JSON.parse(Buffer.from(bytes).toString('utf8')) as LetterSettlement
+    return typeof value.id === 'string' && typeof value.requeued === 'number' ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Messages that are in the stream now, oldest first. */
+async function* messagesOf(connection: NatsConnection, subject: string): AsyncGenerator<JsMsg> {
+  const manager = await jetstreamManager(connection)
+  try {
+    if ((await manager.streams.info(DEAD_LETTER_STREAM)).state.last_seq === 0) return
   } catch (error) {
     if (error instanceof JetStreamApiError && error.code === STREAM_NOT_FOUND) return
     throw error
   }
-  if (last === 0) return
-  const consumer = await jetstream(connection).consumers.get(DEAD_LETTER_STREAM, {
-    filter_subjects: filterSubject(filter),
-  })
-  const pending = (await consumer.info()).num_pending
-  const seen = new Set<string>()
-  let left = pending
+  const consumer = await jetstream(connection).consumers.get(DEAD_LETTER_STREAM, { filter_subjects: subject })
+  let left = (await consumer.info()).num_pending
   while (left > 0) {
     const messages = await consumer.fetch({ max_messages: Math.min(left, 500), expires: 5_000 })
     let received = 0
     for await (const message of messages) {
       received += 1
-      const letter = parseDeadLetter(message)
-      if (!letter) onForeign(message.subject)
-      else if (!seen.has(letter.id)) {
-        seen.add(letter.id)
-        yield letter
-      }
+      yield message
     }
     left -= received
     if (received === 0) return
   }
-}
-
-/** @returns undefined when there is no letter with this id */
-export async function findDeadLetter(connection: NatsConnection, id: string): Promise<DeadLetter | undefined> {
-  for await (const letter of readDeadLetters(connection)) if (letter.id === id) return letter
-  return undefined
 }
 
 const filterSubject = ({ stage, agent }: DeadLetterFilter): string =>

@@ -10,6 +10,7 @@ import {
   type RollupBlock,
   type RollupColumn,
 } from '@tributary/protocol'
+import type { Settlement } from './effects.ts'
 
 /** Where a letter's readings came from, and when the stream received them (the time of the refusal, so that a replay says the same). */
 export interface LetterOrigin {
@@ -18,6 +19,14 @@ export interface LetterOrigin {
   readonly epoch: string
   readonly sequence: number
   readonly receivedAtMs: number
+  /** They were in a letter that is requeued: its index, how often it was then, and what is said of it. */
+  readonly again?: {
+    readonly index: string
+    readonly requeued: number
+    /** The letter is a line that InfluxDB refused. */
+    readonly isLine: boolean
+    readonly settlement: Settlement
+  }
 }
 
 export const originOf = (
@@ -84,6 +93,16 @@ export const edgeLetter = (origin: LetterOrigin, index: number, edge: EdgeDeadLe
     edge.originalBytes,
   )
 
+/** Samples of one field that are refused for one reason. */
+export interface ColumnRefusal {
+  readonly field: string
+  readonly reason: string
+  readonly detail: string
+  readonly samples: readonly number[]
+  /** What each sample was compared with, when its step was too large; null: nothing is known. */
+  readonly before?: readonly (number | null)[]
+}
+
 /**
  * Readings of one field that a contract refuses; several letters when the original would be too large for one.
  * @param nextIndex counts the contract letters of the batch
@@ -91,7 +110,7 @@ export const edgeLetter = (origin: LetterOrigin, index: number, edge: EdgeDeadLe
 export function contractLetters(
   origin: LetterOrigin,
   block: DeviceBlock,
-  refusal: { field: string; reason: string; detail: string; samples: readonly number[] },
+  refusal: ColumnRefusal,
   columns: readonly FieldColumn[],
   sequenceColumn: FieldColumn | undefined,
   nextIndex: () => number,
@@ -100,10 +119,16 @@ export function contractLetters(
   let times: number[] = []
   let values: unknown[] = []
   let sequences: number[] = []
+  let before: (number | null)[] = []
   let bytes = 0
   const flush = () => {
     if (times.length === 0) return
-    const original = { times, values, ...(sequenceColumn === undefined ? {} : { sequences }) }
+    const original = {
+      times,
+      values,
+      ...(sequenceColumn === undefined ? {} : { sequences }),
+      ...(refusal.before === undefined ? {} : { before }),
+    }
     letters.push(
       letter(
         origin,
@@ -124,18 +149,20 @@ export function contractLetters(
     times = []
     values = []
     sequences = []
+    before = []
     bytes = 0
   }
-  for (const sample of refusal.samples) {
+  for (const [place, sample] of refusal.samples.entries()) {
     const column = columns.find(({ present }) => present === null || present[sample] === 1)
     if (column === undefined) continue
     const value = valueAt(column, sample)
     // A string of n UTF-16 units takes at most 6n bytes as JSON.
-    const size = 48 + (typeof value === 'string' ? value.length * 6 : 0)
+    const size = (refusal.before === undefined ? 48 : 72) + (typeof value === 'string' ? value.length * 6 : 0)
     if (bytes + size > DEAD_LETTER_ORIGINAL_BYTES_MAX - 256) flush()
     bytes += size
     times.push(block.timesMs[sample] as number)
     values.push(value)
+    if (refusal.before !== undefined) before.push(refusal.before[place] ?? null)
     if (sequenceColumn !== undefined) sequences.push(valueAt(sequenceColumn, sample) as number)
   }
   flush()
@@ -186,7 +213,10 @@ function valueAt(column: FieldColumn, sample: number): unknown {
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
 }
 
-/** A line that InfluxDB refused for good. @param index the line's place among its batch's lines */
+/**
+ * A line that InfluxDB refused for good. One that was refused before stays the letter it is; one of a requeued letter of a contract is
+ * named after it. @param index the line's place among its batch's lines
+ */
 export const storeLetter = (
   origin: LetterOrigin,
   index: string,
@@ -196,12 +226,14 @@ export const storeLetter = (
   readingCount: number,
 ): DeadLetter => {
   const { kind, device, timeMs } = describeLine(line)
-  return letter(
+  const { again } = origin
+  const made = letter(
     origin,
-    `s${index}`,
+    again === undefined ? `s${index}` : again.isLine ? again.index : `${again.index}.${again.requeued}.s${index}`,
     { stage: 'store', reason, detail, readingCount, timeMs, device, kind },
     line.at(-1) === 0x0a ? line.subarray(0, -1) : line,
   )
+  return again?.isLine ? { ...made, requeued: again.requeued } : made
 }
 
 function describeLine(line: Uint8Array): { kind: string; device: string; timeMs: number } {

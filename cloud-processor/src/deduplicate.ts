@@ -126,7 +126,12 @@ const emptyRun = (from: number, to: number, next: Run | undefined, moment: Momen
   holePatienceMs: next?.holePatienceMs ?? moment.patienceMs,
 })
 
-/** Readings of a batch that was received became dead letters. */
+export function wasReceived({ runs }: Sequences, sequence: number): boolean {
+  const run = runs[placeOf(runs, sequence)]
+  return run !== undefined && run.from <= sequence
+}
+
+/** Readings of a batch that was received became dead letters; below zero: they are none any more. */
 export function countDeadLettered({ runs }: Sequences, sequence: number, readings: number): void {
   const run = runs[placeOf(runs, sequence)]
   if (run !== undefined && run.from <= sequence) run.deadLettered += readings

@@ -5,10 +5,17 @@
  * confirmed each of them.
  */
 import type { JetStreamClient } from '@nats-io/jetstream'
-import { alertSubject, anomalySubject, type DeadLetter, deadLetterSubject, isName } from '@tributary/protocol'
+import {
+  alertSubject,
+  anomalySubject,
+  type DeadLetter,
+  deadLetterSubject,
+  isName,
+  settledSubject,
+} from '@tributary/protocol'
 import type { Clock, Logger } from '@tributary/runtime'
 import { type LetterOrigin, storeLetter } from './dead-letter.ts'
-import type { Effects } from './effects.ts'
+import type { Effects, Settlement } from './effects.ts'
 import { type InfluxSink, PartialWriteError } from './influx-sink.ts'
 import type { LineBuffer } from './line-protocol.ts'
 import type { Persevere } from './persevere.ts'
@@ -104,6 +111,7 @@ export function createEffectWriter(
       const index = String(line - (firstLineOf.get(originIndex) as number))
       state.counters.readings -= readings
       if (epoch) epoch.stored -= readings
+      if (origin.again) refuseAgain(origin.again.settlement, reason, detail, readings)
       if (agent) addLetter(state, agent, epoch, storeLetter(origin, index, reason, detail, bytes, readings), effects)
     }
     log.warn(
@@ -113,15 +121,15 @@ export function createEffectWriter(
   }
 
   /** JetStream confirms each; what it does not confirm is tried again, and recognised by its id. */
-  async function publishLetters(letters: readonly DeadLetter[], signal: AbortSignal): Promise<void> {
-    for (let from = 0; from < letters.length; from += LETTERS_IN_FLIGHT)
+  async function publishAll(messages: readonly Outgoing[], signal: AbortSignal): Promise<void> {
+    for (let from = 0; from < messages.length; from += LETTERS_IN_FLIGHT)
       await persevere('publishing dead letters', signal, async () => {
         await Promise.all(
-          letters.slice(from, from + LETTERS_IN_FLIGHT).map((letter) =>
-            client.publish(deadLetterSubject(letter.stage, letter.agent), Buffer.from(JSON.stringify(letter), 'utf8'), {
-              msgID: letter.id,
-            }),
-          ),
+          messages
+            .slice(from, from + LETTERS_IN_FLIGHT)
+            .map(({ subject, msgID, value }) =>
+              client.publish(subject, Buffer.from(JSON.stringify(value), 'utf8'), { msgID }),
+            ),
         ).catch(async (error: unknown) => {
           await ensureStreams()
           throw error
@@ -152,9 +160,38 @@ export function createEffectWriter(
       await writeLines(effects.lines, 'raw', state, signal)
       await writeLines(effects.rollups, 'rollup', state, signal)
     },
-    publishLetters: (signal) => publishLetters(effects.deadLetters, signal),
+    async publishLetters(signal) {
+      await publishAll(effects.deadLetters.map(ofLetter), signal)
+      await publishAll(effects.settlements.map(ofSettlement), signal)
+    },
     announce,
   }
+}
+
+interface Outgoing {
+  readonly subject: string
+  readonly msgID: string
+  readonly value: object
+}
+
+const ofLetter = (letter: DeadLetter): Outgoing => ({
+  subject: deadLetterSubject(letter.stage, letter.agent),
+  msgID: letter.requeued ? `${letter.id}#${letter.requeued}` : letter.id,
+  value: letter,
+})
+
+const ofSettlement = ({ agent, ...settlement }: Settlement): Outgoing => ({
+  subject: settledSubject(agent),
+  msgID: `${settlement.id}#${settlement.requeued}/${settlement.request}`,
+  value: settlement,
+})
+
+function refuseAgain(settlement: Settlement, reason: string, detail: string, readings: number): void {
+  settlement.stored -= readings
+  settlement.refused += readings
+  if (settlement.stored === 0) settlement.outcome = 'refused'
+  settlement.reason = reason
+  settlement.detail = detail
 }
 
 /** The same for the same line, so that it is one dead letter however often it is refused. */

@@ -1,9 +1,12 @@
 /** What steps ask the shell to do. */
-import type { DeadLetter } from '@tributary/protocol'
+import type { DeadLetter, LetterSettlement } from '@tributary/protocol'
 import type { AlertTransition } from './alerts/index.ts'
 import type { LetterOrigin } from './dead-letter.ts'
 import { LineBuffer } from './line-protocol.ts'
 import type { RecordedAnomaly } from './state.ts'
+
+/** What became of a request to requeue or drop a letter; the store may still refuse what is counted as stored. */
+export type Settlement = { -readonly [K in keyof LetterSettlement]: LetterSettlement[K] } & { readonly agent: string }
 
 /** What several steps ask the shell to do. The shell empties it when that is done. */
 export interface Effects {
@@ -13,6 +16,7 @@ export interface Effects {
   readonly rollups: LineBuffer
   readonly origins: LetterOrigin[]
   readonly deadLetters: DeadLetter[]
+  readonly settlements: Settlement[]
   readonly anomalies: RecordedAnomaly[]
   readonly transitions: AlertTransition[]
   /** Event times of a sample of each live block: what latency is measured with. */
@@ -24,6 +28,7 @@ export const createEffects = (): Effects => ({
   rollups: new LineBuffer(),
   origins: [],
   deadLetters: [],
+  settlements: [],
   anomalies: [],
   transitions: [],
   sampleTimesMs: [],
@@ -35,6 +40,7 @@ export function clearEffects(effects: Effects): void {
   for (const list of [
     effects.origins,
     effects.deadLetters,
+    effects.settlements,
     effects.anomalies,
     effects.transitions,
     effects.sampleTimesMs,

@@ -5,7 +5,11 @@ import {
   DecodeError,
   decodeBatch,
   decodeHeader,
+  parseControlMessage,
+  parseRequeueSubject,
   parseTelemetrySubject,
+  type RequeueRequest,
+  requeueRequest,
 } from '@tributary/protocol'
 import { messageOf } from '@tributary/runtime'
 
@@ -26,18 +30,27 @@ interface Taken {
 }
 export interface TakenBatch extends Taken {
   readonly batch: Batch
+  readonly request?: undefined
 }
 export interface TakenRefusal extends Taken {
   readonly batch: undefined
+  readonly request?: undefined
   readonly reason: string
   readonly detail: string
   readonly bytes: Uint8Array
   /** When at least that could be read: the batch is accounted for then. */
   readonly header: BatchHeader | undefined
 }
-export type Intake = TakenBatch | TakenRefusal
+/** A dead letter that is to be requeued or dropped. */
+export interface TakenRequeue extends Taken {
+  readonly batch: undefined
+  readonly request: RequeueRequest
+}
+export type Intake = TakenBatch | TakenRefusal | TakenRequeue
 
 export function takeIn({ subject, bytes, streamSequence, receivedAtMs }: Delivery): Intake {
+  const requeue = parseRequeueSubject(subject)
+  if (requeue) return takeInRequest({ ...requeue, streamSequence, receivedAtMs }, bytes)
   const { site, agent } = parseTelemetrySubject(subject) ?? { site: 'unknown', agent: 'unknown' }
   const taken = { site, agent, streamSequence, receivedAtMs }
   try {
@@ -57,6 +70,17 @@ export function takeIn({ subject, bytes, streamSequence, receivedAtMs }: Deliver
       header: header?.agent === agent ? header : undefined,
     }
   }
+}
+
+function takeInRequest({ site, agent, streamSequence, receivedAtMs }: Taken, bytes: Uint8Array): Intake {
+  const taken = { site, agent, streamSequence, receivedAtMs, batch: undefined }
+  const request = parseControlMessage(requeueRequest, bytes)
+  const { letter } = request ?? {}
+  if (letter?.site === site && letter.agent === agent) return { ...taken, request: request as RequeueRequest }
+  const detail = letter
+    ? `a request for a letter of ${letter.site}/${letter.agent} came as one of ${site}/${agent}`
+    : 'this is no request to requeue or drop a dead letter; `tributary dlq requeue` sends them'
+  return { ...taken, reason: 'bad_request', detail, bytes, header: undefined }
 }
 
 function headerOf(bytes: Uint8Array): BatchHeader | undefined {

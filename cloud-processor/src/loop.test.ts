@@ -4,7 +4,7 @@
  * dead letters, the same account.
  */
 import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
-import { encodeBatch } from '@tributary/protocol'
+import { type DeadLetter, encodeBatch, type LetterSettlement, requeueSubject } from '@tributary/protocol'
 import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { createFaultyFileSystem } from '@tributary/runtime/testing'
 import { expect, test } from 'vitest'
@@ -20,7 +20,7 @@ import { createModelStore, type ModelStore } from './model-store-harness.ts'
 import { createOutbox } from './notifiers/index.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer } from './repairer.ts'
-import { batchOf, blockOf, contextOf, readingsOf, registryOf } from './testing.ts'
+import { batchOf, blockOf, contextOf, mixedContract, readingsOf, registryOf } from './testing.ts'
 
 const START_MS = 1_767_225_600_000
 const log = createLogger('test', 'silent')
@@ -71,6 +71,8 @@ interface World {
   /** Moves on whenever it is looked at. */
   repairClockMs: number
   readonly stream: Map<number, Uint8Array>
+  /** Of messages that are no batches. */
+  readonly subjects: Map<number, string>
   /** Series and time → fields; the bad line is never in it. */
   readonly store: Map<string, string>
   readonly letters: Map<string, string>
@@ -84,6 +86,7 @@ const newWorld = (dieAt: number, messages = deliveries()): World => ({
   points: createModelStore(),
   repairClockMs: 0,
   stream: new Map(messages.map((bytes, i) => [i + 1, bytes])),
+  subjects: new Map(),
   store: new Map(),
   letters: new Map(),
   disk: createFaultyFileSystem({ seed: 7 }),
@@ -121,7 +124,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
     ({
       seq,
       data,
-      subject: 'telemetry.v1.12.workshop.agent-a',
+      subject: world.subjects.get(seq) ?? 'telemetry.v1.12.workshop.agent-a',
       info: {
         timestampNanos: START_MS * 1e6 + seq * 1e9,
         pending: [...world.stream.keys()].filter((other) => other > seq).length,
@@ -174,7 +177,13 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
   }
   const client = {
     publish: async (_subject: string, payload: Uint8Array, options: { msgID: string }) =>
-      operation(() => void world.letters.set(options.msgID, Buffer.from(payload).toString())),
+      operation(() => {
+        const text = Buffer.from(payload).toString()
+        const before = world.letters.get(options.msgID)
+        // Whoever reads believes the first: what comes again says the same, or that it was settled before.
+        if (before === undefined) world.letters.set(options.msgID, text)
+        else if (!text.includes('"settled_before"')) expect(text).toBe(before)
+      }),
   } as unknown as JetStreamClient
   const checkpoints = createFileCheckpointStore('/state', 12, {
     owner: `life ${lives++}`,
@@ -352,4 +361,52 @@ test('a batch on which the step fails becomes a dead letter; nothing else is los
   expect(failed.length).toBeGreaterThanOrEqual(1)
   const [row] = account as [AgentAccount]
   expect(row.stored + row.deadLettered).toBe(120)
+})
+
+test('killed at every operation while dead letters are requeued and dropped, each of them twice: the same store, answers and account', async () => {
+  const wide = { ...mixedContract.fields['level'], range: [-9_000, 9_000] } as (typeof mixedContract.fields)[string]
+  const corrected = contextOf([{ ...mixedContract, fields: { ...mixedContract.fields, level: wide } }])
+  /** All that the first part of the story leaves, the dead letters asked for, and the process to die at some operation. */
+  const prepared = async (dieAt: number): Promise<World> => {
+    const world = newWorld(Number.POSITIVE_INFINITY)
+    await live(world, contextOf())
+    const letters = [...world.letters.values()].map((text) => JSON.parse(text) as DeadLetter)
+    let next = 100
+    for (const repetition of ['first', 'second'])
+      for (const letter of letters) {
+        const action = letter.stage === 'contract' || letter.stage === 'store' ? 'requeue' : 'drop'
+        world.subjects.set(next, requeueSubject(letter.site, letter.agent))
+        world.stream.set(next, Buffer.from(JSON.stringify({ request: repetition, action, letter })))
+        next += 1
+      }
+    world.operations = 0
+    world.dieAt = dieAt
+    return world
+  }
+  const calm = await prepared(Number.POSITIVE_INFINITY)
+  const expected = summary(calm, (await live(calm, corrected)) as AgentAccount[])
+  // The line that the store refused stays refused; the other letter of readings is stored; the poison is dropped.
+  expect(expected.account).toMatchObject([{ produced: 120, stored: 118, deadLettered: 2, inFlight: 0, missing: 0 }])
+  const answers = expected.letters
+    .map(([, text]) => JSON.parse(text) as LetterSettlement)
+    .filter(({ outcome }) => outcome !== undefined)
+  expect(answers.map(({ request, outcome }) => `${request} ${outcome}`).sort()).toEqual([
+    'first dropped',
+    'first refused',
+    'first stored',
+    'second dropped',
+    'second settled_before',
+    'second settled_before',
+  ])
+  expect(expected.store.filter(([, line]) => line.includes('level=5000'))).toHaveLength(1)
+  let deaths = 0
+  for (let dieAt = 0; ; dieAt++) {
+    const world = await prepared(dieAt)
+    if ((await live(world, corrected)) !== 'died') break
+    deaths += 1
+    const account = await live(world, corrected)
+    if (account === 'died') throw new Error('died twice')
+    expect(summary(world, account), `killed at ${dieAt}`).toEqual(expected)
+  }
+  expect(deaths).toBeGreaterThan(10)
 })

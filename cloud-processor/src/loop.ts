@@ -202,6 +202,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       intake = {
         ...intake,
         batch: undefined,
+        request: undefined,
         reason: 'processing_failed',
         detail: why,
         bytes: message.data,

@@ -1,7 +1,7 @@
 /** What a contract refuses, and where every dead letter is accounted for. */
-import type { Contract, DeadLetter, DeviceBlock, FieldColumn, Violation } from '@tributary/protocol'
+import type { Contract, DeadLetter, DeadLetterStage, DeviceBlock, FieldColumn, Violation } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { contractLetters } from './dead-letter.ts'
+import { type ColumnRefusal, contractLetters } from './dead-letter.ts'
 import { countDeadLettered } from './deduplicate.ts'
 import type { Effects } from './effects.ts'
 import type { DeviceSeries } from './series.ts'
@@ -18,12 +18,7 @@ export function addLetter(
   letter: DeadLetter,
   effects: Pick<Effects, 'deadLetters'>,
 ): void {
-  const known = agent.letters.has(`${letter.stage}/${letter.reason}`) || agent.letters.size < LETTER_REASONS_MAX
-  const key = `${letter.stage}/${known ? letter.reason : 'other'}`
-  const count = agent.letters.get(key) ?? { letters: 0, readings: 0 }
-  count.letters += 1
-  count.readings += letter.readingCount
-  agent.letters.set(key, count)
+  countLetter(agent, letter.stage, letter.reason, letter.readingCount)
   state.counters.deadLetters += 1
   state.counters.deadLetterReadings += letter.readingCount
   if (epoch) {
@@ -31,6 +26,15 @@ export function addLetter(
     countDeadLettered(epoch.sequences, letter.sequence, letter.readingCount)
   }
   effects.deadLetters.push(letter)
+}
+
+export function countLetter(agent: AgentState, stage: DeadLetterStage, reason: string, readings: number): void {
+  const known = agent.letters.has(`${stage}/${reason}`) || agent.letters.size < LETTER_REASONS_MAX
+  const key = `${stage}/${known ? reason : 'other'}`
+  const count = agent.letters.get(key) ?? { letters: 0, readings: 0 }
+  count.letters += 1
+  count.readings += readings
+  agent.letters.set(key, count)
 }
 
 /**
@@ -100,7 +104,7 @@ function presentSamples({ present }: FieldColumn, count: number): number[] {
 function refuse(
   s: BatchScope,
   block: DeviceBlock,
-  refusal: { field: string; reason: string; detail: string; samples: readonly number[] },
+  refusal: ColumnRefusal,
   columns: readonly FieldColumn[],
   sequenceColumn: FieldColumn | undefined,
 ): void {
@@ -140,7 +144,28 @@ export function refuseViolations(
       mask[sample] = 1
       fresh.push(sample)
     }
-    if (fresh.length > 0) refuse(s, block, { ...violation, samples: fresh }, columns, sequenceColumn)
+    const before = violation.reason === 'step_too_large' && { before: samplesBefore(series, columns, fresh) }
+    if (fresh.length > 0) refuse(s, block, { ...violation, samples: fresh, ...before }, columns, sequenceColumn)
   }
   return refusals
+}
+
+/** What `largest_step` compared each of the samples with: the value before it that is not refused for its own sake. */
+function samplesBefore(
+  series: DeviceSeries,
+  columns: readonly FieldColumn[],
+  samples: readonly number[],
+): (number | null)[] {
+  const column = columns.find(({ type }) => type === 'number')
+  const field = column && series.fieldNamed.get(column.field)
+  if (column === undefined || field === undefined) return samples.map(() => null)
+  return samples.map((sample) => {
+    for (let i = sample - 1; i >= 0; i--) {
+      const value = column.values[i] as number
+      const isMeasured =
+        column.present?.[i] !== 0 && Number.isFinite(value) && value >= field.low && value <= field.high
+      if (isMeasured && (field.type !== 'integer' || Number.isSafeInteger(value))) return value
+    }
+    return Number.isNaN(field.lastValue) ? null : field.lastValue
+  })
 }

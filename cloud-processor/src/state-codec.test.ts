@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import type { DeadLetter } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
 import { expect, test } from 'vitest'
 import { accountOf } from './account.ts'
@@ -11,7 +12,9 @@ import {
   createEffects,
   EPOCH,
   intakeOf,
+  mixedContract,
   RECEIVED_AT_MS,
+  requestOf,
   step,
 } from './testing.ts'
 
@@ -52,6 +55,29 @@ test('a checkpoint of version 1 is read: the account is what it was, and goes on
     gaps: [],
   })
   expect(state.agents.get('workshop/agent-a')?.epochs.get(EPOCH)?.sequences.runs).toHaveLength(1)
+})
+
+/** Written before letters could be requeued: 20 batches of agent-a, one reading of sequence 5 refused. */
+const WITHOUT_SETTLED = new URL('../fixtures/state-2-without-settled.bin', import.meta.url)
+
+test('a checkpoint from before letters could be requeued is read, and its letters can be', async () => {
+  const { level } = mixedContract.fields
+  const wide = { ...level, range: [-9_000, 9_000] } as NonNullable<typeof level>
+  const context = contextOf([{ ...mixedContract, fields: { ...mixedContract.fields, level: wide } }])
+  let state = decodeState(await readFile(WITHOUT_SETTLED), context.contracts)
+  expect(accountOf(state, RECEIVED_AT_MS, 600_000)).toMatchObject([{ produced: 100, stored: 99, deadLettered: 1 }])
+  const original = Buffer.from('{"times":[1767225605000],"values":[5000],"sequences":[5]}')
+  const letter: DeadLetter = {
+    id: `agent-a/${EPOCH}/5/c0`,
+    ...{ stage: 'contract', reason: 'out_of_range', detail: '', site: 'workshop', agent: 'agent-a', epoch: EPOCH },
+    ...{ sequence: 5, device: 'pump-1', kind: 'mixed', field: 'level', timeMs: 1_767_225_605_000, refusedAtMs: 0 },
+    ...{ readingCount: 1, original: original.toString('base64'), originalBytes: original.length },
+  }
+  for (let i = 0; i < 2; i++) {
+    step(state, requestOf(letter), context, createEffects())
+    expect(accountOf(state, RECEIVED_AT_MS, 600_000)).toMatchObject([{ produced: 100, stored: 100, deadLettered: 0 }])
+    state = decodeState(encodeState(state), context.contracts)
+  }
 })
 
 test('a state comes back from its bytes as it was', async () => {

@@ -78,7 +78,9 @@ interface SavedState {
 }
 type Saved<T> = { [K in keyof T]: T[K] extends number ? number | null : T[K] }
 export type SavedRun = Saved<Run>
-export interface SavedEpoch extends Saved<Omit<EpochState, 'sequences'>> {
+export interface SavedEpoch extends Saved<Omit<EpochState, 'sequences' | 'settled'>> {
+  /** Not in the first checkpoints of version 2. */
+  settled?: { forgottenThrough: number; generations: [string, number][] }
   sequences: Omit<Sequences, 'runs' | 'losses'> & { runs: SavedRun[]; losses: [string, Loss][] }
 }
 export interface SavedAgent
@@ -118,6 +120,7 @@ export function encodeState(state: PartitionState): Uint8Array {
       epochs: [...agent.epochs.values()].map((epoch) => ({
         ...epoch,
         sequences: { ...epoch.sequences, losses: [...epoch.sequences.losses] },
+        settled: { ...epoch.settled, generations: [...epoch.settled.generations] },
       })),
       foldedLosses: [...agent.foldedLosses],
       letters: [...agent.letters],
@@ -230,6 +233,10 @@ function restoreEpoch(epoch: SavedEpoch): EpochState {
     lastReceivedAtMs: orLowest(epoch.lastReceivedAtMs),
     newestMs: orLowest(epoch.newestMs),
     doubtSinceMs: orNaN(epoch.doubtSinceMs),
+    settled: {
+      forgottenThrough: epoch.settled?.forgottenThrough ?? 0,
+      generations: new Map(epoch.settled?.generations),
+    },
     sequences: {
       ...epoch.sequences,
       losses: new Map(epoch.sequences.losses),

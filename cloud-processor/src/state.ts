@@ -7,6 +7,7 @@ import { type DirtySpan, widenSpan } from './dirty-spans.ts'
 import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
 import type { DeviceSeries } from './series.ts'
+import { createSettledLetters, type SettledLetters } from './settled-letters.ts'
 
 export const DIRTY_MAX = 10_000
 export const SERIES_MAX = 200_000
@@ -40,6 +41,8 @@ export interface EpochState {
   doubtSinceMs: number
   /** Readings taken over from the stored watermark of a state that was lost. */
   recovered: number
+  /** Dead letters of it that were requeued or dropped. */
+  settled: SettledLetters
 }
 
 export interface Totals {
@@ -230,6 +233,7 @@ export function epochOf(agent: AgentState, epoch: string): EpochState | undefine
     newestMs: Number.NEGATIVE_INFINITY,
     doubtSinceMs: Number.NaN,
     recovered: 0,
+    settled: createSettledLetters(),
   }
   agent.epochs.set(epoch, created)
   return created

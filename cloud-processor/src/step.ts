@@ -3,8 +3,15 @@
  * time comes with the message (when the stream received it) and with the samples.
  * The state is changed in place: copying it for each batch would cost more than all the rest.
  */
-import { type BatchHeader, type Contract, checkBlock, type DeviceBlock, type RollupBlock } from '@tributary/protocol'
-import { BatchScope, type StepContext } from './batch-scope.ts'
+import {
+  type Batch,
+  type BatchHeader,
+  type Contract,
+  checkBlock,
+  type DeviceBlock,
+  type RollupBlock,
+} from '@tributary/protocol'
+import { BatchScope, type ScopeBatch, type StepContext } from './batch-scope.ts'
 import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter.ts'
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { sayDuration } from './detectors/index.ts'
@@ -12,10 +19,11 @@ import type { Effects } from './effects.ts'
 import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
 import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
-import type { Intake, TakenRefusal } from './intake.ts'
+import type { Intake, TakenRefusal, TakenRequeue } from './intake.ts'
 import { type Placed, placeBlock } from './place-block.ts'
 import { distrustSeries, endOldDoubts, isInDoubt, noteBeginning } from './prior-life.ts'
 import { AHEAD_MS_MAX, addLetter, pickSamples, refuseAhead, refuseUnknownKind, refuseViolations } from './refuse.ts'
+import { answerStranger, stepRequeue } from './requeue.ts'
 import { writeSamples } from './sample-lines.ts'
 import { createSeries, type DeviceSeries } from './series.ts'
 import {
@@ -44,11 +52,37 @@ const NO_REFUSALS: (Uint8Array | null)[] = []
 export function step(state: PartitionState, intake: Intake, context: StepContext, effects: Effects): void {
   const repeated = intake.streamSequence <= state.streamSequence // of the same stream, else the loop has set it back
   state.streamSequence = Math.max(state.streamSequence, intake.streamSequence)
+  if (intake.request !== undefined) {
+    stepRequest(state, intake, context, effects)
+    return
+  }
   const agent = agentOf(state, intake.site, intake.agent)
   agent.batches += 1
   state.counters.batches += 1
   if (intake.batch === undefined) refuseBatch(state, agent, intake, repeated, effects)
-  else stepBatch(new BatchScope(state, agent, intake.batch, intake.site, intake.receivedAtMs, context, effects))
+  else {
+    const { batch, site, receivedAtMs } = intake
+    stepBatch(new BatchScope(state, agent, batch, site, receivedAtMs, context, effects), batch)
+  }
+}
+
+function stepRequest(state: PartitionState, intake: TakenRequeue, context: StepContext, effects: Effects): void {
+  const { site, agent, request, receivedAtMs } = intake
+  const known = state.agents.get(agentKeyOf({ site, agent }))
+  if (known === undefined) {
+    answerStranger({ effects, receivedAtMs }, request)
+    return
+  }
+  const { epoch, sequence } = request.letter
+  const batch: ScopeBatch = { header: { agent, epoch, sequence, lane: 'backlog' }, blocks: [] }
+  const s = new BatchScope(state, known, batch, site, receivedAtMs, context, effects)
+  s.inDoubt = isInDoubt(known)
+  stepRequeue(s, request, (device, contract, at) => {
+    const series = newSeries(s, contract, device, at)
+    // What is requeued says nothing of where the device stands now: its next sample does.
+    series.left = true
+    return series
+  })
 }
 
 function refuseBatch(
@@ -85,8 +119,8 @@ function refuseBatch(
   else addLetter(state, agent, epoch, letter, effects)
 }
 
-function stepBatch(s: BatchScope): void {
-  const { agent, batch, state, effects, context } = s
+function stepBatch(s: BatchScope, batch: Batch): void {
+  const { agent, state, effects, context } = s
   const { header } = batch
   if (wasFolded(agent, header)) {
     state.counters.duplicates += 1
@@ -201,12 +235,8 @@ function seriesOf(
   const agentKey = agentKeyOf(agent)
   let series = findSeries(state, site, device, contract.kind)
   const cameBack = series === undefined || series.left || series.agent !== agentKey
-  if (series === undefined) {
-    const withWindows = state.seriesCount < SERIES_MAX
-    series = createSeries(site, device, contract, agentKey, { withWindows })
-    distrustSeries(state, series, agent)
-    if (withWindows) addSeries(state, series)
-  } else if (series.agent !== agentKey) {
+  if (series === undefined) series = newSeries(s, contract, device, site)
+  else if (series.agent !== agentKey) {
     series.agent = agentKey
     if (!agent.series.includes(series)) agent.series.push(series)
   }
@@ -215,6 +245,14 @@ function seriesOf(
     series.left = false
     leaveOtherSites(s, series)
   }
+  return series
+}
+
+function newSeries({ state, agent }: BatchScope, contract: Contract, device: string, site: string): DeviceSeries {
+  const withWindows = state.seriesCount < SERIES_MAX
+  const series = createSeries(site, device, contract, agentKeyOf(agent), { withWindows })
+  distrustSeries(state, series, agent)
+  if (withWindows) addSeries(state, series)
   return series
 }
 

@@ -6,6 +6,7 @@ import {
   type Contract,
   type Contracts,
   contractSchema,
+  type DeadLetter,
   type DeviceBlock,
   type EdgeDeadLetter,
   type FieldColumn,
@@ -237,4 +238,18 @@ export const intakeOf = (
   streamSequence,
   receivedAtMs,
   batch,
+})
+
+/** Asks for a dead letter to be requeued or dropped. */
+export const requestOf = (
+  letter: DeadLetter,
+  action: 'requeue' | 'drop' = 'requeue',
+  { streamSequence = 1, request = 'test' } = {},
+): Intake => ({
+  site: letter.site,
+  agent: letter.agent,
+  streamSequence,
+  receivedAtMs: RECEIVED_AT_MS,
+  batch: undefined,
+  request: { request, action, letter },
 })

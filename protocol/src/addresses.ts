@@ -52,9 +52,20 @@ export function parseTelemetrySubject(subject: string): { partition: number; sit
   return isName(site) && isName(agent) ? { partition: Number(partition), site, agent } : undefined
 }
 
+/** Requests to requeue or drop a dead letter: in the same partition as the batches of its agent, and in order with them. */
+export const requeueSubject = (site: string, agent: string): string => `${telemetrySubject(site, agent)}.requeue`
+
+export function parseRequeueSubject(subject: string): { partition: number; site: string; agent: string } | undefined {
+  return subject.endsWith('.requeue') ? parseTelemetrySubject(subject.slice(0, -'.requeue'.length)) : undefined
+}
+
 /** An agent whose name could not be told is filed under `unknown`. */
 export const deadLetterSubject = (stage: DeadLetterStage, agent: string): string =>
   `deadletter.v1.${stage}.${isName(agent) ? agent : 'unknown'}`
+/** What became of dead letters that were requeued or dropped. */
+export const settledSubject = (agent: string): string => `deadletter.v1.settled.${isName(agent) ? agent : 'unknown'}`
+export const SETTLED_SUBJECTS = 'deadletter.v1.settled.*'
+export const isSettledSubject = (subject: string): boolean => subject.startsWith('deadletter.v1.settled.')
 export const DEAD_LETTER_SUBJECTS = 'deadletter.v1.>'
 
 export const anomalySubject = (site: string, device: string): string => `anomaly.v1.${name(site)}.${name(device)}`

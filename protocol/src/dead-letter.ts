@@ -23,10 +23,34 @@ export interface DeadLetter {
   readonly timeMs: number
   readonly refusedAtMs: number
   readonly readingCount: number
+  /** How often it was requeued and refused again; absent: never. */
+  readonly requeued?: number | undefined
   /**
-   * The original bytes, base64. At stage `contract`: JSON `{times: number[], values: unknown[], sequences?: number[]}`
-   * of the refused readings; at stage `store`: the line; at `decode`: the batch; at `edge`: what came over the wire.
+   * The original bytes, base64. At stage `contract`: JSON `{times: number[], values: unknown[], sequences?: number[], before?: (number | null)[]}`
+   * of the refused readings (`before`: what each was compared with when its step was too large); at stage `store`: the line; at `decode`: the batch; at `edge`: what came over the wire.
    */
   readonly original: string
   readonly originalBytes: number
+}
+
+/**
+ * What became of one request to requeue or drop a letter: JSON on `deadletter.v1.settled.<agent>`, in the stream of dead letters.
+ * `stored`, `refused`, `dropped` and `settled_before` take the letter, as often requeued as said, out of the queue; what was refused
+ * again stands in it anew, under the same id. `unchanged` leaves it there.
+ */
+export interface LetterSettlement {
+  readonly id: string
+  /** How often the letter had been requeued before. */
+  readonly requeued: number
+  /** Of the request. */
+  readonly request: string
+  readonly outcome: 'stored' | 'refused' | 'dropped' | 'settled_before' | 'unchanged'
+  /** Readings. */
+  readonly stored: number
+  readonly refused: number
+  /** Why readings were refused again; else ''. */
+  readonly reason: string
+  /** A sentence for a person. */
+  readonly detail: string
+  readonly settledAtMs: number
 }

@@ -76,7 +76,7 @@ async function readRefused(natsUrl: string): Promise<RefusedReadings> {
   const refused = createRefusedReadings()
   const connection = await connect({ servers: natsUrl, timeout: 5_000 })
   try {
-    for await (const letter of readDeadLetters(connection)) refused.add(letter)
+    for await (const letter of readDeadLetters(connection, { dropped: true })) refused.add(letter)
   } finally {
     await connection.close()
   }

@@ -34,6 +34,8 @@ export interface PipelineOptions {
   }
   /** An agent that lives elsewhere than the rest, such as in a network namespace, or behind a preloaded library. */
   readonly agentPlace?: (agent: string) => AgentPlace
+  /** Of the processor. Default: those of the repository. */
+  readonly contractsFolder?: string
   /** How much must stay free on the disks of the spools. */
   readonly freeDisk?: string
   /** Whether agents may set their times by the gateway. Default: as the kernel says. */
@@ -138,7 +140,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     path('processor.yaml'),
     processorConfig({
       folder,
-      contracts: join(repositoryFolder, 'contracts'),
+      contracts: options.contractsFolder ?? join(repositoryFolder, 'contracts'),
       adminPort: ports.processor,
       natsUrl: seenUrl(nats.url, seenPorts.natsByProcessor),
       influxUrl: seenUrl(influx.url, seenPorts.influxByProcessor),

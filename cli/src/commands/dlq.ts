@@ -1,10 +1,12 @@
-/** `tributary dlq`: what was refused, why, and what it looked like. Reading removes nothing. */
-import type { DeadLetter, DeadLetterStage } from '@tributary/protocol'
-import { messageOf, UserError } from '@tributary/runtime'
+/** `tributary dlq`: what was refused, why, and what it looked like; and how it is taken in after all. Reading removes nothing. */
+import type { DeadLetter } from '@tributary/protocol'
+import { UserError } from '@tributary/runtime'
 import { Command, Option } from 'commander'
+import { addSelection, isSelected, type Selection } from '../dead-letter-selection.ts'
+import { natsOption, withNats } from '../nats-connection.ts'
+import { duration } from '../option-values.ts'
 import { print, printJson, table } from '../print.ts'
-
-const STAGES = ['edge', 'decode', 'contract', 'store'] satisfies DeadLetterStage[]
+import { type SettleOptions, settleLetters } from './dlq-settle.ts'
 
 interface Group {
   stage: string
@@ -17,17 +19,14 @@ interface Group {
 }
 
 export function dlqCommand(): Command {
-  const nats = () =>
-    new Option('--nats <url>', 'NATS server').default('nats://127.0.0.1:4222').env('TRIBUTARY_NATS_URL')
   return new Command('dlq')
-    .description('look at dead letters: what was refused, with the reason and the original bytes')
+    .description('dead letters: what was refused, with the reason and the original bytes; requeue or drop them')
     .addCommand(
-      new Command('list')
-        .description('dead letters grouped by stage and reason, or each one of a reason')
-        .addOption(nats())
-        .option('--agent <name>', 'of this agent only')
-        .addOption(new Option('--stage <stage>', 'refused at this stage only').choices(STAGES))
-        .option('--reason <reason>', 'list each letter with this reason')
+      addSelection(
+        new Command('list').description('dead letters grouped by stage and reason, or each one of a reason'),
+        'list each letter with this reason',
+      )
+        .addOption(natsOption())
         .option('--limit <n>', 'at most so many letters with --reason', (text) => Number.parseInt(text, 10), 50)
         .option('--json', 'print {groups: […]}, or with --reason {letters: […]}')
         .action(list),
@@ -36,39 +35,57 @@ export function dlqCommand(): Command {
       new Command('show')
         .description('one dead letter with its original bytes')
         .argument('<id>', 'as `dlq list` prints it')
-        .addOption(nats())
+        .addOption(natsOption())
         .option('--json', 'print the letter as it is stored; `original` is base64')
         .option('--raw', 'write the original bytes alone to standard output')
         .action(show),
     )
+    .addCommand(
+      settling(
+        new Command('requeue').description(
+          'take refused readings in after all, once the contract or InfluxDB is mended',
+        ),
+      )
+        .addOption(natsOption())
+        .option('--dry-run', 'say what would be stored and what refused again; changes nothing')
+        .option('--contracts <folder>', 'judge by these contracts with --dry-run (default: "contracts")')
+        .addHelpText('after', REQUEUE_HELP)
+        .action((ids: string[], options: SettleOptions) => settleLetters('requeue', ids, options)),
+    )
+    .addCommand(
+      settling(new Command('drop').description('give refused readings up: they leave the queue and stay dead-lettered'))
+        .addOption(natsOption())
+        .option('--dry-run', 'say what would be dropped; changes nothing')
+        .option('--yes', 'really drop them; without it this is a dry run')
+        .action((ids: string[], options: SettleOptions) => settleLetters('drop', ids, options)),
+    )
 }
 
-async function withNats<T>(
-  url: string,
-  work: (connection: import('@nats-io/transport-node').NatsConnection) => Promise<T>,
-): Promise<T> {
-  const { connect } = await import('@nats-io/transport-node')
-  const connection = await connect({ servers: url, timeout: 5_000, reconnect: false }).catch((error) => {
-    throw new UserError(`no NATS server answers at ${url} (${messageOf(error)})`, {
-      cause: error,
-      hint: 'give its address with --nats',
-    })
-  })
-  try {
-    return await work(connection)
-  } finally {
-    await connection.close()
-  }
-}
+const settling = (command: Command): Command =>
+  addSelection(command.argument('[ids...]', 'as `dlq list --reason` prints them'))
+    .option('--all', 'every dead letter there is')
+    .addOption(
+      new Option('--wait <duration>', 'give up waiting when nothing is answered for so long')
+        .argParser(duration)
+        .default(30_000, '30s'),
+    )
+    .option(
+      '--json',
+      'print {action, dryRun, letters, readings, stored, refused, dropped, unchanged, unanswered, groups, …}',
+    )
 
-async function list(options: {
-  nats: string
-  agent?: string
-  stage?: DeadLetterStage
-  reason?: string
-  limit: number
-  json?: boolean
-}): Promise<void> {
+const REQUEUE_HELP = `
+The processor judges the readings by the contracts that it has now: correct the contract, see that the processor has it, then requeue. What
+passes is stored as if it had come late, once, however often it is requeued; what does not stays a dead letter with its new reason.
+Lines that an agent could not read (stage edge) and batches that cannot be decoded (stage decode) hold no readings and cannot be requeued.
+
+Examples:
+  tributary dlq requeue --reason out_of_range --kind climate --dry-run --contracts ./contracts
+  tributary dlq requeue --reason out_of_range --kind climate --since 24h
+  tributary dlq requeue pi-1/0123456789abcdef/17/c0
+`
+
+async function list(options: Selection & { nats: string; limit: number; json?: boolean }): Promise<void> {
   const { readDeadLetters } = await import('@tributary/cloud-processor')
   const groups = new Map<string, Group>()
   const letters: DeadLetter[] = []
@@ -78,8 +95,9 @@ async function list(options: {
       ...(options.stage ? { stage: options.stage } : {}),
     }
     for await (const letter of readDeadLetters(connection, filter)) {
+      if (!isSelected(letter, options)) continue
       if (options.reason === undefined) addTo(groups, letter)
-      else if (letter.reason === options.reason && letters.length < options.limit) letters.push(letter)
+      else if (letters.length < options.limit) letters.push(letter)
     }
   })
   if (options.reason !== undefined) {
@@ -133,8 +151,22 @@ function addTo(groups: Map<string, Group>, letter: DeadLetter): void {
 }
 
 async function show(id: string, options: { nats: string; json?: boolean; raw?: boolean }): Promise<void> {
-  const { findDeadLetter } = await import('@tributary/cloud-processor')
-  const letter = await withNats(options.nats, (connection) => findDeadLetter(connection, id))
+  const { findDeadLetter, readSettlements } = await import('@tributary/cloud-processor')
+  const [letter, settlement] = await withNats(options.nats, async (connection) => {
+    const found = await findDeadLetter(connection, id)
+    return [found, found ? undefined : (await readSettlements(connection)).get(id)] as const
+  })
+  if (settlement) {
+    const { outcome, stored, detail, settledAtMs } = settlement
+    const what =
+      outcome === 'stored' ? `${stored} readings of it were stored` : outcome === 'dropped' ? 'it was dropped' : detail
+    throw new UserError(
+      `the dead letter ${id} is not in the queue any more: ${what}, ${new Date(settledAtMs).toISOString()}`,
+      {
+        hint: '`tributary dlq list --reason REASON` prints those that are',
+      },
+    )
+  }
   if (!letter)
     throw new UserError(`there is no dead letter ${id}`, { hint: '`tributary dlq list --reason REASON` prints ids' })
   const original = Buffer.from(letter.original, 'base64')

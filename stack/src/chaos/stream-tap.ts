@@ -1,7 +1,7 @@
 /** What passes through NATS, overheard: the newest batches, to be sent again, and every dead letter, which a wiped NATS would forget. */
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { readDeadLetters } from '@tributary/cloud-processor'
-import { DEAD_LETTER_SUBJECTS, type DeadLetter, TELEMETRY_SUBJECTS } from '@tributary/protocol'
+import { DEAD_LETTER_SUBJECTS, type DeadLetter, isSettledSubject, TELEMETRY_SUBJECTS } from '@tributary/protocol'
 import { createRefusedReadings, type RefusedReadings } from '../refused-readings.ts'
 import type { Random } from './random.ts'
 
@@ -43,7 +43,7 @@ export function createStreamTap(): StreamTap {
       })
       connection.subscribe(DEAD_LETTER_SUBJECTS, {
         callback: (error, message) => {
-          if (!error) refused.add(message.json<DeadLetter>())
+          if (!error && !isSettledSubject(message.subject)) refused.add(message.json<DeadLetter>())
         },
       })
     },
