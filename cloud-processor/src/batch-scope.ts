@@ -4,12 +4,18 @@ import { type LetterOrigin, originOf } from './dead-letter.ts'
 import type { Effects } from './effects.ts'
 import type { FindDevice } from './enrich.ts'
 import type { OutboxLimits } from './notifiers/index.ts'
+import type { Privacy } from './privacy.ts'
 import type { DeviceSeries } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
 import type { WindowRow } from './window.ts'
 
 export interface StepContext {
   readonly contracts: Contracts
+  /** Of these contracts, and what they can be made of again: see `ContractSet`. */
+  readonly contractsVersion: string
+  readonly contractsSource: string
+  /** What of a value may be stored and shown. */
+  readonly privacy: Privacy
   readonly findDevice: FindDevice
   readonly engine: AlertEngine
   /** Names of all notifiers. */

@@ -3,6 +3,7 @@ import type { DeadLetter } from '@tributary/protocol'
 import type { AlertTransition } from './alerts/index.ts'
 import type { LetterOrigin } from './dead-letter.ts'
 import { LineBuffer } from './line-protocol.ts'
+import type { SchemaDrift } from './shape.ts'
 import type { RecordedAnomaly } from './state.ts'
 
 /** What several steps ask the shell to do. The shell empties it when that is done. */
@@ -14,6 +15,7 @@ export interface Effects {
   readonly origins: LetterOrigin[]
   readonly deadLetters: DeadLetter[]
   readonly anomalies: RecordedAnomaly[]
+  readonly drifts: SchemaDrift[]
   readonly transitions: AlertTransition[]
   /** Event times of a sample of each live block: what latency is measured with. */
   readonly sampleTimesMs: number[]
@@ -25,6 +27,7 @@ export const createEffects = (): Effects => ({
   origins: [],
   deadLetters: [],
   anomalies: [],
+  drifts: [],
   transitions: [],
   sampleTimesMs: [],
 })
@@ -36,6 +39,7 @@ export function clearEffects(effects: Effects): void {
     effects.origins,
     effects.deadLetters,
     effects.anomalies,
+    effects.drifts,
     effects.transitions,
     effects.sampleTimesMs,
   ])

@@ -2,6 +2,7 @@
 import { type Clock, Gauge, type Metrics, VERSION } from '@tributary/runtime'
 import { type Account, type AgentAccount, totalAccount } from './account.ts'
 import type { AlertEngine, Episode } from './alerts/index.ts'
+import type { ContractSource } from './contract-source.ts'
 import type { HealthValues } from './health.ts'
 import type { InfluxSink } from './influx-sink.ts'
 import { createLatencies } from './latencies.ts'
@@ -22,7 +23,8 @@ export interface Partition {
 
 export interface Figures {
   status(natsConnected: boolean): object
-  account(): Account
+  /** With the version of the contracts by which new batches are judged. */
+  account(): Account & { readonly contractsVersion: string }
   /** Windows that the store must recompute; at most so many are listed. */
   dirty(): { windows: DirtyWindow[]; count: number }
   openAlerts(): Episode[]
@@ -37,11 +39,12 @@ export function createFigures(
   processor: string,
   partitions: () => readonly Partition[],
   {
+    contracts,
     engine,
     sink,
     clock,
     metrics,
-  }: { engine: () => AlertEngine | undefined; sink: InfluxSink; clock: Clock; metrics: Metrics },
+  }: { contracts: ContractSource; engine: () => AlertEngine; sink: InfluxSink; clock: Clock; metrics: Metrics },
 ): Figures {
   const startedAtMs = clock.monotonicMs()
   const latencies = createLatencies()
@@ -49,8 +52,11 @@ export function createFigures(
   const uptimeSeconds = () => Math.floor((clock.monotonicMs() - startedAtMs) / 1000)
   const states = () => partitions().map(({ loop }) => loop.state)
   const sumOf = (pick: (state: PartitionState) => number) => states().reduce((sum, state) => sum + pick(state), 0)
-  const account = () => totalAccount(partitions().flatMap(({ loop }) => loop.account()))
-  const openAlerts = () => states().flatMap(({ alerts }) => engine()?.open(alerts) ?? [])
+  const account = () => ({
+    contractsVersion: contracts.current.version,
+    ...totalAccount(partitions().flatMap(({ loop }) => loop.account())),
+  })
+  const openAlerts = () => states().flatMap(({ alerts }) => engine().open(alerts))
   const lag = () => partitions().reduce((sum, { pending }) => sum + pending(), 0)
   const waitingNotifications = () =>
     sumOf(({ outbox }) => Object.values(outbox.queues).reduce((sum, queue) => sum + queue.length, 0))
@@ -61,6 +67,8 @@ export function createFigures(
     windows: () => sumOf(({ counters }) => counters.windowsWritten),
     series: () => sumOf((state) => state.seriesCount),
     dirty: () => sumOf((state) => state.dirty.size + state.dirtyOverflow),
+    flagged: () => sumOf((state) => Object.values(state.contracts.flagged).reduce((sum, count) => sum + count, 0)),
+    drifts: () => sumOf((state) => state.contracts.driftCount),
     lateBeyondMemory: () => sumOf(({ counters }) => counters.lateBeyondMemory),
   }
   exportGauges(metrics, {
@@ -71,6 +79,11 @@ export function createFigures(
     series: ['Series in memory.', totals.series],
     dirty_windows: ['Windows to be recomputed from the store.', totals.dirty],
     late_beyond_memory_readings: ['Readings too late for their window, stored raw.', totals.lateBeyondMemory],
+    flagged_readings: ['Readings stored and marked by a contract since the state was new.', totals.flagged],
+    schema_drifts: ['New, changed and vanished fields told since the state was new.', totals.drifts],
+    contract_reloads: ['Contracts read again since the process started.', () => contracts.reloads],
+    contract_refusals: ['Changed contracts refused since the process started.', () => contracts.refusals],
+    contracts_ok: ['1 while the contracts in force are those in the folder.', () => (contracts.fault ? 0 : 1)],
     lines_written: ['Lines that InfluxDB took since the process started.', () => sink.linesWritten],
     influx_retries: ['Writes tried again since the process started.', () => sink.retries],
     influx_ok: ['1 while InfluxDB takes writes.', () => (sink.status().ok ? 1 : 0)],
@@ -113,6 +126,7 @@ export function createFigures(
       uptimeSeconds: uptimeSeconds(),
       natsConnected,
       influx: sink.status(),
+      contracts: contractsStatus(contracts, states()),
       partitions: partitions().map(({ loop, pending }) => ({
         partition: loop.partition,
         pending: pending(),
@@ -120,6 +134,7 @@ export function createFigures(
         agents: loop.state.agents.size,
         series: loop.state.seriesCount,
         gaps: gapsOfPartition(loop.account()),
+        contracts: loop.state.contracts.version,
         dirtyWindows: loop.state.dirty.size + loop.state.dirtyOverflow,
         checkpointMs: Math.round(loop.checkpointMs * 10) / 10,
         checkpointBytes: loop.checkpointBytes,
@@ -178,6 +193,27 @@ export function createFigures(
         version: VERSION,
       }
     },
+  }
+}
+
+const DRIFTS_LISTED_MAX = 100
+
+function contractsStatus({ current, reloads, refusals, fault }: ContractSource, states: readonly PartitionState[]) {
+  const flagged: Record<string, number> = {}
+  for (const { contracts } of states)
+    for (const [reason, count] of Object.entries(contracts.flagged)) flagged[reason] = (flagged[reason] ?? 0) + count
+  return {
+    version: current.version,
+    kinds: [...current.contracts.values()].map(({ kind, version }) => ({ kind, version })),
+    reloads,
+    refusals,
+    fault: fault ?? null,
+    flagged,
+    drifts: states.reduce((sum, { contracts }) => sum + contracts.driftCount, 0),
+    newestDrifts: states
+      .flatMap(({ contracts }) => contracts.drifts)
+      .sort((a, b) => b.timeMs - a.timeMs)
+      .slice(0, DRIFTS_LISTED_MAX),
   }
 }
 

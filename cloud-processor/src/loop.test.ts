@@ -155,7 +155,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       publish: () => undefined,
       askWatermark: async () => undefined,
       outbox: createOutbox([], { clock: systemClock, log, metrics: createMetrics('test') }),
-      context,
+      contexts: { current: context, asOf: () => context },
       clock: systemClock,
       log,
       processor: 'processor-1',

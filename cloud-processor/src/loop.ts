@@ -6,9 +6,11 @@
 import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
 import { type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
-import type { StepContext } from './batch-scope.ts'
+import { adoptContracts } from './adopt-contracts.ts'
 import type { CheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import type { ContextSource } from './contexts.ts'
+import type { ContractMemory } from './contract-memory.ts'
 import { createEffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
@@ -36,6 +38,8 @@ const CHECKPOINT_SHARE = 10
 const OUTBOX_LOOK_MS = 500
 /** So often gaps are looked at. */
 const GAPS_LOOK_MS = 500
+/** After a crash so many messages at most were decided already: what may be unacknowledged, and one take. */
+const REPLAYED_MAX = UNACKNOWLEDGED_MAX * 2
 
 export interface LoopDependencies {
   readonly consumer: PartitionConsumer
@@ -50,7 +54,7 @@ export interface LoopDependencies {
   /** A gap was asked for. */
   readonly onResendRequest?: () => void
   readonly outbox: Outbox
-  readonly context: StepContext
+  readonly contexts: ContextSource
   readonly clock: Clock
   readonly log: Logger
   /** The name of this processor: whose dead letters those of derived lines are. */
@@ -79,11 +83,14 @@ export interface PartitionLoop {
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
-  const { consumer, checkpoints, publish, outbox, context, clock, log } = dependencies
+  const { consumer, checkpoints, publish, outbox, contexts, clock, log } = dependencies
   const { partition } = options
   const effects = createEffects()
   const persevere = createPerseverance({ partition, clock, log })
   const writer = createEffectWriter(effects, { ...dependencies, partition, persevere })
+  let context = contexts.current
+  /** Messages that may have been decided before a crash, by the contracts of the checkpoint: so many at most, up to that sequence. */
+  const replay = { left: 0, throughSequence: 0 }
   let state = createState(context.engine.start())
   let revision = 0
   const createWatermarks = () => createWatermarkPublisher(publish, { clock, missingAfterMs: context.missingAfterMs })
@@ -113,7 +120,13 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   async function load(): Promise<void> {
     const saved = await checkpoints.load()
     revision = saved?.revision ?? 0
-    state = saved ? decodeState(saved.bytes, context.contracts) : createState(context.engine.start())
+    context = contexts.current
+    const byItsContracts = (memory: ContractMemory | undefined) => {
+      context = contexts.asOf(memory)
+      return context.contracts
+    }
+    state = saved ? decodeState(saved.bytes, byItsContracts) : createState(context.engine.start())
+    replay.left = state.contracts.version === '' || state.contracts.settled ? 0 : REPLAYED_MAX
     watermarks = createWatermarks()
     unacknowledged = []
     unacknowledgedBytes = 0
@@ -227,6 +240,50 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     poison.delete(message.seq)
   }
 
+  /** The first checkpoint says by which contracts what comes next is decided: a crash before the second one must not forget it. */
+  async function agreeOnContracts(signal: AbortSignal): Promise<void> {
+    replay.throughSequence = consumer.life?.lastSequence ?? Number.POSITIVE_INFINITY
+    const { contracts } = state
+    if (isChangeDue()) await changeContracts(signal)
+    else if (contracts.settled || contracts.version !== context.contractsVersion) {
+      contracts.version = context.contractsVersion
+      contracts.source = context.contractsSource
+      await saveUnsettled(signal)
+    }
+  }
+
+  const isChangeDue = () => replay.left === 0 && context.contractsVersion !== contexts.current.contractsVersion
+
+  /** Between two messages: everything before is in a checkpoint made with the old contracts, everything after follows one made with the new. */
+  async function changeContracts(signal: AbortSignal): Promise<void> {
+    clearEffects(effects)
+    const before = context.contractsVersion
+    context = contexts.current
+    state = adoptContracts(state, context, effects)
+    await writer.storeLines(state, signal)
+    await writer.publishLetters(signal)
+    await saveUnsettled(signal)
+    clearEffects(effects)
+    outbox.offer(state.outbox)
+    account = accountNow()
+    log.info({ partition, version: context.contractsVersion, before }, 'from here on by other contracts')
+  }
+
+  async function saveUnsettled(signal: AbortSignal): Promise<void> {
+    state.contracts.settled = false
+    await saveCheckpoint(signal)
+    unsaved = false
+    settledUnsaved = []
+  }
+
+  /** @returns how many of the messages may have been decided before a crash */
+  function countReplayed(messages: readonly JsMsg[]): number {
+    const beyond = messages.findIndex(({ seq }) => seq > replay.throughSequence)
+    const count = Math.min(replay.left, beyond < 0 ? messages.length : beyond)
+    replay.left = beyond >= 0 ? 0 : replay.left - count
+    return count
+  }
+
   async function saveCheckpoint(signal: AbortSignal): Promise<void> {
     const startMs = clock.monotonicMs()
     const bytes = encodeState(state)
@@ -251,9 +308,18 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       unsaved = true
     }
     noteLife()
-    for (const message of messages) process(message)
+    const replayed = countReplayed(messages)
+    let rest = messages
+    if (isChangeDue()) {
+      const before = messages.slice(0, replayed)
+      for (const message of before) process(message)
+      await settleTaken(before, true, giveUp)
+      await changeContracts(giveUp)
+      rest = messages.slice(replayed)
+    }
+    for (const message of rest) process(message)
     lookAtGaps()
-    await settleTaken(messages, stopping.aborted, giveUp)
+    await settleTaken(rest, stopping.aborted, giveUp)
     if (clock.monotonicMs() - watermarksAtMs >= WATERMARKS_EVERY_MS && !unsaved) {
       watermarksAtMs = clock.monotonicMs()
       watermarks.publish(state, true)
@@ -284,11 +350,14 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
         busy = true
         await load()
         await consumer.start(stopping)
+        await agreeOnContracts(giveUp)
         busy = false
         ready = true
         try {
           while (!stopping.aborted) await turn(stopping, giveUp)
           clearEffects(effects)
+          state.contracts.settled = replay.left === 0
+          unsaved = true
           await settleTaken([], true, giveUp)
         } catch (error) {
           if (!(error instanceof StepFailure)) throw error

@@ -1,6 +1,7 @@
 /** All that a partition remembers. Changed in place by `step` alone; `state-codec.ts` turns it to bytes and back. */
 import { STORED_BEYOND_MAX } from '@tributary/protocol'
 import type { AlertState } from './alerts/index.ts'
+import { type ContractMemory, createContractMemory } from './contract-memory.ts'
 import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
 import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
@@ -128,6 +129,7 @@ export interface PartitionState {
   deviceCount: number
   seriesCount: number
   counters: Counters
+  contracts: ContractMemory
   alerts: AlertState
   outbox: OutboxState
   /** Windows to be recomputed from the store. */
@@ -160,6 +162,7 @@ export function createState(alerts: AlertState): PartitionState {
       rolledUpRefused: 0,
       anomalies: 0,
     },
+    contracts: createContractMemory(),
     alerts,
     outbox: startOutbox(),
     dirty: new Map(),

@@ -16,6 +16,7 @@ import {
 import { createAlertEngine } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import type { Intake } from './intake.ts'
+import { createPrivacy } from './privacy.ts'
 import { createState, type PartitionState } from './state.ts'
 
 export { accountOf } from './account.ts'
@@ -48,6 +49,9 @@ export function contextOf(
   const byKind: Contracts = new Map(contracts.map((contract) => [contract.kind, contract]))
   return {
     contracts: byKind,
+    contractsVersion: 'test',
+    contractsSource: JSON.stringify(contracts),
+    privacy: createPrivacy(byKind, { hashKey: 'a key of sixteen characters' }),
     findDevice: () => undefined,
     engine: createAlertEngine([], byKind),
     receivers: [],
