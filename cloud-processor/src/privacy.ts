@@ -56,7 +56,10 @@ export function createPrivacy(contracts: Contracts, { hashKey, keepOriginals = f
   const hashOf = (value: string): string => {
     let hash = hashes.get(value)
     if (hash === undefined) {
-      hash = createHmac('sha256', hashKey as string).update(value, 'utf8').digest('hex').slice(0, HASH_DIGITS)
+      hash = createHmac('sha256', hashKey as string)
+        .update(value, 'utf8')
+        .digest('hex')
+        .slice(0, HASH_DIGITS)
       if (hashes.size >= HASHES_MAX) hashes.clear()
       hashes.set(value, hash)
     }
