@@ -9,7 +9,7 @@ import {
   type ViolationReason,
 } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { convertTypes } from './convert-types.ts'
+import { convertValues } from './convert-values.ts'
 import { countShed } from './deduplicate.ts'
 import { refuseViolations } from './refuse.ts'
 import type { DeviceSeries } from './series.ts'
@@ -43,7 +43,7 @@ export function judgeBlock(s: BatchScope, series: DeviceSeries, received: Device
   const { contract } = series
   const { policy } = contract
   const { privacy } = s.context
-  const converted = policy.type === 'reject' ? undefined : convertTypes(contract, received)
+  const converted = policy.type === 'reject' ? undefined : convertValues(contract, received)
   const clear = converted?.block ?? received
   const violations = checkBlock(contract, clear, (field) => {
     const last = series.fieldNamed.get(field)?.lastValue

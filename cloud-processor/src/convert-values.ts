@@ -11,7 +11,7 @@ export interface Converted {
 const NUMBER = /^\s*[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?\s*$/i
 
 /** Pure. What cannot be converted keeps its column, and the contract refuses it. @returns undefined when every column has its type */
-export function convertTypes(contract: Contract, block: DeviceBlock): Converted | undefined {
+export function convertValues(contract: Contract, block: DeviceBlock): Converted | undefined {
   const isOther = (column: FieldColumn) => {
     const field = Object.hasOwn(contract.fields, column.field) ? contract.fields[column.field] : undefined
     return field !== undefined && columnTypeOf(field) !== column.type
