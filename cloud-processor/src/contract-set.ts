@@ -1,6 +1,6 @@
 /** The contracts of a folder as one thing with a version: the same contracts have the same, whatever their comments and their order. */
 import { createHash } from 'node:crypto'
-import { type Contracts, contractSchema, readContractSources } from '@tributary/protocol'
+import { type Contracts, ContractsError, contractSchema, readContractSources } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
 
 export interface ContractSet {
@@ -25,9 +25,12 @@ export function contractSetOf(source: string): ContractSet {
 /** They stand in every checkpoint. */
 const SOURCE_CHARACTERS_MAX = 1024 * 1024
 
-/** @throws ContractsError that lists every mistake in every file */
+/** @throws UserError that lists every mistake in every file */
 export async function readContractSet(folder: string): Promise<ContractSet> {
-  const sources = await readContractSources(folder)
+  const sources = await readContractSources(folder).catch((error: unknown) => {
+    if (!(error instanceof ContractsError)) throw error
+    throw new UserError(error.message, { cause: error, hint: error.hint })
+  })
   const byKind = [...sources].sort(([a], [b]) => (a < b ? -1 : 1))
   const source = JSON.stringify(byKind.map(([, value]) => sorted(value)))
   if (source.length > SOURCE_CHARACTERS_MAX)
