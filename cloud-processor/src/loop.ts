@@ -240,16 +240,18 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     poison.delete(message.seq)
   }
 
-  /** The first checkpoint says by which contracts what comes next is decided: a crash before the second one must not forget it. */
   async function agreeOnContracts(signal: AbortSignal): Promise<void> {
     replay.throughSequence = consumer.life?.lastSequence ?? Number.POSITIVE_INFINITY
-    const { contracts } = state
     if (isChangeDue()) await changeContracts(signal)
-    else if (contracts.settled || contracts.version !== context.contractsVersion) {
-      contracts.version = context.contractsVersion
-      contracts.source = context.contractsSource
-      await saveUnsettled(signal)
-    }
+  }
+
+  /** Before anything is judged, a checkpoint says by which contracts: a crash must not forget it. */
+  async function sayContracts(signal: AbortSignal): Promise<void> {
+    const { contracts } = state
+    if (!contracts.settled && contracts.version === context.contractsVersion) return
+    contracts.version = context.contractsVersion
+    contracts.source = context.contractsSource
+    await saveUnsettled(signal)
   }
 
   const isChangeDue = () => replay.left === 0 && context.contractsVersion !== contexts.current.contractsVersion
@@ -308,6 +310,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       unsaved = true
     }
     noteLife()
+    if (messages.length > 0) await sayContracts(giveUp)
     const replayed = countReplayed(messages)
     let rest = messages
     if (isChangeDue()) {
@@ -356,8 +359,12 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
         try {
           while (!stopping.aborted) await turn(stopping, giveUp)
           clearEffects(effects)
-          state.contracts.settled = replay.left === 0
-          unsaved = true
+          // A successor's checkpoint must not be overtaken when it is another partition's loss of it that stops this one.
+          const isOrderly = (stopping.reason as Error).name === 'AbortError'
+          if (isOrderly && replay.left === 0 && state.contracts.version !== '' && !state.contracts.settled) {
+            state.contracts.settled = true
+            unsaved = true
+          }
           await settleTaken([], true, giveUp)
         } catch (error) {
           if (!(error instanceof StepFailure)) throw error

@@ -122,7 +122,9 @@ export function createProcessor(
   })
   const inBackground = (work: Promise<void>): Promise<void> =>
     work.catch((error: unknown) => {
-      if (!stopping.signal.aborted) onFatal(error)
+      if (stopping.signal.aborted) return
+      stopping.abort(error)
+      onFatal(error)
     })
 
   const files: Service = {
