@@ -5,6 +5,7 @@ import type { DeviceRecord } from './device-record.ts'
 import type { DeviceLookup } from './device-registry.ts'
 import type { Effects } from './effects.ts'
 import type { OutboxLimits } from './notifiers/index.ts'
+import type { Privacy } from './privacy.ts'
 import type { DeviceSeries } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
 import type { WindowRow } from './window.ts'
@@ -12,6 +13,11 @@ import type { WindowRow } from './window.ts'
 export interface StepContext {
   readonly contracts: Contracts
   readonly registry: DeviceLookup
+  /** Of these contracts, and what they can be made of again: see `ContractSet`. */
+  readonly contractsVersion: string
+  readonly contractsSource: string
+  /** What of a value may be stored and shown. */
+  readonly privacy: Privacy
   readonly engine: AlertEngine
   /** Names of all notifiers. */
   readonly receivers: readonly string[]

@@ -70,6 +70,17 @@ test.each(['16', '3-99', '5-3', 'all', '-1', '0-'])('partitions %s are refused',
   expect(mistakesIn(`${minimal}partitions: "${text}"\n`)).toEqual(['partitions'])
 })
 
+test('the key for hashes is long enough, and given once', () => {
+  const key = 'a key of sixteen characters'
+  expect(parse(`${minimal}sensitive: { hash_key: "${key}" }\n`).sensitive).toEqual({
+    hash_key: key,
+    keep_originals: false,
+  })
+  expect(mistakesIn(`${minimal}sensitive: { hash_key: short }\n`)).toEqual(['sensitive.hash_key'])
+  expect(mistakesIn(`${minimal}sensitive: { hash_key: "${key}", hash_key_file: f }\n`)).toEqual(['sensitive'])
+  expect(mistakesIn(`${minimal}sensitive: { salt: x }\n`)).toEqual(['sensitive.salt'])
+})
+
 test('all mistakes at once', () => {
   expect(
     mistakesIn(

@@ -6,6 +6,9 @@ import { DEVICE_BUCKET } from './device-bucket.ts'
 import { notifiersSchema } from './notifiers/index.ts'
 
 const name = () => z.string().refine(isName, NAME_RULE)
+/** A shorter key could be guessed. */
+export const HASH_KEY_CHARACTERS_MIN = 16
+export const HASH_KEY_RULE = `must have at least ${HASH_KEY_CHARACTERS_MIN} characters`
 const path = () => z.string().min(1, 'must be a path')
 
 /** `0-15`, `3`, `0-3,8` → [0, 1, 2, 3, 8]. */
@@ -81,6 +84,20 @@ export const processorConfigSchema = z.strictObject({
   /** Alert rules, a YAML file. */
   alerts: path().optional(),
   notifiers: notifiersSchema,
+  /** For fields that contracts call sensitive. */
+  sensitive: z
+    .strictObject({
+      /** For `hash`: whoever has it can find out what was hashed, and the same value has the same hash as long as it stays. */
+      hash_key: z.string().min(HASH_KEY_CHARACTERS_MIN, HASH_KEY_RULE).optional(),
+      /** A file that holds it and nothing else. */
+      hash_key_file: path().optional(),
+      /** Keep lines and batches that nobody could read in dead letters, although they may hold sensitive values. */
+      keep_originals: z.boolean().default(false),
+    })
+    .refine((one) => one.hash_key === undefined || one.hash_key_file === undefined, {
+      error: 'give hash_key or hash_key_file, not both',
+    })
+    .prefault({}),
   checkpoint: z
     .strictObject({
       /** Where the state is kept; without a folder in a KV bucket of NATS, so that any machine can take partitions over. */

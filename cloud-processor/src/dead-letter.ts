@@ -69,27 +69,40 @@ export const decodeLetter = (
   detail: string,
   bytes: Uint8Array,
   readingCount: number,
+  withheld = false,
 ): DeadLetter =>
   letter(
     origin,
     `batch-${crc32(bytes).toString(16).padStart(8, '0')}`,
-    { stage: 'decode', reason, detail, readingCount, timeMs: origin.receivedAtMs },
-    bytes,
+    {
+      stage: 'decode',
+      reason,
+      detail: withheld ? `${detail} (${WITHHELD})` : detail,
+      readingCount,
+      timeMs: origin.receivedAtMs,
+    },
+    withheld ? NOTHING : bytes,
+    bytes.length,
   )
 
-export const edgeLetter = (origin: LetterOrigin, index: number, edge: EdgeDeadLetter): DeadLetter =>
+/** It may hold sensitive values, and nobody can tell where. */
+const WITHHELD = 'the original is withheld: contracts have sensitive fields'
+const NOTHING = new Uint8Array(0)
+
+/** @param withheld neither the original is told nor what the agent quotes of it */
+export const edgeLetter = (origin: LetterOrigin, index: number, edge: EdgeDeadLetter, withheld = false): DeadLetter =>
   letter(
     origin,
     `e${index}`,
     {
       stage: 'edge',
       reason: edge.reason,
-      detail: `input ${edge.input}: ${edge.detail}`,
+      detail: `input ${edge.input}: ${withheld ? WITHHELD : edge.detail}`,
       readingCount: edge.readingCount,
       timeMs: edge.receivedAtMs,
       device: edge.device,
     },
-    edge.original,
+    withheld ? NOTHING : edge.original,
     edge.originalBytes,
   )
 

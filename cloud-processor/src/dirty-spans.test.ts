@@ -27,11 +27,11 @@ test('a day of late readings fills the list: what does not go in is entered late
   const effects = createEffects()
   let nowMs = 0
   let state = stateFor(context)
-  const list = createRepairList(context.contracts, 0, () => nowMs)
+  const list = createRepairList(0, () => nowMs)
   const turn = (samples: readonly { timeMs: number; values: { level: number } }[], sequence: number) => {
     nowMs += 1_000
     clearEffects(effects)
-    list.settle(state, effects)
+    list.settle(state, effects, context.contracts)
     if (samples.length > 0) {
       const blocks = ['pump-1', 'pump-2'].map((device) => blockOf(device, 'mixed', samples))
       const plan = { sequence, readingsBefore: 0, completeThroughMs: START_MS + LATE_MS + 3_600_000, blocks }
@@ -39,7 +39,7 @@ test('a day of late readings fills the list: what does not go in is entered late
     }
     for (const lines of [effects.lines, effects.rollups])
       for (let i = 0; i < lines.count; i++) store.write(lines.line(i).toString('utf8').trimEnd())
-    list.look(state)
+    list.look(state, context.contracts)
   }
   turn([{ timeMs: START_MS + LATE_MS, values: { level: 1 } }], 1)
   turn([{ timeMs: START_MS + LATE_MS + 1, values: { level: 1 } }], 2)

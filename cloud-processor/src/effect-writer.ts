@@ -142,6 +142,8 @@ export function createEffectWriter(
     const say = (subject: string, value: unknown) => publish(subject, Buffer.from(JSON.stringify(value), 'utf8'))
     for (const anomaly of effects.anomalies)
       if (isName(anomaly.device)) say(anomalySubject(anomaly.site, anomaly.device), anomaly)
+    for (const { message, ...drift } of effects.drifts)
+      log.warn({ partition, ...drift, hint: 'correct the device, or its contract' }, `schema drift: ${message}`)
     for (const transition of effects.transitions) say(alertSubject(transition.site), transition)
     if (onStored) {
       const nowMs = clock.wallMs()

@@ -3,6 +3,7 @@ import type { DeadLetter, LetterSettlement } from '@tributary/protocol'
 import type { AlertTransition } from './alerts/index.ts'
 import type { LetterOrigin } from './dead-letter.ts'
 import { LineBuffer } from './line-protocol.ts'
+import type { SchemaDrift } from './shape.ts'
 import type { RecordedAnomaly } from './state.ts'
 
 /** What became of a request to requeue or drop a letter; the store may still refuse what is counted as stored. */
@@ -18,6 +19,7 @@ export interface Effects {
   readonly deadLetters: DeadLetter[]
   readonly settlements: Settlement[]
   readonly anomalies: RecordedAnomaly[]
+  readonly drifts: SchemaDrift[]
   readonly transitions: AlertTransition[]
   /** Event times of a sample of each live block: what latency is measured with. */
   readonly sampleTimesMs: number[]
@@ -30,6 +32,7 @@ export const createEffects = (): Effects => ({
   deadLetters: [],
   settlements: [],
   anomalies: [],
+  drifts: [],
   transitions: [],
   sampleTimesMs: [],
 })
@@ -42,6 +45,7 @@ export function clearEffects(effects: Effects): void {
     effects.deadLetters,
     effects.settlements,
     effects.anomalies,
+    effects.drifts,
     effects.transitions,
     effects.sampleTimesMs,
   ])

@@ -2,6 +2,7 @@
 import { type Clock, Gauge, type Metrics, VERSION } from '@tributary/runtime'
 import { type Account, type AgentAccount, totalAccount } from './account.ts'
 import type { AlertEngine, Episode } from './alerts/index.ts'
+import type { ContractSource } from './contract-source.ts'
 import type { DeviceRegistry } from './device-registry.ts'
 import type { HealthValues } from './health.ts'
 import type { InfluxSink } from './influx-sink.ts'
@@ -26,7 +27,8 @@ export interface Partition {
 
 export interface Figures {
   status(natsConnected: boolean): object
-  account(): Account
+  /** With the version of the contracts by which new batches are judged. */
+  account(): Account & { readonly contractsVersion: string }
   /** Windows that the store must recompute; at most so many are listed. */
   dirty(): { windows: DirtyWindow[]; count: number }
   openAlerts(): Episode[]
@@ -41,6 +43,7 @@ export function createFigures(
   processor: string,
   partitions: () => readonly Partition[],
   {
+    contracts,
     engine,
     repairer,
     sink,
@@ -48,7 +51,8 @@ export function createFigures(
     metrics,
     registry,
   }: {
-    engine: () => AlertEngine | undefined
+    contracts: ContractSource
+    engine: () => AlertEngine
     repairer: () => Repairer | undefined
     sink: InfluxSink
     clock: Clock
@@ -62,8 +66,11 @@ export function createFigures(
   const uptimeSeconds = () => Math.floor((clock.monotonicMs() - startedAtMs) / 1000)
   const states = () => partitions().map(({ loop }) => loop.state)
   const sumOf = (pick: (state: PartitionState) => number) => states().reduce((sum, state) => sum + pick(state), 0)
-  const account = () => totalAccount(partitions().flatMap(({ loop }) => loop.account()))
-  const openAlerts = () => states().flatMap(({ alerts }) => engine()?.open(alerts) ?? [])
+  const account = () => ({
+    contractsVersion: contracts.current.version,
+    ...totalAccount(partitions().flatMap(({ loop }) => loop.account())),
+  })
+  const openAlerts = () => states().flatMap(({ alerts }) => engine().open(alerts))
   const lag = () => partitions().reduce((sum, { pending }) => sum + pending(), 0)
   const waitingNotifications = () =>
     sumOf(({ outbox }) => Object.values(outbox.queues).reduce((sum, queue) => sum + queue.length, 0))
@@ -76,6 +83,8 @@ export function createFigures(
     dirty: () => partitions().reduce((sum, { loop, repairs }) => sum + dirtyIn(loop.state) + repairs.writing, 0),
     repaired: () => sumOf(({ counters }) => counters.windowsRepaired),
     kept: () => sumOf(({ counters }) => counters.windowsKept),
+    flagged: () => sumOf((state) => Object.values(state.contracts.flagged).reduce((sum, count) => sum + count, 0)),
+    drifts: () => sumOf((state) => state.contracts.driftCount),
     lateBeyondMemory: () => sumOf(({ counters }) => counters.lateBeyondMemory),
   }
   const oldestDirtySeconds = () =>
@@ -91,6 +100,11 @@ export function createFigures(
     windows_repaired: ['Windows recomputed from the store since the state was new.', totals.repaired],
     windows_kept: ['Dirty windows whose row in the store stands.', totals.kept],
     late_beyond_memory_readings: ['Readings too late for their window, stored raw.', totals.lateBeyondMemory],
+    flagged_readings: ['Readings stored and marked by a contract since the state was new.', totals.flagged],
+    schema_drifts: ['New, changed and vanished fields told since the state was new.', totals.drifts],
+    contract_reloads: ['Contracts read again since the process started.', () => contracts.reloads],
+    contract_refusals: ['Changed contracts refused since the process started.', () => contracts.refusals],
+    contracts_ok: ['1 while the contracts in force are those in the folder.', () => (contracts.fault ? 0 : 1)],
     lines_written: ['Lines that InfluxDB took since the process started.', () => sink.linesWritten],
     influx_retries: ['Writes tried again since the process started.', () => sink.retries],
     influx_ok: ['1 while InfluxDB takes writes.', () => (sink.status().ok ? 1 : 0)],
@@ -134,6 +148,7 @@ export function createFigures(
       natsConnected,
       influx: sink.status(),
       registry: registry.status(),
+      contracts: contractsStatus(contracts, states()),
       partitions: partitions().map(({ loop, pending }) => ({
         partition: loop.partition,
         pending: pending(),
@@ -141,6 +156,7 @@ export function createFigures(
         agents: loop.state.agents.size,
         series: loop.state.seriesCount,
         gaps: gapsOfPartition(loop.account()),
+        contracts: loop.state.contracts.version,
         dirtyWindows: dirtyIn(loop.state),
         checkpointMs: Math.round(loop.checkpointMs * 10) / 10,
         checkpointBytes: loop.checkpointBytes,
@@ -213,6 +229,26 @@ export function createFigures(
 /** A stretch of time counts as one. */
 const dirtyIn = ({ dirty, dirtySpans, dirtyOverflow }: PartitionState): number =>
   dirty.size + dirtySpans.size + dirtyOverflow
+const DRIFTS_LISTED_MAX = 100
+
+function contractsStatus({ current, reloads, refusals, fault }: ContractSource, states: readonly PartitionState[]) {
+  const flagged: Record<string, number> = {}
+  for (const { contracts } of states)
+    for (const [reason, count] of Object.entries(contracts.flagged)) flagged[reason] = (flagged[reason] ?? 0) + count
+  return {
+    version: current.version,
+    kinds: [...current.contracts.values()].map(({ kind, version }) => ({ kind, version })),
+    reloads,
+    refusals,
+    fault: fault ?? null,
+    flagged,
+    drifts: states.reduce((sum, { contracts }) => sum + contracts.driftCount, 0),
+    newestDrifts: states
+      .flatMap(({ contracts }) => contracts.drifts)
+      .sort((a, b) => b.timeMs - a.timeMs)
+      .slice(0, DRIFTS_LISTED_MAX),
+  }
+}
 
 /** Gaps, and how often they were asked for. Those of an agent that says where its batches are stand beside them. */
 function gapsOfPartition(agents: readonly AgentAccount[]) {

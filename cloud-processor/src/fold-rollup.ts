@@ -84,9 +84,14 @@ export function pickWindows(block: RollupBlock, windows: readonly number[]): Rol
   return { ...block, timesMs: pick(block.timesMs), columns }
 }
 
-export function foldRollup(s: BatchScope, series: DeviceSeries, block: RollupBlock): void {
+export function foldRollup(s: BatchScope, series: DeviceSeries, received: RollupBlock): void {
+  const block = s.context.privacy.hideRollup(received)
   const { widthMs, timesMs } = block
-  const refused = block.columns.map((column) => refuseWindows(s, series, block, column))
+  const refused = received.columns.map((column, c) => {
+    const isDropped = s.context.privacy.sensitivityOf(block.kind, column.field) === 'drop'
+    if (isDropped) return new Uint8Array(timesMs.length).fill(1)
+    return refuseWindows(s, series, block, column, block.columns[c] as RollupColumn)
+  })
   for (const [w, windows] of (series.windows ?? []).entries()) {
     if (windows.widthMs % widthMs !== 0) continue
     const late = new Set<WindowRow>()
@@ -178,14 +183,15 @@ function refuseWindows(
   series: DeviceSeries,
   block: RollupBlock,
   column: RollupColumn,
+  shown: RollupColumn,
 ): Uint8Array | undefined {
   const present = Uint8Array.from(column.counts, (count) => (count > 0 ? 1 : 0))
-  const shown = (values: Float64Array): FieldColumn => ({ field: column.field, present, type: 'number', values })
+  const numbers = (values: Float64Array): FieldColumn => ({ field: column.field, present, type: 'number', values })
   const lasts =
     column.type === 'number'
-      ? shown(column.lasts)
+      ? numbers(column.lasts)
       : ({ field: column.field, present, type: column.type, values: column.lasts } as FieldColumn)
-  const columns = column.type === 'number' ? [lasts, shown(column.minimums), shown(column.maximums)] : [lasts]
+  const columns = column.type === 'number' ? [lasts, numbers(column.minimums), numbers(column.maximums)] : [lasts]
   const asSamples: DeviceBlock = { device: block.device, kind: block.kind, timesMs: block.timesMs, columns }
   const latestMs = s.receivedAtMs + AHEAD_MS_MAX
   const ahead = [...block.timesMs.keys()].filter((i) => (block.timesMs[i] as number) > latestMs && present[i] === 1)
@@ -198,10 +204,11 @@ function refuseWindows(
   let refused: Uint8Array | undefined
   for (const { reason, detail, samples } of refusals) {
     if (reason === 'missing_field' || reason === 'step_too_large') continue
+    if ((reason === 'out_of_range' || reason === 'not_in_list') && series.contract.policy.range !== 'reject') continue
     refused ??= new Uint8Array(present.length)
     const fresh = samples.filter((i) => refused?.[i] === 0)
     for (const i of fresh) refused[i] = 1
-    if (fresh.length > 0) refuseRollup(s, block, column, reason, detail, fresh)
+    if (fresh.length > 0) refuseRollup(s, block, shown, reason, detail, fresh)
   }
   return refused
 }
@@ -209,7 +216,7 @@ function refuseWindows(
 /** Nothing of the block can be taken: there is no contract for its kind. */
 export function refuseRollupOfUnknownKind(s: BatchScope, block: RollupBlock): void {
   const detail = `there is no contract for the kind "${block.kind}"; add contracts/${block.kind}.yaml, or correct the kind in the agent's config`
-  for (const column of block.columns)
+  for (const column of s.context.privacy.hideRollup(block).columns)
     refuseRollup(
       s,
       block,

@@ -1,11 +1,14 @@
 /** The readings of a dead letter as a block again, from its original: those that a contract refused, and lines that InfluxDB refused. */
 import type { DeadLetter, DeviceBlock, FieldColumn } from '@tributary/protocol'
 import { EPOCH_UNKNOWN } from './dead-letter.ts'
+import { FLAGS_FIELD } from './sample-lines.ts'
 
 export interface LetterReadings {
   readonly block: DeviceBlock
   /** Of a contract's letter, sample by sample: what is written again when some of them stay refused. */
   readonly original: LetterOriginal | undefined
+  /** What a line was marked with by its contract; see `sample-lines.ts`. */
+  readonly flags: string | undefined
 }
 
 /** The JSON of a letter of stage `contract`. */
@@ -53,7 +56,7 @@ function fromJson(letter: DeadLetter, bytes: Buffer): LetterReadings | undefined
     return undefined
   // JSON has no NaN and no infinity: they stand there as strings.
   const read = letter.reason === 'not_finite' ? values.map((value) => Number(value)) : values
-  return { block: blockOf(letter, times, columnsOf(letter.field, read)), original }
+  return { block: blockOf(letter, times, columnsOf(letter.field, read)), original, flags: undefined }
 }
 
 const blockOf = ({ device, kind }: DeadLetter, times: readonly number[], columns: FieldColumn[]): DeviceBlock => ({
@@ -107,13 +110,15 @@ function fromLine(letter: DeadLetter, line: string): LetterReadings | undefined 
   if (head === undefined || timeAt < head.length || !/^-?\d+$/.test(timeText)) return undefined
   const text = line.slice(head.length, timeAt)
   const columns: FieldColumn[] = []
+  let flags: string | undefined
   let read = 0
   for (const [whole, name, value] of text.matchAll(FIELD) as Iterable<[string, string, string]>) {
     read += whole.length
-    columns.push(...columnsOf(name.replace(/\\([,= ])/g, '$1'), [readValue(value)]))
+    if (name === FLAGS_FIELD) flags = String(readValue(value))
+    else columns.push(...columnsOf(name.replace(/\\([,= ])/g, '$1'), [readValue(value)]))
   }
   if (read !== text.length) return undefined
-  return { block: blockOf(letter, [Number(timeText)], columns), original: undefined }
+  return { block: blockOf(letter, [Number(timeText)], columns), original: undefined, flags }
 }
 
 function readValue(text: string): unknown {

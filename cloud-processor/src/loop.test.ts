@@ -11,6 +11,8 @@ import { expect, test } from 'vitest'
 import type { AgentAccount } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import { type ContextSource, createContextSource } from './contexts.ts'
+import { contractSetOf } from './contract-set.ts'
 import { NO_VERSION } from './device-journal.ts'
 import type { DeviceLookup } from './device-registry.ts'
 import { createFileCheckpointStore } from './file-checkpoint.ts'
@@ -26,12 +28,12 @@ const START_MS = 1_767_225_600_000
 const log = createLogger('test', 'silent')
 
 /** Twelve batches, two of them in the other's place; one reading out of range, one line that the store refuses, one poison. */
-function deliveries(): Uint8Array[] {
+function deliveries(isWild = (b: number, i: number) => b === 3 && i === 2): Uint8Array[] {
   let readingsBefore = 0
   const batches = Array.from({ length: 12 }, (_, b) => {
     const samples = Array.from({ length: 5 }, (_, i) => ({
       timeMs: START_MS + b * 5_000 + i * 1_000,
-      values: { level: b === 3 && i === 2 ? 5_000 : b === 6 && i === 1 ? 666 : b + i, running: i % 2 === 0 },
+      values: { level: isWild(b, i) ? 5_000 : b === 6 && i === 1 ? 666 : b + i, running: i % 2 === 0 },
     }))
     const blocks = [blockOf('pump-1', 'mixed', samples)]
     const batch = batchOf({ sequence: b + 1, readingsBefore, completeThroughMs: START_MS + (b + 1) * 5_000, blocks })
@@ -96,7 +98,11 @@ const newWorld = (dieAt: number, messages = deliveries()): World => ({
 
 let lives = 0
 /** One life of the process: until everything is acknowledged, or until it dies. */
-async function live(world: World, context: StepContext): Promise<AgentAccount[] | 'died'> {
+async function live(
+  world: World,
+  context: StepContext,
+  contexts: ContextSource = { current: context, asOf: () => context },
+): Promise<AgentAccount[] | 'died'> {
   const kill = new AbortController()
   const stopping = new AbortController()
   let dead = false
@@ -190,7 +196,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
     log,
     fileSystem: world.disk.mount(),
   })
-  const repairs = createRepairList(context.contracts, 0, () => {
+  const repairs = createRepairList(0, () => {
     world.repairClockMs += 1_000
     return world.repairClockMs
   })
@@ -205,7 +211,6 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
         },
         { close: async () => undefined },
       ),
-      contracts: context.contracts,
       lists: [repairs],
       clock: { ...systemClock, sleep: (_, signal) => systemClock.sleep(1, signal) },
       log,
@@ -239,7 +244,7 @@ async function live(world: World, context: StepContext): Promise<AgentAccount[] 
       askWatermark: async () => undefined,
       outbox: createOutbox([], { clock: systemClock, log, metrics: createMetrics('test') }),
       repairs,
-      context,
+      contexts,
       clock: systemClock,
       log,
       processor: 'processor-1',
@@ -337,6 +342,61 @@ test('killed anywhere while the registry moves the device backwards in time: eac
   }
   expect(twoSites).toBeGreaterThan(20)
 })
+/** Contracts that change after every so many operations, also while the process is dead; the strict one refuses what the lax one takes. */
+function changingContracts(world: World, operationsEach: number): ContextSource {
+  const setWith = (policy: object) =>
+    contractSetOf(
+      JSON.stringify([
+        {
+          kind: 'mixed',
+          version: 1,
+          description: 'One field of each type.',
+          interval: '1s',
+          policy,
+          fields: {
+            level: { type: 'float', label: 'Level', range: [-1000, 1000] },
+            running: { type: 'boolean', label: 'Running' },
+          },
+        },
+      ]),
+    )
+  const sets = [setWith({ range: 'reject' }), setWith({ range: 'pass' })] as const
+  const current = () => sets[Math.floor(world.operations / operationsEach) % 2] ?? sets[0]
+  const contextFor = ({ contracts, version, source }: ReturnType<typeof contractSetOf>) =>
+    contextOf([...contracts.values()], { contractsVersion: version, contractsSource: source })
+  return createContextSource(current, contextFor, log)
+}
+
+test('contracts that change, and a death at every operation: no reading is both stored and refused', async () => {
+  const seen = { stored: 0, refused: 0, deaths: 0 }
+  for (const operationsEach of [3, 8])
+    for (let dieAt = 0; ; dieAt++) {
+      const world = newWorld(
+        dieAt,
+        deliveries((_, i) => i === 2),
+      )
+      const contexts = changingContracts(world, operationsEach)
+      const died = await live(world, contexts.current, contexts)
+      const account = died === 'died' ? await live(world, contexts.current, contexts) : died
+      if (account === 'died') throw new Error('died twice')
+      const stored = [...world.store].flatMap(([key, text]) =>
+        key.startsWith('mixed,') && text.includes('level=5000') ? [Number(key.split(' ').at(-1))] : [],
+      )
+      const refused = [...world.letters.values()].flatMap((text) => {
+        const { reason, original } = JSON.parse(text) as { reason: string; original: string }
+        if (reason !== 'out_of_range') return []
+        return (JSON.parse(Buffer.from(original, 'base64').toString()) as { times: number[] }).times
+      })
+      const wild = Array.from({ length: 12 }, (_, b) => START_MS + b * 5_000 + 2_000)
+      expect([...stored, ...refused].sort(), `killed at ${dieAt}`).toEqual(wild)
+      expect(account).toMatchObject([{ produced: 120, inFlight: 0, missing: 0 }])
+      seen.stored += stored.length
+      seen.refused += refused.length
+      if (died !== 'died') break
+      seen.deaths += 1
+    }
+  expect(Math.min(seen.stored, seen.refused, seen.deaths)).toBeGreaterThan(50)
+}, 60_000)
 
 test('a batch on which the step fails becomes a dead letter; nothing else is lost', async () => {
   const world = newWorld(Number.POSITIVE_INFINITY)

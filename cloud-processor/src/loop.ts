@@ -6,9 +6,11 @@
 import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
 import { type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
-import type { StepContext } from './batch-scope.ts'
+import { adoptContracts } from './adopt-contracts.ts'
 import type { Checkpoint, CheckpointStore } from './checkpoint.ts'
 import type { PartitionConsumer } from './consumer.ts'
+import type { ContextSource } from './contexts.ts'
+import type { ContractMemory } from './contract-memory.ts'
 import { isSameVersion } from './device-journal.ts'
 import { createEffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects } from './effects.ts'
@@ -38,7 +40,7 @@ const CHECKPOINT_SHARE = 10
 const OUTBOX_LOOK_MS = 500
 /** So often gaps are looked at. */
 const GAPS_LOOK_MS = 500
-/** So many messages may have been processed by a former life, and not be known to its last checkpoint. */
+/** So many messages may have been processed by a former life, and not be known to its last checkpoint: what may be unacknowledged, and one take. */
 const REPLAYED_MAX = 2 * UNACKNOWLEDGED_MAX + 100
 
 export interface LoopDependencies {
@@ -55,7 +57,7 @@ export interface LoopDependencies {
   readonly onResendRequest?: () => void
   readonly outbox: Outbox
   readonly repairs: RepairList
-  readonly context: StepContext
+  readonly contexts: ContextSource
   readonly clock: Clock
   readonly log: Logger
   /** The name of this processor: whose dead letters those of derived lines are. */
@@ -84,11 +86,14 @@ export interface PartitionLoop {
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
-  const { consumer, checkpoints, publish, outbox, repairs, context, clock, log } = dependencies
+  const { consumer, checkpoints, publish, outbox, repairs, contexts, clock, log } = dependencies
   const { partition } = options
   const effects = createEffects()
   const persevere = createPerseverance({ partition, clock, log })
   const writer = createEffectWriter(effects, { ...dependencies, partition, persevere })
+  let context = contexts.current
+  /** Messages that may have been decided before a crash, by contracts and registry of the checkpoint: so many at most, up to that sequence. */
+  const replay = { left: 0, throughSequence: 0 }
   let state = createState(context.engine.start())
   let revision = 0
   const createWatermarks = () => createWatermarkPublisher(publish, { clock, missingAfterMs: context.missingAfterMs })
@@ -114,11 +119,14 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   /** Messages whose step failed, and why: they are refused when they come again. */
   const poison = new Map<number, string>()
   let lifeNumber = 0
-  /** Messages that a former life may have processed come first: they find the registry as it was. */
-  let replayLeft = 0
-
-  const restore = ({ bytes }: Checkpoint) =>
-    bytes ? decodeState(bytes, context.contracts) : createState(context.engine.start())
+  const restore = ({ bytes }: Checkpoint) => {
+    context = contexts.current
+    const byItsContracts = (memory: ContractMemory | undefined) => {
+      context = contexts.asOf(memory)
+      return context.contracts
+    }
+    return bytes ? decodeState(bytes, byItsContracts) : createState(context.engine.start())
+  }
 
   async function load(signal: AbortSignal): Promise<void> {
     const loaded = await persevere('loading the checkpoint', signal, () => checkpoints.load())
@@ -127,7 +135,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const claimed = await persevere('claiming the partition', signal, () => checkpoints.claim(loaded))
     if (claimed.bytes !== loaded.bytes) state = restore(claimed)
     revision = claimed.revision
-    replayLeft = claimed.bytes === undefined ? 0 : REPLAYED_MAX
+    replay.left = state.contracts.version === '' || state.contracts.settled ? 0 : REPLAYED_MAX
     watermarks = createWatermarks()
     unacknowledged = []
     unacknowledgedBytes = 0
@@ -181,10 +189,11 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   /** The newest registry is that of the messages to come; of those before, none is processed again. */
   async function adoptRegistry(signal: AbortSignal): Promise<void> {
-    if (replayLeft > 0 || isSameVersion(state.registryVersion, context.registry.version)) return
+    if (replay.left > 0 || isSameVersion(state.registryVersion, context.registry.version)) return
     state.registryVersion = context.registry.version
     unsaved = true
     await settleTaken([], true, signal)
+    clearEffects(effects)
   }
 
   /** Puts one message through `step`. */
@@ -196,7 +205,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       receivedAtMs: Math.floor(message.info.timestampNanos / 1e6),
     }
     let intake: Intake = takeIn(delivery)
-    replayLeft = message.info.pending === 0 ? 0 : Math.max(0, replayLeft - 1)
+    if (message.info.pending === 0) replay.left = 0
     const why = poison.get(message.seq)
     if (why !== undefined)
       intake = {
@@ -252,6 +261,53 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     poison.delete(message.seq)
   }
 
+  async function agreeOnContracts(signal: AbortSignal): Promise<void> {
+    replay.throughSequence = consumer.life?.lastSequence ?? Number.POSITIVE_INFINITY
+    if (isChangeDue()) await changeContracts(signal)
+  }
+
+  /** Before anything is judged, a checkpoint says by which contracts: a crash must not forget it. */
+  async function sayContracts(signal: AbortSignal): Promise<void> {
+    const { contracts } = state
+    if (!contracts.settled && contracts.version === context.contractsVersion) return
+    contracts.version = context.contractsVersion
+    contracts.source = context.contractsSource
+    await saveUnsettled(signal)
+  }
+
+  const isChangeDue = () => replay.left === 0 && context.contractsVersion !== contexts.current.contractsVersion
+
+  /** Between two messages: everything before is in a checkpoint made with the old contracts, everything after follows one made with the new. */
+  async function changeContracts(signal: AbortSignal): Promise<void> {
+    clearEffects(effects)
+    const before = context.contractsVersion
+    context = contexts.current
+    state = adoptContracts(state, context, effects)
+    repairs.forget()
+    await writer.storeLines(state, signal)
+    await writer.publishLetters(signal)
+    await saveUnsettled(signal)
+    clearEffects(effects)
+    outbox.offer(state.outbox)
+    account = accountNow()
+    log.info({ partition, version: context.contractsVersion, before }, 'from here on by other contracts')
+  }
+
+  async function saveUnsettled(signal: AbortSignal): Promise<void> {
+    state.contracts.settled = false
+    await saveCheckpoint(signal)
+    unsaved = false
+    settledUnsaved = []
+  }
+
+  /** @returns how many of the messages may have been decided before a crash */
+  function countReplayed(messages: readonly JsMsg[]): number {
+    const beyond = messages.findIndex(({ seq }) => seq > replay.throughSequence)
+    const count = Math.min(replay.left, beyond < 0 ? messages.length : beyond)
+    replay.left = beyond >= 0 ? 0 : replay.left - count
+    return count
+  }
+
   async function saveCheckpoint(signal: AbortSignal): Promise<void> {
     const startMs = clock.monotonicMs()
     const bytes = encodeState(state)
@@ -274,12 +330,23 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       unsaved = true
     }
     noteLife()
-    if (repairs.settle(state, effects)) unsaved = true
+    // Before anything is in the effects: it saves the state.
+    if (messages.length > 0) await sayContracts(giveUp)
+    if (repairs.settle(state, effects, context.contracts)) unsaved = true
     if (messages.length > 0) await adoptRegistry(giveUp)
-    for (const message of messages) process(message)
+    const replayed = countReplayed(messages)
+    let rest = messages
+    if (isChangeDue()) {
+      const before = messages.slice(0, replayed)
+      for (const message of before) process(message)
+      await settleTaken(before, true, giveUp)
+      await changeContracts(giveUp)
+      rest = messages.slice(replayed)
+    }
+    for (const message of rest) process(message)
     lookAtGaps()
-    await settleTaken(messages, stopping.aborted, giveUp)
-    repairs.look(state)
+    await settleTaken(rest, stopping.aborted, giveUp)
+    repairs.look(state, context.contracts)
     if (clock.monotonicMs() - watermarksAtMs >= WATERMARKS_EVERY_MS && !unsaved) {
       watermarksAtMs = clock.monotonicMs()
       watermarks.publish(state, true)
@@ -310,11 +377,18 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
         busy = true
         await load(stopping)
         await consumer.start(stopping)
+        await agreeOnContracts(giveUp)
         busy = false
         ready = true
         try {
           while (!stopping.aborted) await turn(stopping, giveUp)
           clearEffects(effects)
+          // A successor's checkpoint must not be overtaken when it is another partition's loss of it that stops this one.
+          const isOrderly = (stopping.reason as Error).name === 'AbortError'
+          if (isOrderly && replay.left === 0 && state.contracts.version !== '' && !state.contracts.settled) {
+            state.contracts.settled = true
+            unsaved = true
+          }
           await settleTaken([], true, giveUp)
         } catch (error) {
           if (!(error instanceof StepFailure)) throw error

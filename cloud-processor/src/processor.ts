@@ -6,10 +6,8 @@ import { dirname, join, resolve } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
 import {
-  ContractsError,
   keptWatermark,
   parseControlMessage,
-  readContracts,
   resendRequest,
   resendSubject,
   storedSubject,
@@ -23,20 +21,21 @@ import {
   every,
   Gauge,
   type Logger,
-  loadConfig,
   type Metrics,
   messageOf,
   retry,
   runInOrder,
   type Service,
-  UserError,
 } from '@tributary/runtime'
+import { acceptContracts, readHashKey } from './accept-contracts.ts'
 import { createAccountLines } from './account-lines.ts'
-import { createAlertEngine, rulesSchemaFor } from './alerts/index.ts'
+import { type AlertRule, createAlertEngine } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import { createCheckpointBucket } from './checkpoint-bucket.ts'
 import type { ProcessorConfig } from './config.ts'
 import { createPartitionConsumer } from './consumer.ts'
+import { type ContextSource, createContextSource } from './contexts.ts'
+import { createContractSource } from './contract-source.ts'
 import { createDeviceRegistry } from './device-registry.ts'
 import { createFigures, type Partition } from './figures.ts'
 import { createFileCheckpointStore } from './file-checkpoint.ts'
@@ -48,11 +47,14 @@ import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
+import { createPrivacy } from './privacy.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer, type Repairer } from './repairer.ts'
 
 export interface Processor extends Service {
   readonly adminPort: number
+  /** Reads the contracts again at once. */
+  reloadContracts(): Promise<void>
 }
 
 export interface ProcessorDependencies {
@@ -93,7 +95,32 @@ export function createProcessor(
     { ...influx, timeoutMs: timeout, linesPerRequest: lines_per_request, rollupRetention: rollup_retention },
     { clock, log },
   )
-  let context: StepContext | undefined
+  const receivers = config.notifiers.map(({ name }) => name)
+  let rules: AlertRule[] = []
+  let hashKey: string | undefined
+  const contracts = createContractSource(at(config.contracts), {
+    clock,
+    log,
+    accept: async (set) => {
+      rules = await acceptContracts(set, { alertsFile: config.alerts && at(config.alerts), receivers, hashKey })
+    },
+  })
+  const contexts: ContextSource = createContextSource(
+    () => contracts.current,
+    (set): StepContext => ({
+      contracts: set.contracts,
+      contractsVersion: set.version,
+      contractsSource: set.source,
+      privacy: createPrivacy(set.contracts, { hashKey, keepOriginals: config.sensitive.keep_originals }),
+      registry,
+      engine: createAlertEngine(rules, set.contracts),
+      receivers,
+      outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
+      memoryMs: config.windows.memory,
+      missingAfterMs: config.gaps.missing_after,
+    }),
+    log,
+  )
   let nats: NatsConnection | undefined
   let natsConnected = false
   let partitions: Partition[] = []
@@ -101,8 +128,9 @@ export function createProcessor(
   let running: Promise<void>[] = []
   const health = createHealthReporter(config.site, config.processor, clock)
   const figures = createFigures(config.processor, () => partitions, {
-    engine: () => context?.engine,
     repairer: () => repairer,
+    contracts,
+    engine: () => contexts.current.engine,
     sink,
     clock,
     metrics,
@@ -110,31 +138,17 @@ export function createProcessor(
   })
   const inBackground = (work: Promise<void>): Promise<void> =>
     work.catch((error: unknown) => {
-      if (!stopping.signal.aborted) onFatal(error)
+      if (stopping.signal.aborted) return
+      stopping.abort(error)
+      onFatal(error)
     })
 
   const files: Service = {
     name: 'contracts, rules, registry',
     async start() {
-      const contracts = await readContracts(at(config.contracts)).catch((error: unknown) => {
-        if (!(error instanceof ContractsError)) throw error
-        throw new UserError(error.message, { cause: error, hint: error.hint })
-      })
-      const receivers = config.notifiers.map(({ name }) => name)
-      const rules =
-        config.alerts === undefined
-          ? []
-          : (await loadConfig(at(config.alerts), rulesSchemaFor(contracts, receivers))).rules
+      hashKey = await readHashKey(config.sensitive, at)
+      await contracts.load()
       await registry.load()
-      context = {
-        contracts,
-        registry,
-        engine: createAlertEngine(rules, contracts),
-        receivers,
-        outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
-        memoryMs: config.windows.memory,
-        missingAfterMs: config.gaps.missing_after,
-      }
     },
     stop: async () => undefined,
   }
@@ -180,13 +194,12 @@ export function createProcessor(
   const work: Service = {
     name: 'partitions',
     async start(signal) {
-      if (nats === undefined || context === undefined) throw new Error('started out of order')
+      if (nats === undefined) throw new Error('started out of order')
       await sink.prepare(signal)
-      partitions = await createPartitions(nats, context)
+      partitions = await createPartitions(nats)
       for (const { outbox } of partitions) await outbox.start(signal)
-      const { contracts } = context
       const lists = partitions.map(({ repairs }) => repairs)
-      repairer = createRepairer(config.repair, { query, contracts, lists, clock, log })
+      repairer = createRepairer(config.repair, { query, lists, clock, log })
       const registryWatch = inBackground(registry.watch(nats, stopping.signal))
       await registry.settled(signal)
       running = [
@@ -194,6 +207,7 @@ export function createProcessor(
         ...partitions.map(({ loop }) => loop.run(stopping.signal, giveUp.signal)),
         repairer.run(stopping.signal),
         followOwnHealth(nats),
+        contracts.watch(stopping.signal),
         reportHealth(nats),
         writeAccount(),
       ].map(inBackground)
@@ -210,7 +224,7 @@ export function createProcessor(
     },
   }
 
-  async function createPartitions(connected: NatsConnection, stepContext: StepContext): Promise<Partition[]> {
+  async function createPartitions(connected: NatsConnection): Promise<Partition[]> {
     const client = jetstream(connected)
     const manager = await jetstreamManager(connected, { checkAPI: false })
     const notifiers = createNotifiers(config.notifiers, { clock, log })
@@ -227,7 +241,7 @@ export function createProcessor(
     return config.partitions.map((partition) => {
       const consumer = createPartitionConsumer(partition, { client, manager, owner, clock, log })
       const outbox = createOutbox(notifiers, { clock, log, metrics: outboxMetrics })
-      const repairs = createRepairList(stepContext.contracts, config.repair.rest, clock.monotonicMs)
+      const repairs = createRepairList(config.repair.rest, clock.monotonicMs)
       const loop = createPartitionLoop(
         {
           partition,
@@ -252,7 +266,7 @@ export function createProcessor(
           onResendRequest: () => requested.inc(),
           outbox,
           repairs,
-          context: stepContext,
+          contexts,
           clock,
           log,
           processor: config.processor,
@@ -332,6 +346,7 @@ export function createProcessor(
     name: service.name,
     start: service.start,
     stop: service.stop,
+    reloadContracts: () => contracts.reload(),
     get adminPort() {
       return admin.port
     },

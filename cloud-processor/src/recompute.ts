@@ -7,6 +7,7 @@
 import type { Contracts } from '@tributary/protocol'
 import type { InfluxQuery, InfluxSeries } from './influx-query.ts'
 import { plainName } from './line-protocol.ts'
+import { isHidden } from './privacy.ts'
 import { pointsOf, rangesOf, rawStatements, restStatement, rowStatements, type StoreRange } from './repair-queries.ts'
 import { mergePart } from './rolled-up-part.ts'
 import { createSeries, type DeviceSeries, REVISION_KEY } from './series.ts'
@@ -97,9 +98,13 @@ function foldPoints({ window, series, row }: Work, points: InfluxSeries): void {
     if (column < 0) continue
     const has = (i: number) => values[from + i]?.[column] !== null && values[from + i]?.[column] !== undefined
     if (type === 'string') {
-      for (let i = 0; i < inside.length; i++)
-        if (has(i))
-          mergeString(row, slot, series.fields.length, inside[i] as number, String(values[from + i]?.[column]))
+      // What was stored before its field was sensitive must not show in a window.
+      const sensitivity = series.contract.fields[name]?.sensitivity ?? 'none'
+      for (let i = 0; i < inside.length; i++) {
+        const text = values[from + i]?.[column]
+        if (has(i) && (sensitivity === 'none' || isHidden(sensitivity, text)))
+          mergeString(row, slot, series.fields.length, inside[i] as number, String(text))
+      }
       continue
     }
     const present = Uint8Array.from(inside, (_, i) => (has(i) ? 1 : 0))

@@ -1,5 +1,5 @@
 /** What a contract refuses, and where every dead letter is accounted for. */
-import type { Contract, DeadLetter, DeadLetterStage, DeviceBlock, FieldColumn, Violation } from '@tributary/protocol'
+import type { Contract, DeadLetter, DeadLetterStage, DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { type ColumnRefusal, contractLetters } from './dead-letter.ts'
 import { countDeadLettered } from './deduplicate.ts'
@@ -45,7 +45,7 @@ export const AHEAD_MS_MAX = 24 * 3_600_000
 
 /** Refuses all readings of samples from the future. @returns the others, the block itself when that is all */
 export function refuseAhead(s: BatchScope, block: DeviceBlock): DeviceBlock {
-  const { timesMs, columns } = block
+  const { timesMs } = block
   const latestMs = s.receivedAtMs + AHEAD_MS_MAX
   if (!timesMs.some((timeMs) => timeMs > latestMs)) return block
   const ahead: number[] = []
@@ -57,7 +57,7 @@ export function refuseAhead(s: BatchScope, block: DeviceBlock): DeviceBlock {
   const isAhead = new Set(ahead)
   const contract = s.context.contracts.get(block.kind)
   const sequenceColumn = contract && sequenceColumnOf(contract, block)
-  for (const column of columns) {
+  for (const column of s.context.privacy.hide(block).columns) {
     const samples = presentSamples(column, timesMs.length).filter((i) => isAhead.has(i))
     refuse(s, block, { field: column.field, reason: 'time_in_future', detail, samples }, [column], sequenceColumn)
   }
@@ -89,7 +89,7 @@ function sequenceColumnOf(contract: Contract, block: DeviceBlock): FieldColumn |
 /** Every reading of the block: there is no contract for its kind. */
 export function refuseUnknownKind(s: BatchScope, block: DeviceBlock): void {
   const detail = `there is no contract for the kind "${block.kind}"; add contracts/${block.kind}.yaml, or correct the kind in the agent's config`
-  for (const column of block.columns) {
+  for (const column of s.context.privacy.hide(block).columns) {
     const samples = presentSamples(column, block.timesMs.length)
     refuse(s, block, { field: column.field, reason: 'unknown_kind', detail, samples }, [column], undefined)
   }
@@ -119,17 +119,16 @@ function refuse(
     addLetter(s.state, s.agent, s.epoch, letter, s.effects)
 }
 
-/** @returns for each column which samples are refused; null: none */
+/** @param block without sensitive values @returns for each column which samples are refused; null: none */
 export function refuseViolations(
   s: BatchScope,
   series: DeviceSeries,
   block: DeviceBlock,
-  violations: readonly Violation[],
+  violations: readonly { field: string; reason: string; detail: string; samples: readonly number[] }[],
 ): (Uint8Array | null)[] {
   const refusals: (Uint8Array | null)[] = block.columns.map(() => null)
   const sequenceColumn = sequenceColumnOf(series.contract, block)
   for (const violation of violations) {
-    if (violation.reason === 'missing_field') continue
     const columns = block.columns.filter(({ field }) => field === violation.field)
     const fresh: number[] = []
     for (const sample of violation.samples) {
@@ -159,11 +158,14 @@ function samplesBefore(
   const column = columns.find(({ type }) => type === 'number')
   const field = column && series.fieldNamed.get(column.field)
   if (column === undefined || field === undefined) return samples.map(() => null)
+  const isBounded = series.contract.policy.range !== 'pass'
   return samples.map((sample) => {
     for (let i = sample - 1; i >= 0; i--) {
       const value = column.values[i] as number
       const isMeasured =
-        column.present?.[i] !== 0 && Number.isFinite(value) && value >= field.low && value <= field.high
+        column.present?.[i] !== 0 &&
+        Number.isFinite(value) &&
+        (!isBounded || (value >= field.low && value <= field.high))
       if (isMeasured && (field.type !== 'integer' || Number.isSafeInteger(value))) return value
     }
     return Number.isNaN(field.lastValue) ? null : field.lastValue

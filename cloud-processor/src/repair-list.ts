@@ -32,13 +32,15 @@ interface Waiting {
 
 export interface RepairList {
   /** Takes what was recomputed, and rows that memory has. @returns whether the state changed */
-  settle(state: PartitionState, effects: Effects): boolean
+  settle(state: PartitionState, effects: Effects, contracts: Contracts): boolean
   /** To be called when everything that the state knows is stored. */
-  look(state: PartitionState): void
+  look(state: PartitionState, contracts: Contracts): void
   /** The state is another one now. */
   forget(): void
   /** Windows to be recomputed, the one that waits for longest first. */
   readonly due: readonly DirtyWindow[]
+  /** By which they are to be recomputed. What was recomputed by others is not taken. */
+  readonly contracts: Contracts
   give(recomputed: readonly Recomputed[]): void
   /** Windows that have left the list and whose rows are not in the store yet. */
   readonly writing: number
@@ -49,21 +51,23 @@ export interface RepairList {
 }
 
 /** @param restMs a window is left alone for so long after the last reading that made it dirty */
-export function createRepairList(contracts: Contracts, restMs: number, monotonicMs: () => number): RepairList {
+export function createRepairList(restMs: number, monotonicMs: () => number): RepairList {
   /** Since when each window is as it is, and since when it waits. */
   let waiting = new Map<string, Waiting>()
   let due: DirtyWindow[] = []
+  let dueBy: Contracts = new Map()
   let given: Recomputed[] = []
   let lookedAtMs = Number.NEGATIVE_INFINITY
   let busy = false
   let writing = 0
 
-  function take(state: PartitionState, effects: Effects): boolean {
+  function take(state: PartitionState, effects: Effects, contracts: Contracts): boolean {
     let changed = false
     for (const { window, series, row, lacks } of given) {
       const key = dirtyKeyOf(window)
       const now = state.dirty.get(key)
       if (now === undefined || whose(state, now) !== 'store') continue
+      if (series.contract !== contracts.get(window.kind)) continue
       const place = waiting.get(key)
       if (place) {
         place.sinceMs = monotonicMs()
@@ -97,15 +101,15 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
   }
 
   return {
-    settle(state, effects) {
+    settle(state, effects, contracts) {
       const before = state.dirty.size
       const isDue = state.dirty.size > 0 && monotonicMs() - lookedAtMs >= LOOK_MS
-      const took = take(state, effects)
+      const took = take(state, effects, contracts)
       const tookFromMemory = isDue && takeFromMemory(state, effects)
       writing = before - state.dirty.size
       return takeFromSpans(state) || tookFromMemory || took
     },
-    look(state) {
+    look(state, contracts) {
       const nowMs = monotonicMs()
       writing = 0
       busy = state.dirty.size > 0
@@ -114,6 +118,7 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
       const before = waiting
       waiting = new Map()
       due = []
+      dueBy = contracts
       for (const [key, window] of state.dirty) {
         const known = before.get(key)
         const sinceMs = known?.sinceMs ?? nowMs
@@ -131,6 +136,9 @@ export function createRepairList(contracts: Contracts, restMs: number, monotonic
     },
     get due() {
       return due
+    },
+    get contracts() {
+      return dueBy
     },
     give(recomputed) {
       given.push(...recomputed)

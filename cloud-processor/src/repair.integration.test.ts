@@ -167,10 +167,10 @@ test('the database is away: it is tried again with growing delays, and said once
         },
         { close: ask.close },
       ),
-      contracts: new Map([['mixed', mixedContract]]),
       lists: [
         {
           due: [{ site: 'a', device: 'b', kind: 'mixed', widthMs: 10_000, startMs: START_MS }],
+          contracts: new Map([['mixed', mixedContract]]),
           give: () => undefined,
         },
       ],

@@ -108,7 +108,7 @@ function world({ memoryMs, restMs, deaths }: Pick<Story, 'memoryMs' | 'restMs' |
   let nowMs = 0
   let checkpoint: Uint8Array | undefined
   let state = stateFor(context)
-  let list = createRepairList(context.contracts, restMs, () => nowMs)
+  let list = createRepairList(restMs, () => nowMs)
   const operation = (work: () => void) => {
     work()
     operations += 1
@@ -125,7 +125,7 @@ function world({ memoryMs, restMs, deaths }: Pick<Story, 'memoryMs' | 'restMs' |
     turn(plans: readonly Plan[], kept: KeptWatermark): void {
       nowMs += TURN_MS
       clearEffects(effects)
-      list.settle(state, effects)
+      list.settle(state, effects, context.contracts)
       for (const plan of plans) step(state, intakeOf(batchOf(plan)), context, effects)
       // What the gateway keeps: it is asked while an epoch is in doubt.
       if ([...state.agents.values()].some(isInDoubt))
@@ -135,14 +135,14 @@ function world({ memoryMs, restMs, deaths }: Pick<Story, 'memoryMs' | 'restMs' |
       operation(() => {
         checkpoint = encodeState(state)
       })
-      list.look(state)
+      list.look(state, context.contracts)
     },
     recompute: () => recompute(store.query, context.contracts, list.due, new AbortController().signal),
     /** Another process begins with the checkpoint, or without any. */
     begin(isLost: boolean): void {
       if (isLost) checkpoint = undefined
       state = checkpoint ? decodeState(checkpoint, context.contracts) : stateFor(context)
-      list = createRepairList(context.contracts, restMs, () => nowMs)
+      list = createRepairList(restMs, () => nowMs)
     },
     get checkpointed() {
       return checkpoint ? decodeState(checkpoint, context.contracts) : stateFor(context)

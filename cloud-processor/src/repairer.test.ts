@@ -37,13 +37,14 @@ function working(share: number, answer: () => Promise<void> = async () => undefi
   }))
   const lists = given.map((_, i) => ({
     due,
+    contracts,
     give: (all: readonly unknown[]) => {
       given[i] = (given[i] as number) + all.length
     },
   }))
   const repairer = createRepairer(
     { share },
-    { query: Object.assign(query, { close: async () => undefined }) as InfluxQuery, contracts, lists, clock, log },
+    { query: Object.assign(query, { close: async () => undefined }) as InfluxQuery, lists, clock, log },
   )
   return { clock, given, questions, repairer, busyMs: () => busyMs }
 }

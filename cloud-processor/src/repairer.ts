@@ -2,7 +2,6 @@
  * Has dirty windows recomputed beside the loops: one batch at a time in the whole processor, and so seldom that live data do not
  * suffer. The state is only ever touched by the loops, see `repair-list.ts`.
  */
-import type { Contracts } from '@tributary/protocol'
 import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
 import type { InfluxQuery } from './influx-query.ts'
 import { recompute } from './recompute.ts'
@@ -12,6 +11,8 @@ const IDLE_MS = 500
 const BACKOFF = { firstMs: 1_000, maxMs: 60_000 }
 /** A stable complaint is said again this often. */
 const SAY_AGAIN_MS = 60_000
+
+type DueList = Pick<RepairList, 'due' | 'contracts' | 'give'>
 
 export interface RepairerOptions {
   /** Part of the time in which the database may be busy with this. */
@@ -30,14 +31,12 @@ export function createRepairer(
   { share }: RepairerOptions,
   {
     query,
-    contracts,
     lists,
     clock,
     log,
   }: {
     query: InfluxQuery
-    contracts: Contracts
-    lists: readonly Pick<RepairList, 'due' | 'give'>[]
+    lists: readonly DueList[]
     clock: Clock
     log: Logger
   },
@@ -48,7 +47,7 @@ export function createRepairer(
   let next = 0
 
   /** The partitions take turns. */
-  function nextDue(): Pick<RepairList, 'due' | 'give'> | undefined {
+  function nextDue(): DueList | undefined {
     for (let i = 0; i < lists.length; i++) {
       const list = lists[(next + i) % lists.length]
       if (list === undefined || list.due.length === 0) continue
@@ -58,9 +57,9 @@ export function createRepairer(
     return undefined
   }
 
-  async function batch(list: Pick<RepairList, 'due' | 'give'>, signal: AbortSignal): Promise<void> {
+  async function batch(list: DueList, signal: AbortSignal): Promise<void> {
     const startMs = clock.monotonicMs()
-    const recomputed = await recompute(query, contracts, list.due, signal)
+    const recomputed = await recompute(query, list.contracts, list.due, signal)
     lastBatchMs = clock.monotonicMs() - startMs
     list.give(recomputed)
     log.debug({ windows: recomputed.length, durationMs: Math.round(lastBatchMs) }, 'windows were recomputed')

@@ -3,8 +3,19 @@
  * before. The largest step is judged by what a reading was compared with when it was refused for its step, and not at all for others:
  * the readings beside them are not in the letter.
  */
-import { type Contract, type Contracts, checkBlock, type DeadLetter, type DeviceBlock } from '@tributary/protocol'
+import {
+  type Contract,
+  type Contracts,
+  checkBlock,
+  type DeadLetter,
+  type DeviceBlock,
+  type FieldColumn,
+  type Policy,
+} from '@tributary/protocol'
+import { convertValues } from './convert-values.ts'
+import { POLICY_OF } from './judge-block.ts'
 import { type LetterOriginal, readingsOfLetter } from './letter-readings.ts'
+import { isHidden, sensitivitiesOf } from './privacy.ts'
 import { AHEAD_MS_MAX } from './refuse.ts'
 
 export interface LetterVerdict {
@@ -14,6 +25,9 @@ export interface LetterVerdict {
   readonly contract: Contract | undefined
   /** For each column of the block which samples stay refused; null: none. A line that InfluxDB refused stays as a whole. */
   readonly refusals: readonly (Uint8Array | null)[]
+  /** Samples that are stored and marked, and what a line was marked with before. */
+  readonly marks: readonly Mark[]
+  readonly flags: string | undefined
   readonly stored: number
   readonly refused: number
   /** Why readings stay refused, that of the most first; else ''. */
@@ -21,22 +35,48 @@ export interface LetterVerdict {
   readonly detail: string
 }
 
+/** Whether a field that the contract does not have can be stored beside it; undefined: it can, else why not. */
+export type TakeExtra = (block: DeviceBlock, column: FieldColumn) => string | undefined
+
 /** @returns a sentence when the letter cannot be requeued at all */
-export function judgeLetter(letter: DeadLetter, contracts: Contracts, nowMs: number): LetterVerdict | string {
+export function judgeLetter(
+  letter: DeadLetter,
+  contracts: Contracts,
+  nowMs: number,
+  takeExtra: TakeExtra = () => undefined,
+): LetterVerdict | string {
   const readings = readingsOfLetter(letter)
   if (typeof readings === 'string') return readings
-  const { block, original } = readings
-  const contract = contracts.get(block.kind)
-  const found = contract
-    ? [...aheadOf(block, nowMs), ...violationsOf(contract, block), ...stepsOf(contract, letter, block, original)]
-    : [
-        {
-          field: undefined,
-          samples: all(block),
-          reason: 'unknown_kind',
-          detail: `there is no contract for the kind "${block.kind}"`,
-        },
-      ]
+  const { original, flags } = readings
+  const contract = contracts.get(readings.block.kind)
+  const hidden = sensitiveOf(letter, readings.block, contracts)
+  if (typeof hidden === 'string') return hidden
+  const rules = contract && rulesFor(contract, hidden)
+  const converted = rules && rules.policy.type !== 'reject' ? convertValues(rules, readings.block) : undefined
+  const block = converted?.block ?? readings.block
+  const marks: Mark[] = []
+  if (rules?.policy.type === 'flag')
+    for (const [field, samples] of converted?.samples ?? []) marks.push({ field, reason: 'wrong_type', samples })
+  const found: Refusal[] = aheadOf(block, nowMs)
+  const judge = (key: keyof Policy | undefined, refusal: Refusal) => {
+    const policy = key === undefined ? 'reject' : (rules?.policy[key] ?? 'reject')
+    if (policy === 'reject') found.push(refusal)
+    else if (policy === 'flag') marks.push({ ...refusal, field: refusal.field ?? '' })
+  }
+  if (rules === undefined) {
+    const detail = `there is no contract for the kind "${block.kind}"`
+    found.push({ field: undefined, samples: all(block), reason: 'unknown_kind', detail })
+  } else {
+    for (const violation of checkBlock(rules, block, () => undefined))
+      if (violation.reason !== 'missing_field') judge(POLICY_OF[violation.reason], violation)
+    for (const step of stepsOf(contract as Contract, letter, block, original)) judge('step', step)
+    for (const refusal of besideOf(rules, letter, block))
+      judge(refusal.reason === 'too_soon' ? 'interval' : 'missing_field', refusal)
+    const isRejected = ({ field }: FieldColumn) => found.some((refusal) => refusal.field === field)
+    for (const column of block.columns)
+      if (!Object.hasOwn(rules.fields, column.field) && !isRejected(column))
+        found.push(...extraOf(block, column, takeExtra))
+  }
   const refusals = block.columns.map((): Uint8Array | null => null)
   const reasons = new Map<string, { count: number; detail: string }>()
   for (const { field, reason, detail, samples } of found)
@@ -56,6 +96,8 @@ export function judgeLetter(letter: DeadLetter, contracts: Contracts, nowMs: num
     block,
     original,
     contract,
+    marks,
+    flags,
     refusals: isWhole ? block.columns.map(() => Uint8Array.of(1)) : refusals,
     stored: letter.readingCount - refused,
     refused,
@@ -65,6 +107,13 @@ export function judgeLetter(letter: DeadLetter, contracts: Contracts, nowMs: num
 }
 
 const all = ({ timesMs }: DeviceBlock): number[] => Array.from(timesMs, (_, i) => i)
+
+interface Mark {
+  /** '': the sample. */
+  readonly field: string
+  readonly reason: string
+  readonly samples: readonly number[]
+}
 
 interface Refusal {
   /** undefined: all. */
@@ -83,15 +132,54 @@ function aheadOf(block: DeviceBlock, nowMs: number): Refusal[] {
   ]
 }
 
-function violationsOf(contract: Contract, block: DeviceBlock): Refusal[] {
-  const fields = Object.fromEntries(
-    Object.entries(contract.fields).map(([name, field]) => [
-      name,
-      'largest_step' in field ? { ...field, largest_step: undefined } : field,
-    ]),
-  )
-  const withoutSteps = { ...contract, fields } as Contract
-  return checkBlock(withoutSteps, block, () => undefined).filter(({ reason }) => reason !== 'missing_field')
+/**
+ * What was refused hidden, or before its field was sensitive, is not sent in again: only a line of the store has what stands there instead.
+ * @returns the sensitive fields, or why the letter cannot be requeued
+ */
+function sensitiveOf(letter: DeadLetter, { kind, columns }: DeviceBlock, contracts: Contracts): Set<string> | string {
+  const sensitivityOf = sensitivitiesOf(contracts)
+  const sensitive = new Set<string>()
+  for (const { field, values } of columns) {
+    const sensitivity = sensitivityOf(kind, field)
+    if (sensitivity === 'none') continue
+    sensitive.add(field)
+    if (letter.stage !== 'store' || !isHidden(sensitivity, values[0]))
+      return `${field} is a sensitive field: what was refused of it is not sent in again`
+  }
+  return sensitive
+}
+
+/** Steps are judged apart; what is hidden is text. */
+function rulesFor(contract: Contract, hidden: ReadonlySet<string>): Contract {
+  const fields = Object.entries(contract.fields).map(([name, field]) => {
+    if (hidden.has(name)) return [name, { type: 'string', label: field.label, sensitivity: 'none' }]
+    return [name, 'largest_step' in field ? { ...field, largest_step: undefined } : field]
+  })
+  return { ...contract, fields: Object.fromEntries(fields) as Contract['fields'] }
+}
+
+/** What was refused for the sake of samples and fields that are not in the letter. */
+function besideOf({ fields }: Contract, { reason, detail }: DeadLetter, block: DeviceBlock): Refusal[] {
+  const missing = detail.slice(0, detail.indexOf(':'))
+  const isStill = reason === 'missing_field' ? fields[missing]?.required === true : reason === 'too_soon'
+  return isStill ? [{ field: undefined, reason, detail, samples: all(block) }] : []
+}
+
+function extraOf(block: DeviceBlock, column: FieldColumn, takeExtra: TakeExtra): Refusal[] {
+  const { field } = column
+  const samples = all(block).filter((i) => column.present?.[i] !== 0)
+  const why = takeExtra(block, column)
+  if (why !== undefined) return [{ field, reason: 'unknown_field', detail: why, samples }]
+  const notFinite = samples.filter((i) => column.type === 'number' && !Number.isFinite(column.values[i]))
+  if (notFinite.length === 0) return []
+  return [
+    {
+      field,
+      reason: 'not_finite',
+      detail: `${field}: ${column.values[notFinite[0] as number]} is no measurement`,
+      samples: notFinite,
+    },
+  ]
 }
 
 function stepsOf(

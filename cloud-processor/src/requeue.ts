@@ -12,6 +12,7 @@ import type { BatchScope } from './batch-scope.ts'
 import { countDeadLettered, wasReceived } from './deduplicate.ts'
 import type { Settlement } from './effects.ts'
 import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
+import { Flags, type Judged } from './judge-block.ts'
 import type { LetterOriginal } from './letter-readings.ts'
 import { placeBlock } from './place-block.ts'
 import { addLetter, countLetter, pickSamples } from './refuse.ts'
@@ -19,6 +20,7 @@ import { judgeLetter, type LetterVerdict } from './requeue-check.ts'
 import { writeSamples } from './sample-lines.ts'
 import type { DeviceSeries } from './series.ts'
 import { indexOf, isSettled, noteSettled, wasForgotten } from './settled-letters.ts'
+import { extraOf } from './shape.ts'
 import { type AgentState, addDirty, type EpochState, findSeries } from './state.ts'
 import { windowStart } from './window.ts'
 
@@ -112,7 +114,18 @@ function requeue(
   newSeries: Parameters<typeof stepRequeue>[2],
 ): void {
   const { state, agent, effects } = s
-  const verdict = judgeLetter(letter, s.context.contracts, s.receivedAtMs)
+  const contractOf = (kind: string) => s.context.contracts.get(kind) as Contract
+  const seriesAt = (site: string, { device, kind }: DeviceBlock) =>
+    findSeries(state, site, device, kind) ?? newSeries(device, contractOf(kind), site)
+  const verdict = judgeLetter(letter, s.context.contracts, s.receivedAtMs, (block, column) => {
+    for (const placed of placeBlock(s, block, pickSamples)) {
+      const extra = extraOf(seriesAt(placed.site, block), column.field, column.type)
+      if (extra === undefined) return `${column.field}: the device sends too many fields that are not in its contract`
+      if (extra.type !== (column.type === 'number' ? 'float' : column.type))
+        return `${column.field}: came as ${extra.type} first`
+    }
+    return undefined
+  })
   if (typeof verdict === 'string') {
     settlement.detail = verdict
     return
@@ -134,25 +147,37 @@ function requeue(
   s.epoch = epoch
   s.originIndex = effects.origins.push({ ...s.origin, again }) - 1
   epoch.newestMs = Math.max(epoch.newestMs, ...acceptedTimes(verdict))
-  const judged: JudgedBlock = { ...verdict.block, refusals: verdict.refusals }
+  const judged: JudgedBlock = { ...verdict.block, refusals: verdict.refusals, flags: flagsOf(s, verdict) }
   for (const { block, site } of placeBlock(s, judged, pickJudged)) {
-    const series = findSeries(state, site, block.device, block.kind) ?? newSeries(block.device, contract, site)
-    writeAgain(s, series, block, again.isLine)
+    writeAgain(s, seriesAt(site, block), block, again.isLine)
   }
   writeTouched(s)
 }
 
-type JudgedBlock = DeviceBlock & Pick<LetterVerdict, 'refusals'>
+type JudgedBlock = DeviceBlock & Pick<LetterVerdict, 'refusals'> & Pick<Judged, 'flags'>
+
+function flagsOf(s: BatchScope, verdict: LetterVerdict): Judged['flags'] {
+  if (verdict.flags !== undefined) return [verdict.flags]
+  const flags = new Flags(s, verdict.block.timesMs.length)
+  for (const { field, reason, samples } of verdict.marks)
+    flags.mark(
+      field,
+      reason,
+      samples.filter((i) => !isRefused(verdict, i)),
+    )
+  return flags.texts
+}
 
 const pickJudged = (block: JudgedBlock, samples: readonly number[]): JudgedBlock => ({
   ...pickSamples(block, samples),
+  flags: block.flags && samples.map((i) => block.flags?.[i]),
   refusals: block.refusals.map((refused) => refused && Uint8Array.from(samples, (i) => refused[i] as number)),
 })
 
 function writeAgain(s: BatchScope, series: DeviceSeries, block: JudgedBlock, isLine: boolean): void {
   const { state } = s
   const { newestMs } = series
-  writeSamples(s, series, block, block.refusals)
+  writeSamples(s, series, block, block.refusals, block.flags)
   series.newestMs = newestMs
   if (series.windows === undefined) return
   // What InfluxDB refused stands in its windows since it came: the ones that are not in memory are recomputed.

@@ -33,7 +33,9 @@ export async function runProcessor(configPath: string, overrides: ProcessorOverr
     }
     const metrics = createMetrics('processor')
     const processor = createProcessor(configPath, config, { clock: systemClock, log, metrics, onFatal })
-    const code = await runUntilSignal(processor, { log })
+    const reload = () => void processor.reloadContracts()
+    process.on('SIGHUP', reload)
+    const code = await runUntilSignal(processor, { log }).finally(() => process.off('SIGHUP', reload))
     if (failed === undefined) return code
     return failed instanceof UserError ? EXIT_USER_ERROR : EXIT_FAILED
   }

@@ -1,17 +1,22 @@
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
+import { fieldKey } from './line-protocol.ts'
 import type { DeviceSeries } from './series.ts'
 
-/** One line a sample, with all its accepted fields. */
+export const FLAGS_FIELD = 'contract_flags'
+const FLAGS_KEY = fieldKey(FLAGS_FIELD)
+
+/** One line a sample, with all its accepted fields, and what it is marked with. */
 export function writeSamples(
   s: BatchScope,
   series: DeviceSeries,
   block: DeviceBlock,
   refusals: readonly (Uint8Array | null)[],
+  flags: readonly (string | undefined)[] | null,
 ): void {
   const { lines } = s.effects
   const { columns, timesMs } = block
-  const fields = columns.map(({ field }) => series.fieldNamed.get(field))
+  const fields = columns.map(({ field }) => series.fieldNamed.get(field) ?? series.shape.extras.get(field))
   let stored = 0
   let newest = series.newestMs
   for (let i = 0; i < timesMs.length; i++) {
@@ -30,6 +35,8 @@ export function writeSamples(
       } else if (column.type === 'boolean') lines.boolean(field.key, column.values[i] === 1)
       else lines.string(field.key, column.values[i] as string)
     }
+    const flag = flags?.[i]
+    if (flag !== undefined && readings > 0) lines.string(FLAGS_KEY, flag)
     const timeMs = timesMs[i] as number
     lines.end(series.prefix, timeMs, readings, s.originIndex)
     stored += readings

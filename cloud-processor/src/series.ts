@@ -1,10 +1,11 @@
 /** Series, interned: everything that a (site, device, kind) needs on the hot path is built once, at its first sample. */
-import type { Contract } from '@tributary/protocol'
+import { type Contract, storedType } from '@tributary/protocol'
 import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
 import { silenceFor } from './detectors/index.ts'
 import { NO_LIMITS, watchesFor } from './device-limits.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
+import { createShape, type SavedShape, type Shape } from './shape.ts'
 import { createWindows, WIDTH_NAMES, type WindowKeys, type Windows } from './window.ts'
 
 export interface Watch {
@@ -14,6 +15,7 @@ export interface Watch {
 
 export interface FieldSeries {
   readonly name: string
+  /** In the store. */
   readonly type: 'float' | 'integer' | 'boolean' | 'string'
   /** Its place in rows and in `fields`. */
   readonly slot: number
@@ -37,6 +39,7 @@ export interface DeviceSeries {
   readonly prefix: Uint8Array
   readonly fields: readonly FieldSeries[]
   readonly fieldNamed: ReadonlyMap<string, FieldSeries>
+  readonly shape: Shape
   /** `site/agent` that delivered last: its completeness closes the windows. */
   agent: string
   newestMs: number
@@ -73,14 +76,18 @@ export function createSeries(
   device: string,
   contract: Contract,
   agent: string,
-  { saved, withWindows = true }: { saved?: SavedWatches | undefined; withWindows?: boolean } = {},
+  {
+    saved,
+    shape,
+    withWindows = true,
+  }: { saved?: SavedWatches | undefined; shape?: SavedShape | undefined; withWindows?: boolean } = {},
 ): DeviceSeries {
   const ownThresholds = saved?.ownThresholds ?? NO_LIMITS
   const fields = Object.entries(contract.fields).map(([name, field], slot): FieldSeries => {
     const before = saved?.fields[name]
     return {
       name,
-      type: field.type,
+      type: storedType(field),
       slot,
       key: fieldKey(name),
       scale: 'decimals' in field ? 10 ** field.decimals : 1,
@@ -101,6 +108,7 @@ export function createSeries(
     prefix: linePrefix(contract.kind, { site, device }),
     fields,
     fieldNamed: new Map(fields.map((field) => [field.name, field])),
+    shape: createShape(fields, shape),
     agent,
     newestMs: Number.NEGATIVE_INFINITY,
     heardAtMs: Number.NEGATIVE_INFINITY,

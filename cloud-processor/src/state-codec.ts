@@ -5,6 +5,7 @@
 import type { Contracts } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
 import type { AlertState } from './alerts/index.ts'
+import type { ContractMemory } from './contract-memory.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
 import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
@@ -13,6 +14,7 @@ import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
 import { createSeries, type SavedWatches } from './series.ts'
+import { type SavedShape, saveShape } from './shape.ts'
 import {
   type AgentState,
   addSeries,
@@ -57,6 +59,8 @@ interface SavedSeries {
   fields: string[]
   watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
   silence: SilenceState | null
+  /** Not in checkpoints from before schemas were watched. */
+  shape?: SavedShape
   windows:
     | { forgottenBeforeMs: number | null; rows: SavedRow[]; late?: SavedRow[]; lateForgottenMs?: number | null }[]
     | null
@@ -69,6 +73,8 @@ interface SavedState {
   agents: SavedAgent[]
   series: SavedSeries[]
   counters: Counters
+  /** Not in checkpoints from before contracts were versioned. */
+  contracts?: ContractMemory
   alerts: AlertState
   outbox: OutboxState
   dirty: DirtyWindow[]
@@ -148,6 +154,7 @@ export function encodeState(state: PartitionState): Uint8Array {
         ]),
       ),
       silence: series.silenceState ?? null,
+      shape: saveShape(series),
       windows:
         series.windows?.map((windows) => ({
           forgottenBeforeMs: windows.forgottenBeforeMs,
@@ -157,6 +164,7 @@ export function encodeState(state: PartitionState): Uint8Array {
         })) ?? null,
     })),
     counters: state.counters,
+    contracts: state.contracts,
     alerts: state.alerts,
     outbox: state.outbox,
     dirty: [...state.dirty.values()],
@@ -181,8 +189,14 @@ export function encodeState(state: PartitionState): Uint8Array {
   return bytes
 }
 
-/** @throws Error when the bytes are none, or of a later version. Series whose contract is gone are dropped. */
-export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionState {
+/**
+ * @param contracts by which the series are made; a function is told by which the state was
+ * @throws Error when the bytes are none, or of a later version. Series whose contract is gone are dropped.
+ */
+export function decodeState(
+  bytes: Uint8Array,
+  contracts: Contracts | ((memory: ContractMemory | undefined) => Contracts),
+): PartitionState {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 12 || view.getUint32(0, true) !== MAGIC) throw new Error('these bytes are not a state')
   const version = view.getUint32(4, true)
@@ -202,6 +216,7 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
     streamSequence: saved.streamSequence,
     registryVersion: saved.registryVersion ?? NO_VERSION,
     counters: { ...state.counters, ...saved.counters },
+    contracts: { ...state.contracts, ...saved.contracts },
     outbox: saved.outbox,
     dirtyOverflow: saved.dirtyOverflow,
     anomalies: saved.anomalies,
@@ -223,7 +238,8 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
       series: [],
     })
   let at = Math.ceil((12 + jsonLength) / 8) * 8
-  for (const one of saved.series) at = restoreSeries(state, one, contracts, view, at)
+  const known = typeof contracts === 'function' ? contracts(saved.contracts) : contracts
+  for (const one of saved.series) at = restoreSeries(state, one, known, view, at)
   return state
 }
 
@@ -277,6 +293,7 @@ function restoreSeries(
     contract &&
     createSeries(saved.site, saved.device, contract, saved.agent, {
       saved: watches,
+      shape: saved.shape,
       withWindows: saved.windows !== null,
     })
   if (series) {

@@ -1,6 +1,7 @@
 /** All that a partition remembers. Changed in place by `step` alone; `state-codec.ts` turns it to bytes and back. */
 import { STORED_BEYOND_MAX } from '@tributary/protocol'
 import type { AlertState } from './alerts/index.ts'
+import { type ContractMemory, createContractMemory } from './contract-memory.ts'
 import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
 import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
 import { type DirtySpan, widenSpan } from './dirty-spans.ts'
@@ -138,6 +139,7 @@ export interface PartitionState {
   deviceCount: number
   seriesCount: number
   counters: Counters
+  contracts: ContractMemory
   alerts: AlertState
   outbox: OutboxState
   /** Windows to be recomputed from the store. */
@@ -176,6 +178,7 @@ export function createState(alerts: AlertState): PartitionState {
       windowsKept: 0,
       anomalies: 0,
     },
+    contracts: createContractMemory(),
     alerts,
     outbox: startOutbox(),
     dirty: new Map(),

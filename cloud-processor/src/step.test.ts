@@ -139,7 +139,10 @@ describe('refusals', () => {
       { timeMs: T, values: { level: 1 } },
       { timeMs: T + 1, values: { level: 'full' } },
     ])
-    expect(p.give({ sequence: 1, blocks: [block] }).lines).toEqual([`mixed,device=pump-1,site=workshop level=1 ${T}`])
+    expect(p.give({ sequence: 1, blocks: [block] }).lines).toEqual([
+      `mixed,device=pump-1,site=workshop level=1 ${T}`,
+      `schema_drift,change=changed_type,device=pump-1,field=level,site=workshop kind="mixed",message="level of pump-1 came as string; the contract says float" ${T}`,
+    ])
     expect(p.effects.deadLetters).toMatchObject([{ reason: 'wrong_type', readingCount: 1, timeMs: T + 1 }])
   })
 

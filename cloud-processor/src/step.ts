@@ -3,14 +3,7 @@
  * time comes with the message (when the stream received it) and with the samples.
  * The state is changed in place: copying it for each batch would cost more than all the rest.
  */
-import {
-  type Batch,
-  type BatchHeader,
-  type Contract,
-  checkBlock,
-  type DeviceBlock,
-  type RollupBlock,
-} from '@tributary/protocol'
+import type { Batch, BatchHeader, Contract, DeviceBlock, RollupBlock } from '@tributary/protocol'
 import { BatchScope, type ScopeBatch, type StepContext } from './batch-scope.ts'
 import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter.ts'
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
@@ -20,12 +13,14 @@ import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
 import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
 import type { Intake, TakenRefusal, TakenRequeue } from './intake.ts'
+import { judgeBlock } from './judge-block.ts'
 import { type Placed, placeBlock } from './place-block.ts'
 import { distrustSeries, endOldDoubts, isInDoubt, noteBeginning } from './prior-life.ts'
-import { AHEAD_MS_MAX, addLetter, pickSamples, refuseAhead, refuseUnknownKind, refuseViolations } from './refuse.ts'
+import { AHEAD_MS_MAX, addLetter, pickSamples, refuseAhead, refuseUnknownKind } from './refuse.ts'
 import { answerStranger, stepRequeue } from './requeue.ts'
 import { writeSamples } from './sample-lines.ts'
 import { createSeries, type DeviceSeries } from './series.ts'
+import { observeShape } from './shape.ts'
 import {
   type AgentState,
   addSeries,
@@ -46,7 +41,6 @@ import { SMALLEST_WIDTH_MS, windowStart } from './window.ts'
 const GIVE_UP_AFTER_MS = 7 * 86_400_000
 /** Edge dead letters of this reason are readings that an agent shed because it had no room for them: counted as such. */
 const SHED_AT_THE_DOOR = 'spool_full'
-const NO_REFUSALS: (Uint8Array | null)[] = []
 
 /** One message: changes the state and adds to the effects. */
 export function step(state: PartitionState, intake: Intake, context: StepContext, effects: Effects): void {
@@ -59,7 +53,7 @@ export function step(state: PartitionState, intake: Intake, context: StepContext
   const agent = agentOf(state, intake.site, intake.agent)
   agent.batches += 1
   state.counters.batches += 1
-  if (intake.batch === undefined) refuseBatch(state, agent, intake, repeated, effects)
+  if (intake.batch === undefined) refuseBatch(state, agent, intake, repeated, context, effects)
   else {
     const { batch, site, receivedAtMs } = intake
     stepBatch(new BatchScope(state, agent, batch, site, receivedAtMs, context, effects), batch)
@@ -90,6 +84,7 @@ function refuseBatch(
   agent: AgentState,
   refused: TakenRefusal,
   repeated: boolean,
+  context: StepContext,
   effects: Effects,
 ): void {
   const { header, site, receivedAtMs, streamSequence } = refused
@@ -113,6 +108,7 @@ function refuseBatch(
     refused.detail,
     refused.bytes,
     header?.readingCount ?? 0,
+    context.privacy.withholdsOriginals,
   )
   // Without a header the message's place in the stream is all that tells whether it was counted before.
   if (header === undefined && repeated) effects.deadLetters.push(letter)
@@ -154,7 +150,8 @@ function stepBatch(s: BatchScope, batch: Batch): void {
   for (const [i, letter] of batch.deadLetters.entries())
     if (letter.reason === SHED_AT_THE_DOOR) {
       if (s.epoch) countShed(s.epoch.sequences, header.sequence, letter.reason, letter.readingCount)
-    } else addLetter(state, agent, s.epoch, edgeLetter(s.origin, i, letter), effects)
+    } else
+      addLetter(state, agent, s.epoch, edgeLetter(s.origin, i, letter, context.privacy.withholdsOriginals), effects)
   for (const block of batch.blocks)
     for (const placed of placeBlock(s, refuseAhead(s, block), pickSamples)) stepBlock(s, placed)
   for (const [i, block] of batch.rollups.entries())
@@ -180,25 +177,22 @@ function receive(
 }
 
 function stepBlock(s: BatchScope, placed: Placed<DeviceBlock>): void {
-  const { block } = placed
-  if (block.timesMs.length === 0) return
-  const contract = s.context.contracts.get(block.kind)
+  const { block: received } = placed
+  if (received.timesMs.length === 0) return
+  const contract = s.context.contracts.get(received.kind)
   if (contract === undefined) {
-    refuseUnknownKind(s, block)
+    refuseUnknownKind(s, received)
     return
   }
   const series = seriesOf(s, contract, placed)
   series.heardAtMs = s.receivedAtMs
   s.heard.push(series)
   if (!series.left) followLimits(s, series, placed.now?.thresholds)
-  const violations = checkBlock(contract, block, (field) => {
-    const last = series.fieldNamed.get(field)?.lastValue
-    return last === undefined || Number.isNaN(last) ? undefined : last
-  })
-  const refusals = violations.length === 0 ? NO_REFUSALS : refuseViolations(s, series, block, violations)
-  writeSamples(s, series, block, refusals)
+  const { block, refusals, flags } = judgeBlock(s, series, received)
+  writeSamples(s, series, block, refusals, flags)
   if (series.windows) foldBlock(s, series, block, refusals)
   watchBlock(s, series, block, refusals)
+  observeShape(s, series, received)
   if (s.epoch && series.newestMs > s.epoch.newestMs) s.epoch.newestMs = series.newestMs
 }
 

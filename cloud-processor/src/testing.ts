@@ -20,6 +20,7 @@ import { NO_VERSION } from './device-journal.ts'
 import { ALWAYS_MS, type DeviceRecord, type Placement, withPlacement } from './device-record.ts'
 import type { DeviceLookup } from './device-registry.ts'
 import type { Intake } from './intake.ts'
+import { createPrivacy } from './privacy.ts'
 import { createState, type PartitionState } from './state.ts'
 
 export { accountOf } from './account.ts'
@@ -58,6 +59,9 @@ export function contextOf(
   return {
     contracts: byKind,
     registry: registryOf({}),
+    contractsVersion: 'test',
+    contractsSource: JSON.stringify(contracts),
+    privacy: createPrivacy(byKind, { hashKey: 'a key of sixteen characters' }),
     engine: createAlertEngine([], byKind),
     receivers: [],
     outboxLimits: { notificationsPerReceiverMax: 100 },

@@ -36,7 +36,7 @@ export const unitId = (unit: string): string => UNIT_IDS[unit] ?? `suffix: ${uni
 /** Fields worth showing, in the contract's order: everything but the sample counter. */
 export const shownFields = (contract: Contract): [name: string, field: ContractField][] =>
   Object.entries(contract.fields).filter(
-    ([, f]) => !(f.type === 'integer' && f.role === 'sequence') && f.sensitivity !== 'drop',
+    ([, f]) => !(f.type === 'integer' && f.role === 'sequence') && f.sensitivity === 'none',
   )
 
 /** The field's label; with its unit where two fields of the kind have the same label. */

@@ -143,3 +143,74 @@ test('a required field that samples lack is reported once a block', () => {
   ])
   expect(missing(numbers('starts', [1, 2])).map((v) => [v.reason, v.samples])).toEqual([['missing_field', [0, 1]]])
 })
+
+const withPolicy = (policy: object, fields: object = {}) =>
+  contractSchema.parse({
+    kind: 'boiler',
+    version: 1,
+    description: 'A boiler.',
+    interval: '1s',
+    policy,
+    fields: {
+      temperature_c: { type: 'float', label: 'Temperature', range: [0, 200], largest_step: 10, required: true },
+      state: { type: 'string', label: 'State', values: ['cold', 'hot'] },
+      starts: { type: 'integer', label: 'Starts', range: [0, 10] },
+      ...fields,
+    },
+  })
+
+test('a field that differs from one of the contract in its unit alone was measured in another unit', () => {
+  const reasonOf = (field: string) => checkBlock(contract, block(temperature(1), numbers(field, [1])), () => undefined)
+  expect(reasonOf('temperature_f')).toMatchObject([
+    { reason: 'wrong_unit', detail: 'temperature_f: the contract of boiler has temperature_c (1 reading)' },
+  ])
+  expect(reasonOf('pressure_psi')).toMatchObject([{ reason: 'wrong_unit' }])
+  expect(reasonOf('temperature_outside')).toMatchObject([{ reason: 'unknown_field' }])
+  expect(reasonOf('flow_l_min')).toMatchObject([{ reason: 'unknown_field' }])
+})
+
+test('checks that are passed over are not made, but what no store could hold is found all the same', () => {
+  const passing = withPolicy({ range: 'pass', step: 'pass', missing_field: 'pass' })
+  const wild = block(
+    numbers('temperature_c', [1, 5000, Number.NaN], [1, 1, 1]),
+    numbers('starts', [1000, 1.5, 2 ** 60]),
+    strings('state', ['warm', 'warm', 'warm']),
+  )
+  expect(checkBlock(passing, wild, () => 0).map((v) => [v.field, v.reason, v.samples])).toEqual([
+    ['temperature_c', 'not_finite', [2]],
+    ['starts', 'wrong_type', [1, 2]],
+  ])
+  expect(checkBlock(passing, block(numbers('starts', [1])), () => 0)).toEqual([])
+})
+
+test('what is said of a sensitive field never tells its value', () => {
+  const secret = 4711.25
+  const sensitive = withPolicy(
+    {},
+    {
+      pin: { type: 'integer', label: 'PIN', range: [0, 9], sensitivity: 'mask' },
+      badge: { type: 'string', label: 'Badge', values: ['none'], sensitivity: 'hash' },
+      owner: { type: 'boolean', label: 'Owner', sensitivity: 'hash' },
+      gone: { type: 'float', label: 'Gone', range: [0, 1], sensitivity: 'drop' },
+    },
+  )
+  const found = checkBlock(
+    sensitive,
+    block(
+      temperature(3),
+      numbers('pin', [secret, 4711, Number.NaN]),
+      strings('badge', ['s3cr3t', '', '']),
+      strings('owner', ['s3cr3t', '', '']),
+      numbers('gone', [4711, 4711, 4711]),
+    ),
+    () => undefined,
+  )
+  expect(found.map((v) => `${v.field} ${v.reason}`)).toEqual([
+    'pin not_finite',
+    'pin wrong_type',
+    'pin out_of_range',
+    'badge not_in_list',
+    'owner wrong_type',
+  ])
+  expect(JSON.stringify(found)).not.toMatch(/4711|s3cr3t/)
+})

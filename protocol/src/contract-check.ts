@@ -1,9 +1,11 @@
 /** A block against its kind's contract. Ordinary blocks pass in one quick scan a column; only a column with a violation is looked at again. */
 import type { DeviceBlock, FieldColumn } from './batch.ts'
 import type { Contract, ContractField } from './contract.ts'
+import { fieldInOtherUnit } from './unit-names.ts'
 
 export type ViolationReason =
   | 'unknown_field'
+  | 'wrong_unit'
   | 'wrong_type'
   | 'not_finite'
   | 'out_of_range'
@@ -29,47 +31,73 @@ export interface Violation {
 export type PreviousValue = (field: string) => number | undefined
 
 /**
- * Checks a block against its kind's contract. Pure.
- * `missing_field` is reported and refuses no reading; every other violation refuses the readings that it names.
+ * Checks a block against its kind's contract. Pure. What becomes of the readings that a violation names is the contract's policy;
+ * checks whose policy is `pass` are not made where nothing needs to be known of them. Details never say a sensitive value.
  */
 export function checkBlock(contract: Contract, block: DeviceBlock, previous: PreviousValue): Violation[] {
   const violations: Violation[] = []
   for (const column of block.columns) {
     const field = Object.hasOwn(contract.fields, column.field) ? contract.fields[column.field] : undefined
-    if (!field)
+    if (!field) refuseUnknown(violations, contract, column)
+    else if (field.sensitivity === 'drop') continue
+    else if (field.type === 'float' || field.type === 'integer')
+      checkNumbers(violations, contract, field, column, previous)
+    else if (field.type !== column.type)
       refuse(
         violations,
         column,
-        'unknown_field',
+        'wrong_type',
         presentSamples(column),
-        () => `the contract of ${contract.kind} has no such field`,
+        saying(field, (value) => `${value} is no ${field.type}`),
       )
-    else if (field.type === 'float' || field.type === 'integer') checkNumbers(violations, field, column, previous)
-    else if (field.type !== column.type)
-      refuse(violations, column, 'wrong_type', presentSamples(column), (value) => `${value} is no ${field.type}`)
-    else if (field.type === 'string' && field.values) checkList(violations, field.values, column)
+    else if (field.type === 'string' && field.values && contract.policy.range !== 'pass')
+      checkList(violations, field, field.values, column)
   }
-  for (const [name, field] of Object.entries(contract.fields))
-    if (field.required) reportMissing(violations, name, block)
+  if (contract.policy.missing_field !== 'pass')
+    for (const [name, field] of Object.entries(contract.fields))
+      if (field.required) reportMissing(violations, name, block)
   return violations
 }
+
+function refuseUnknown(violations: Violation[], contract: Contract, column: FieldColumn): void {
+  const other = fieldInOtherUnit(contract, column.field)
+  if ((other === undefined ? contract.policy.unknown_field : contract.policy.unit) === 'pass') return
+  const samples = presentSamples(column)
+  if (other === undefined)
+    refuse(violations, column, 'unknown_field', samples, () => `the contract of ${contract.kind} has no such field`)
+  else refuse(violations, column, 'wrong_unit', samples, () => `the contract of ${contract.kind} has ${other}`)
+}
+
+/** A sentence about a value; of a sensitive field it must not tell it. */
+const saying =
+  (field: ContractField, sentence: (value: string) => string): ((value: string) => string) =>
+  (value) =>
+    sentence(field.sensitivity === 'none' ? value : 'a sensitive value')
 
 type NumericField = Extract<ContractField, { type: 'float' | 'integer' }>
 
 function checkNumbers(
   violations: Violation[],
+  contract: Contract,
   field: NumericField,
   column: FieldColumn,
   previous: PreviousValue,
 ): void {
   if (column.type !== 'number') {
-    refuse(violations, column, 'wrong_type', presentSamples(column), (value) => `${value} is no number`)
+    refuse(
+      violations,
+      column,
+      'wrong_type',
+      presentSamples(column),
+      saying(field, (value) => `${value} is no number`),
+    )
     return
   }
   const whole = field.type === 'integer'
-  const low = field.range?.[0] ?? (whole ? Number.MIN_SAFE_INTEGER : -Number.MAX_VALUE)
-  const high = field.range?.[1] ?? (whole ? Number.MAX_SAFE_INTEGER : Number.MAX_VALUE)
-  const step = field.largest_step ?? Number.POSITIVE_INFINITY
+  const range = contract.policy.range === 'pass' ? undefined : field.range
+  const low = range?.[0] ?? (whole ? Number.MIN_SAFE_INTEGER : -Number.MAX_VALUE)
+  const high = range?.[1] ?? (whole ? Number.MAX_SAFE_INTEGER : Number.MAX_VALUE)
+  const step = (contract.policy.step === 'pass' ? undefined : field.largest_step) ?? Number.POSITIVE_INFINITY
   const before = step < Number.POSITIVE_INFINITY ? (previous(column.field) ?? Number.NaN) : Number.NaN
   if (numbersFit(column.values, column.present, low, high, whole, step, before)) return
 
@@ -89,22 +117,12 @@ function checkNumbers(
     }
   }
   const unit = field.unit ? ` ${field.unit}` : ''
-  refuse(violations, column, 'not_finite', notFinite, (value) => `${value} is no measurement`)
-  refuse(violations, column, 'wrong_type', wrongType, (value) => `${value} is no whole number below 2^53`)
-  refuse(
-    violations,
-    column,
-    'out_of_range',
-    outOfRange,
-    (value) => `${value}${unit} is not within ${low} to ${high}${unit}`,
-  )
-  refuse(
-    violations,
-    column,
-    'step_too_large',
-    stepTooLarge,
-    (value) => `${value}${unit} is more than ${step}${unit} from the sample before`,
-  )
+  const say = (reason: ViolationReason, samples: readonly number[], sentence: (value: string) => string) =>
+    refuse(violations, column, reason, samples, saying(field, sentence))
+  say('not_finite', notFinite, (value) => `${value} is no measurement`)
+  say('wrong_type', wrongType, (value) => `${value} is no whole number below 2^53`)
+  say('out_of_range', outOfRange, (value) => `${value}${unit} is not within ${low} to ${high}${unit}`)
+  say('step_too_large', stepTooLarge, (value) => `${value}${unit} is more than ${step}${unit} from the sample before`)
 }
 
 /** The quick scan: is there nothing to refuse? NaN fails every comparison; a step is judged against the sample before. */
@@ -129,10 +147,21 @@ function numbersFit(
   return true
 }
 
-function checkList(violations: Violation[], allowed: readonly string[], column: FieldColumn): void {
+function checkList(
+  violations: Violation[],
+  field: ContractField,
+  allowed: readonly string[],
+  column: FieldColumn,
+): void {
   const list = new Set<unknown>(allowed)
   const strange = presentSamples(column).filter((i) => !list.has(column.values[i]))
-  refuse(violations, column, 'not_in_list', strange, (value) => `${value} is none of ${allowed.join(', ')}`)
+  refuse(
+    violations,
+    column,
+    'not_in_list',
+    strange,
+    saying(field, (value) => `${value} is none of ${allowed.join(', ')}`),
+  )
 }
 
 function reportMissing(violations: Violation[], field: string, block: DeviceBlock): void {

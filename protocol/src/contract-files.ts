@@ -34,7 +34,16 @@ export class ContractsError extends Error {
  * @throws ContractsError that lists every mistake in every file, with path and value
  */
 export async function readContracts(folder: string): Promise<Contracts> {
-  const contracts = new Map<string, Contract>()
+  return new Map([...(await readFolder(folder))].map(([kind, { contract }]) => [kind, contract]))
+}
+
+/** The same as the files say it, checked but without defaults: what `contractSchema` makes contracts of. @throws ContractsError */
+export async function readContractSources(folder: string): Promise<ReadonlyMap<string, unknown>> {
+  return new Map([...(await readFolder(folder))].map(([kind, { value }]) => [kind, value]))
+}
+
+async function readFolder(folder: string): Promise<Map<string, Parsed>> {
+  const contracts = new Map<string, Parsed>()
   const mistakes: ContractMistake[] = []
   const files = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     const message = error.code === 'ENOENT' ? 'the folder does not exist' : `cannot be read (${error.code})`
@@ -51,9 +60,10 @@ export async function readContracts(folder: string): Promise<Contracts> {
       return undefined
     })
     if (text === undefined) continue
-    const contract = parseContract(file, text, mistakes)
-    if (!contract) continue
-    if (`${contract.kind}.yaml` === file) contracts.set(contract.kind, contract)
+    const parsed = parseContract(file, text, mistakes)
+    if (!parsed) continue
+    const { contract } = parsed
+    if (`${contract.kind}.yaml` === file) contracts.set(contract.kind, parsed)
     else
       mistakes.push({
         file,
@@ -70,7 +80,13 @@ export async function readContracts(folder: string): Promise<Contracts> {
   return contracts
 }
 
-function parseContract(file: string, text: string, mistakes: ContractMistake[]): Contract | undefined {
+interface Parsed {
+  readonly contract: Contract
+  /** What the file says. */
+  readonly value: unknown
+}
+
+function parseContract(file: string, text: string, mistakes: ContractMistake[]): Parsed | undefined {
   const lineCounter = new LineCounter()
   const document = parseDocument(text, { lineCounter, uniqueKeys: true, prettyErrors: false })
   for (const error of document.errors)
@@ -90,7 +106,7 @@ function parseContract(file: string, text: string, mistakes: ContractMistake[]):
     return undefined
   }
   const result = contractSchema.safeParse(value)
-  if (result.success) return result.data
+  if (result.success) return { contract: result.data, value }
   for (const issue of result.error.issues) {
     const unknownKeys = issue.code === 'unrecognized_keys' ? issue.keys : []
     for (const key of unknownKeys)

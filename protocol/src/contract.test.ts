@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { contractSchema } from './contract.ts'
+import { type ContractField, contractSchema, storedType } from './contract.ts'
 
 const boiler = {
   kind: 'boiler',
@@ -73,6 +73,42 @@ test('a contract has one sequence at most, and at least one field', () => {
     'fields.second.role: only one field can be the sequence',
   ])
   expect(mistakes({ fields: {} })).toEqual(['fields: at least one field'])
+})
+
+test('each check has a policy; what is none is refused with its place', () => {
+  expect(contractSchema.parse({ ...boiler, policy: { range: 'flag' } }).policy).toEqual({
+    type: 'reject',
+    unit: 'reject',
+    range: 'flag',
+    step: 'reject',
+    interval: 'pass',
+    unknown_field: 'reject',
+    missing_field: 'flag',
+  })
+  expect(mistakes({ policy: { range: 'ignore' } })).toEqual(['policy.range: must be "reject", "flag" or "pass"'])
+  expect(mistakes({ policy: { ranges: 'flag' } })[0]).toContain('Unrecognized key: "ranges"')
+})
+
+test('a sensitive field is text in the store, and nothing may be judged by its values', () => {
+  const badge = { type: 'float', label: 'Badge', sensitivity: 'hash' }
+  const fields = (change: object) => ({ fields: { ...boiler.fields, badge: { ...badge, ...change } } })
+  expect(mistakes(fields({ range: [0, 10] }))).toEqual([])
+  expect(mistakes(fields({ largest_step: 1 }))).toEqual([
+    'fields.badge.largest_step: cannot be judged of a sensitive field: leave one of the two out',
+  ])
+  expect(mistakes(fields({ type: 'integer', role: 'counter' }))).toEqual([
+    'fields.badge.role: cannot be had by a sensitive field: leave one of the two out',
+  ])
+  const watched = { thresholds: [{ field: 'badge', above: 1 }], detectors: { outlier: ['badge'] } }
+  expect(mistakes({ ...fields({}), ...watched })).toEqual([
+    'thresholds.0.field: "badge" is sensitive, and what is said of it would tell its values',
+    'detectors.outlier.0: "badge" is sensitive, and what is said of it would tell its values',
+  ])
+  const parsed = contractSchema.parse({ ...boiler, ...fields({}) }).fields
+  expect([storedType(parsed['badge'] as ContractField), storedType(parsed['burning'] as ContractField)]).toEqual([
+    'string',
+    'boolean',
+  ])
 })
 
 test('unknown keys and unknown types are refused', () => {

@@ -23,9 +23,21 @@ const common = {
   /** What a person reads on a dashboard, such as "Bearing temperature". */
   label: z.string().min(1),
   required: z.boolean().default(false),
-  /** What happens to the values before they are stored. */
+  /** What is stored instead of the values: "***", a keyed hash, nothing. Whatever the type, that is text. */
   sensitivity: z.enum(['none', 'mask', 'hash', 'drop']).default('none'),
 }
+
+const handling = z.enum(['reject', 'flag', 'pass'], { error: 'must be "reject", "flag" or "pass"' })
+/** What becomes of readings that break the contract, for each check: refused, stored and marked, or stored as if nothing were. */
+const policy = z.strictObject({
+  type: handling.default('reject'),
+  unit: handling.default('reject'),
+  range: handling.default('reject'),
+  step: handling.default('reject'),
+  interval: handling.default('pass'),
+  unknown_field: handling.default('reject'),
+  missing_field: handling.default('flag'),
+})
 
 const numeric = {
   ...common,
@@ -66,8 +78,8 @@ export const thresholdSchema = z
   .refine((t) => (t.above === undefined) !== (t.below === undefined), 'give either "above" or "below"')
 
 /** What samples, tags and measurements of our own are called. */
-const RESERVED_FIELDS: readonly string[] = ['time', 'time_ms', 'device', 'kind', 'site']
-const RESERVED_KINDS: readonly string[] = ['anomaly', 'alert', 'account', 'dead_letter']
+const RESERVED_FIELDS: readonly string[] = ['time', 'time_ms', 'device', 'kind', 'site', 'contract_flags']
+const RESERVED_KINDS: readonly string[] = ['anomaly', 'alert', 'account', 'dead_letter', 'schema_drift']
 const ROLLUP_SUFFIX = /_\d+(s|m|h|d)$/
 
 const rangeOf = (of: z.infer<typeof field> | undefined): readonly [number, number] | undefined =>
@@ -81,6 +93,7 @@ export const contractSchema = z
     /** Expected time between two samples of a device. */
     interval: duration,
     fields: z.record(identifier, field).refine((fields) => Object.keys(fields).length > 0, 'at least one field'),
+    policy: policy.prefault({}),
     thresholds: z.array(thresholdSchema).default([]),
     detectors: z
       .strictObject({
@@ -99,8 +112,15 @@ export const contractSchema = z
       mistake(['kind'], 'is the name of a measurement of the pipeline itself: choose another')
     const roles = Object.entries(contract.fields).filter(([, f]) => f.type === 'integer' && f.role === 'sequence')
     for (const [name] of roles.slice(1)) mistake(['fields', name, 'role'], 'only one field can be the sequence')
-    for (const name of Object.keys(contract.fields))
+    for (const [name, one] of Object.entries(contract.fields)) {
       if (RESERVED_FIELDS.includes(name)) mistake(['fields', name], 'is a reserved name: choose another')
+      if (one.sensitivity === 'none') continue
+      // Both would keep the value where others can read it.
+      if ('largest_step' in one && one.largest_step !== undefined)
+        mistake(['fields', name, 'largest_step'], 'cannot be judged of a sensitive field: leave one of the two out')
+      if ('role' in one && one.role !== undefined)
+        mistake(['fields', name, 'role'], 'cannot be had by a sensitive field: leave one of the two out')
+    }
     contract.thresholds.forEach((limit, i) => {
       const range = rangeOf(contract.fields[limit.field])
       const value = limit.above ?? limit.below
@@ -123,11 +143,19 @@ export const contractSchema = z
       if (type === undefined) mistake(path, `the contract has no field "${name}"`)
       else if (type === 'string' || (type === 'boolean' && path[0] !== 'thresholds'))
         mistake(path, `"${name}" is a ${type}, and only numbers can be watched so`)
+      else if (contract.fields[name]?.sensitivity !== 'none')
+        mistake(path, `"${name}" is sensitive, and what is said of it would tell its values`)
     }
   })
 
 export type Contract = z.infer<typeof contractSchema>
 export type ContractField = Contract['fields'][string]
+export type Policy = Contract['policy']
+export type Sensitivity = ContractField['sensitivity']
 export type Threshold = z.infer<typeof thresholdSchema>
 /** Contracts by kind. */
 export type Contracts = ReadonlyMap<string, Contract>
+
+/** The type of a field in the store: what stands there instead of sensitive values is text. */
+export const storedType = (field: ContractField): ContractField['type'] =>
+  field.sensitivity === 'none' ? field.type : 'string'

@@ -1,0 +1,85 @@
+/**
+ * A partition goes over to other contracts, between two messages. Windows of kinds that change are written as they stand; what was
+ * remembered of a field that became another (its type in the store, its sensitivity) is forgotten, as its values must not show again.
+ */
+import type { Contract } from '@tributary/protocol'
+import { storedType } from '@tributary/protocol'
+import type { StepContext } from './batch-scope.ts'
+import type { Effects } from './effects.ts'
+import { isInDoubt } from './prior-life.ts'
+import { type DeviceSeries, REVISION_KEY } from './series.ts'
+import { addDirty, allSeries, type PartitionState } from './state.ts'
+import { decodeState, encodeState } from './state-codec.ts'
+import { CELLS, type WindowRow, writeRow } from './window.ts'
+
+/** @returns the state to go on with. @param effects gets the lines of windows */
+export function adoptContracts(
+  state: PartitionState,
+  next: Pick<StepContext, 'contracts' | 'contractsVersion' | 'contractsSource' | 'privacy'>,
+  effects: Pick<Effects, 'rollups'>,
+): PartitionState {
+  const before = new Map<string, DeviceSeries>()
+  const isChanged = new Map<Contract, boolean>()
+  const changed = ({ contract }: DeviceSeries) => {
+    let is = isChanged.get(contract)
+    if (is === undefined) {
+      is = JSON.stringify(contract) !== JSON.stringify(next.contracts.get(contract.kind))
+      isChanged.set(contract, is)
+    }
+    return is
+  }
+  for (const series of allSeries(state)) {
+    if (!changed(series)) continue
+    before.set(keyOf(series), series)
+    writeRows(state, series, effects)
+  }
+  state.anomalies = state.anomalies.filter(
+    ({ kind, field }) => field === '' || next.privacy.sensitivityOf(kind, field) === 'none',
+  )
+  const adopted = decodeState(encodeState(state), next.contracts)
+  for (const series of allSeries(adopted)) {
+    const { shape, contract } = series
+    for (const [field, { type }] of shape.extras)
+      if (
+        series.fieldNamed.has(field) ||
+        (type !== 'string' && next.privacy.sensitivityOf(contract.kind, field) !== 'none')
+      )
+        shape.extras.delete(field)
+    const old = before.get(keyOf(series))
+    if (old === undefined) continue
+    shape.told.clear()
+    for (const field of series.fields) {
+      const was = old.contract.fields[field.name]
+      const is = contract.fields[field.name]
+      if (was && is && (storedType(was) !== storedType(is) || was.sensitivity !== is.sensitivity)) {
+        field.lastValue = Number.NaN
+        forgetCells(series, field.slot)
+      }
+    }
+  }
+  Object.assign(adopted.contracts, { version: next.contractsVersion, source: next.contractsSource })
+  return adopted
+}
+
+const keyOf = ({ site, device, contract }: DeviceSeries): string => `${site}/${device}/${contract.kind}`
+
+function writeRows(state: PartitionState, series: DeviceSeries, { rollups }: Pick<Effects, 'rollups'>): void {
+  const agent = state.agents.get(series.agent)
+  for (const [w, windows] of (series.windows ?? []).entries())
+    for (const row of windows.rows.values()) {
+      if (!row.changed) continue
+      if (agent && isInDoubt(agent)) addDirty(state, series, windows.widthMs, row.startMs)
+      else {
+        state.counters.windowsWritten += 1
+        writeRow(rollups, series.windowPrefixes[w] as Uint8Array, series.windowKeys, REVISION_KEY, row)
+      }
+    }
+}
+
+function forgetCells(series: DeviceSeries, slot: number): void {
+  const forget = (row: WindowRow) => {
+    row.cells.fill(0, slot * CELLS, (slot + 1) * CELLS)
+    if (row.strings) row.strings[slot] = undefined
+  }
+  for (const { rows, late } of series.windows ?? []) for (const row of [...rows.values(), ...late.values()]) forget(row)
+}
