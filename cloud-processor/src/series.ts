@@ -1,9 +1,11 @@
 /** Series, interned: everything that a (site, device, kind) needs on the hot path is built once, at its first sample. */
-import type { Contract } from '@tributary/protocol'
+import { type Contract, type ContractField, windowName, windowWidthsOf } from '@tributary/protocol'
+import type { Counter } from './counter.ts'
 import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
 import { detectorsFor, seriesContext, silenceFor } from './detectors/index.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
-import { createWindows, WIDTH_NAMES, type WindowKeys, type Windows } from './window.ts'
+import { createWindows, type RowShape, type Windows } from './window.ts'
+import { SHARE_NAMES, type WindowKeys } from './window-lines.ts'
 
 export interface Watch {
   readonly detector: Detector<DetectorState>
@@ -16,6 +18,9 @@ export interface FieldSeries {
   /** Its place in rows and in `fields`. */
   readonly slot: number
   readonly key: Uint8Array
+  readonly hasPercentiles: boolean
+  /** Its place among the counters of the series. */
+  readonly counter: number | undefined
   /** Ten to the power of the contract's decimals. */
   readonly scale: number
   /** The contract's range; infinite when it has none. */
@@ -38,6 +43,8 @@ export interface DeviceSeries {
   /** `site/agent` that delivered last: its completeness closes the windows. */
   agent: string
   newestMs: number
+  /** Where the watermark stood when its last late reading came. */
+  lateAtMs: number
   /** When the stream received the last samples of it. */
   heardAtMs: number
   readonly silence: SilenceDetector | undefined
@@ -68,6 +75,7 @@ export function createSeries(
   agent: string,
   { saved, withWindows = true }: { saved?: SavedWatches | undefined; withWindows?: boolean } = {},
 ): DeviceSeries {
+  let counters = 0
   const fields = Object.entries(contract.fields).map(([name, field], slot): FieldSeries => {
     const before = saved?.fields[name]
     return {
@@ -75,6 +83,8 @@ export function createSeries(
       type: field.type,
       slot,
       key: fieldKey(name),
+      hasPercentiles: hasPercentiles(field),
+      counter: 'role' in field && field.role === 'counter' ? counters++ : undefined,
       scale: 'decimals' in field ? 10 ** field.decimals : 1,
       low: ('range' in field ? field.range?.[0] : undefined) ?? Number.NEGATIVE_INFINITY,
       high: ('range' in field ? field.range?.[1] : undefined) ?? Number.POSITIVE_INFINITY,
@@ -88,6 +98,7 @@ export function createSeries(
         : [],
     }
   })
+  const shape = shapeOf(contract, fields)
   const silence = withWindows ? silenceFor(contract, { device, kind: contract.kind }) : undefined
   return {
     site,
@@ -98,11 +109,14 @@ export function createSeries(
     fieldNamed: new Map(fields.map((field) => [field.name, field])),
     agent,
     newestMs: Number.NEGATIVE_INFINITY,
+    lateAtMs: Number.NEGATIVE_INFINITY,
     heardAtMs: Number.NEGATIVE_INFINITY,
     silence,
     silenceState: silence && (saved?.silence ?? silence.start()),
-    windows: withWindows ? createWindows() : undefined,
-    windowPrefixes: WIDTH_NAMES.map((name) => linePrefix(`${contract.kind}_${name}`, { site, device })),
+    windows: withWindows ? createWindows(windowWidthsOf(contract), shape) : undefined,
+    windowPrefixes: windowWidthsOf(contract).map((widthMs) =>
+      linePrefix(`${contract.kind}_${windowName(widthMs)}`, { site, device }),
+    ),
     windowKeys: fields.map((field) => ({
       type: field.type,
       // One more decimal place than the values have is where most means of few values end.
@@ -113,6 +127,28 @@ export function createSeries(
       count: fieldKey(`${field.name}_count`),
       stddev: fieldKey(`${field.name}_stddev`),
       last: fieldKey(`${field.name}_last`),
+      percentiles: field.hasPercentiles ? SHARE_NAMES.map((share) => fieldKey(`${field.name}_${share}`)) : undefined,
+      sketched: fieldKey(`${field.name}_sketched`),
+      counter: field.counter,
+      increase: fieldKey(`${field.name}_increase`),
+      rate: fieldKey(`${field.name}_rate`),
+      resets: fieldKey(`${field.name}_resets`),
     })),
+  }
+}
+
+/** Percentiles of what only grows say nothing. */
+const hasPercentiles = (field: ContractField): boolean =>
+  (field.type === 'float' || field.type === 'integer') && field.role === undefined
+
+function shapeOf(contract: Contract, fields: readonly FieldSeries[]): RowShape {
+  return {
+    fieldCount: fields.length,
+    hasSketch: fields.some((field) => field.hasPercentiles),
+    counters: fields.flatMap(({ name, slot, counter }): Counter[] => {
+      const field = contract.fields[name] as ContractField
+      if (counter === undefined) return []
+      return [{ slot, wrapsAt: ('wraps_at' in field ? field.wraps_at : undefined) ?? Number.POSITIVE_INFINITY }]
+    }),
   }
 }

@@ -1,6 +1,6 @@
 /**
  * The state of a partition as bytes: "TRCP", version (u32), length of the JSON (u32), the JSON, zero to seven bytes of filling,
- * then the cells of all rows as doubles in the order in which the JSON names them. Little-endian.
+ * then the cells of all rows as doubles in the order in which the JSON names them, then their sketches. Little-endian.
  */
 import type { Contracts } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
@@ -9,9 +9,11 @@ import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
+import { RowReader, RowWriter, type SavedWindows } from './row-codec.ts'
 import { createSeries, type SavedWatches } from './series.ts'
 import {
   type AgentState,
+  addDirty,
   addSeries,
   allSeries,
   type Counters,
@@ -25,14 +27,12 @@ import {
   type Totals,
 } from './state.ts'
 import { type AgentOfVersion1, agentOfVersion1 } from './state-version-1.ts'
-import { CELLS, type WindowRow } from './window.ts'
 
-/** Version 1 (before gaps could be explained, and losses had reasons) is read. */
-export const STATE_VERSION = 2
+/** Versions 1 (before gaps could be explained, and losses had reasons) and 2 (before sketches, and wide windows) are read. */
+export const STATE_VERSION = 3
 const STATE_VERSION_MIN = 1
 const MAGIC = 0x50435254
 
-type SavedRow = [startMs: number, revision: number, closed: 0 | 1, changed: 0 | 1, strings?: (string | null)[]]
 interface SavedSeries {
   site: string
   device: string
@@ -44,9 +44,10 @@ interface SavedSeries {
   fields: string[]
   watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
   silence: SilenceState | null
-  windows:
-    | { forgottenBeforeMs: number | null; rows: SavedRow[]; late?: SavedRow[]; lateForgottenMs?: number | null }[]
-    | null
+  windows: SavedWindows[] | null
+  /** Not before version 3; `counters` as the cells have them. */
+  lateAtMs?: number | null
+  counters?: string[]
 }
 interface SavedState {
   streamCreated?: string
@@ -59,6 +60,8 @@ interface SavedState {
   dirty: DirtyWindow[]
   dirtyOverflow: number
   anomalies: RecordedAnomaly[]
+  /** Not before version 3. */
+  cellCount?: number
 }
 type Saved<T> = { [K in keyof T]: T[K] extends number ? number | null : T[K] }
 export type SavedRun = Saved<Run>
@@ -83,15 +86,7 @@ const orLowest = (value: number | null): number => value ?? Number.NEGATIVE_INFI
 const orNaN = (value: number | null): number => value ?? Number.NaN
 
 export function encodeState(state: PartitionState): Uint8Array {
-  const rows: Float64Array[] = []
-  let cellCount = 0
-  const saveRow = (row: WindowRow): SavedRow => {
-    rows.push(row.cells)
-    cellCount += row.cells.length
-    const start: SavedRow = [row.startMs, row.revision, row.closed ? 1 : 0, row.changed ? 1 : 0]
-    if (row.strings) start.push(row.strings.map((text) => text ?? null))
-    return start
-  }
+  const rows = new RowWriter()
   const saved: SavedState = {
     streamCreated: state.streamCreated,
     streamSequence: state.streamSequence,
@@ -125,13 +120,9 @@ export function encodeState(state: PartitionState): Uint8Array {
         ]),
       ),
       silence: series.silenceState ?? null,
-      windows:
-        series.windows?.map((windows) => ({
-          forgottenBeforeMs: windows.forgottenBeforeMs,
-          rows: [...windows.rows.values()].map(saveRow),
-          lateForgottenMs: windows.lateForgottenMs,
-          late: [...windows.late.values()].map(saveRow),
-        })) ?? null,
+      lateAtMs: series.lateAtMs,
+      counters: series.fields.filter(({ counter }) => counter !== undefined).map(({ name }) => name),
+      windows: series.windows?.map((windows) => rows.save(windows)) ?? null,
     })),
     counters: state.counters,
     alerts: state.alerts,
@@ -140,20 +131,15 @@ export function encodeState(state: PartitionState): Uint8Array {
     dirtyOverflow: state.dirtyOverflow,
     anomalies: state.anomalies,
   }
+  saved.cellCount = rows.cellCount
   const json = Buffer.from(JSON.stringify(saved), 'utf8')
   const cellsAt = Math.ceil((12 + json.length) / 8) * 8
-  const bytes = new Uint8Array(cellsAt + cellCount * 8)
+  const bytes = rows.finish(cellsAt)
   const header = new DataView(bytes.buffer)
   header.setUint32(0, MAGIC, true)
   header.setUint32(4, STATE_VERSION, true)
   header.setUint32(8, json.length, true)
   bytes.set(json, 12)
-  const cells = new Float64Array(bytes.buffer, cellsAt, cellCount)
-  let at = 0
-  for (const row of rows) {
-    cells.set(row, at)
-    at += row.length
-  }
   return bytes
 }
 
@@ -197,8 +183,8 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
       distrustedFromMs: orLowest(agent.distrustedFromMs),
       series: [],
     })
-  let at = Math.ceil((12 + jsonLength) / 8) * 8
-  for (const one of saved.series) at = restoreSeries(state, one, contracts, view, at)
+  const rows = new RowReader(version, bytes, Math.ceil((12 + jsonLength) / 8) * 8, saved.cellCount ?? 0)
+  for (const one of saved.series) restoreSeries(state, one, contracts, rows)
   return state
 }
 
@@ -221,14 +207,7 @@ function restoreEpoch(epoch: SavedEpoch): EpochState {
   }
 }
 
-function restoreSeries(
-  state: PartitionState,
-  saved: SavedSeries,
-  contracts: Contracts,
-  view: DataView,
-  firstCellAt: number,
-): number {
-  let at = firstCellAt
+function restoreSeries(state: PartitionState, saved: SavedSeries, contracts: Contracts, rows: RowReader): void {
   const contract = contracts.get(saved.kind)
   const watches: SavedWatches = {
     silence: saved.silence ?? undefined,
@@ -251,40 +230,11 @@ function restoreSeries(
     })
   if (series) {
     series.newestMs = orLowest(saved.newestMs)
+    series.lateAtMs = orLowest(saved.lateAtMs ?? null)
     series.heardAtMs = orLowest(saved.heardAtMs ?? saved.newestMs)
   }
-  for (const [w, { forgottenBeforeMs, lateForgottenMs, rows, late = [] }] of (saved.windows ?? []).entries()) {
-    const windows = series?.windows?.[w]
-    if (windows) {
-      windows.forgottenBeforeMs = orLowest(forgottenBeforeMs)
-      windows.lateForgottenMs = orLowest(lateForgottenMs ?? null)
-    }
-    for (const [place, [startMs, revision, closed, changed, strings]] of [...rows, ...late].entries()) {
-      const cells = new Float64Array((series?.fields.length ?? 0) * CELLS)
-      const texts = strings && new Array<string | undefined>(series?.fields.length ?? 0).fill(undefined)
-      for (const [i, name] of saved.fields.entries()) {
-        const slot = series?.fieldNamed.get(name)?.slot
-        if (slot !== undefined)
-          for (let cell = 0; cell < CELLS; cell++) cells[slot * CELLS + cell] = view.getFloat64(at + cell * 8, true)
-        if (slot !== undefined && texts) texts[slot] = strings?.[i] ?? undefined
-        at += CELLS * 8
-      }
-      const row: WindowRow = {
-        startMs,
-        cells,
-        strings: texts,
-        revision,
-        closed: closed === 1,
-        changed: changed === 1,
-        listed: false,
-      }
-      if (place >= rows.length) windows?.late.set(startMs, row)
-      else {
-        windows?.rows.set(startMs, row)
-        if (closed === 0) windows?.open.push(row)
-      }
-    }
-  }
-  if (series) addSeries(state, series)
-  return at
+  const lost = rows.restore(series, saved.windows ?? [], saved.fields, saved.counters ?? [])
+  if (series === undefined) return
+  addSeries(state, series)
+  for (const [widthMs, startMs] of lost) addDirty(state, series, widthMs, startMs)
 }

@@ -1,0 +1,176 @@
+/** Rows of windows in a checkpoint: what JSON says of them, their numbers as doubles, their sketches as bytes. */
+import { COUNTER_CELLS } from './counter.ts'
+import type { DeviceSeries } from './series.ts'
+import { createSketch, renumberSlots } from './sketch.ts'
+import { SketchReader, SketchWriter } from './sketch-codec.ts'
+import { CELLS, emptyRow, type WindowRow, type Windows, windowStart } from './window.ts'
+
+const CLOSED = 1
+const RAISED = 2
+/** Before version 3 each reading went into the rows of both widths. */
+const WIDTHS_MS_BEFORE_3 = [10_000, 60_000]
+const NO_SKETCH = createSketch()
+
+export type SavedRow = [
+  startMs: number,
+  revision: number,
+  closedAndRaised: number,
+  changed: 0 | 1,
+  strings?: (string | null)[],
+]
+export interface SavedWindows {
+  widthMs?: number
+  forgottenBeforeMs: number | null
+  rows: SavedRow[]
+  late?: SavedRow[]
+  lateForgottenMs?: number | null
+  carry?: (number | null)[]
+}
+
+export class RowWriter {
+  private readonly numbers: Float64Array[] = []
+  private readonly sketches = new SketchWriter()
+  cellCount = 0
+
+  save(windows: Windows): SavedWindows {
+    const saveRow = (row: WindowRow) => this.saveRow(row)
+    return {
+      widthMs: windows.widthMs,
+      forgottenBeforeMs: windows.forgottenBeforeMs,
+      rows: [...windows.rows.values()].map(saveRow),
+      lateForgottenMs: windows.lateForgottenMs,
+      late: [...windows.late.values()].map(saveRow),
+      carry: [...windows.carry],
+    }
+  }
+
+  private saveRow(row: WindowRow): SavedRow {
+    for (const part of row.counters ? [row.cells, row.counters] : [row.cells]) {
+      this.numbers.push(part)
+      this.cellCount += part.length
+    }
+    this.sketches.write(row.sketch ?? NO_SKETCH)
+    const flags = (row.closed ? CLOSED : 0) | (row.raised ? RAISED : 0)
+    const saved: SavedRow = [row.startMs, row.revision, flags, row.changed ? 1 : 0]
+    if (row.strings) saved.push(row.strings.map((text) => text ?? null))
+    return saved
+  }
+
+  /** All numbers, then all sketches. @param offset multiple of 8 at which they begin in `bytes` */
+  finish(offset: number): Uint8Array<ArrayBuffer> {
+    const sketches = this.sketches.finish()
+    const bytes = new Uint8Array(offset + this.cellCount * 8 + sketches.length)
+    const cells = new Float64Array(bytes.buffer, offset, this.cellCount)
+    let at = 0
+    for (const part of this.numbers) {
+      cells.set(part, at)
+      at += part.length
+    }
+    bytes.set(sketches, offset + this.cellCount * 8)
+    return bytes
+  }
+}
+
+export class RowReader {
+  private readonly version: number
+  private readonly view: DataView
+  private readonly sketches: SketchReader
+  private at: number
+
+  constructor(version: number, bytes: Uint8Array, offset: number, cellCount: number) {
+    this.version = version
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.at = offset
+    this.sketches = new SketchReader(bytes.subarray(offset + cellCount * 8))
+  }
+
+  /**
+   * Widths are made of each other: those after the first that the contract does not have any more begin anew.
+   * @param series undefined when its contract is gone: then its rows are only passed over
+   * @param fields as the cells have them
+   * @returns windows in which readings were and which only the store knows: [width, start]
+   */
+  restore(
+    series: DeviceSeries | undefined,
+    saved: readonly SavedWindows[],
+    fields: readonly string[],
+    counters: readonly string[],
+  ): [widthMs: number, startMs: number][] {
+    let kept = 0
+    for (const [w, one] of saved.entries()) {
+      const windows = series?.windows?.[w]
+      const isKept = kept === w && windows?.widthMs === (one.widthMs ?? WIDTHS_MS_BEFORE_3[w])
+      if (isKept) kept += 1
+      this.restoreWidth(series, isKept ? windows : undefined, w, one, fields, counters)
+    }
+    const lost: [number, number][] = []
+    if (series === undefined || !Number.isFinite(series.newestMs)) return lost
+    for (const windows of series.windows?.slice(kept) ?? []) {
+      const startMs = windowStart(series.newestMs, windows.widthMs)
+      windows.forgottenBeforeMs = startMs + windows.widthMs
+      lost.push([windows.widthMs, startMs])
+    }
+    return lost
+  }
+
+  private restoreWidth(
+    series: DeviceSeries | undefined,
+    windows: Windows | undefined,
+    w: number,
+    { forgottenBeforeMs, lateForgottenMs, carry, rows, late = [] }: SavedWindows,
+    fields: readonly string[],
+    counters: readonly string[],
+  ): void {
+    if (windows) {
+      windows.forgottenBeforeMs = forgottenBeforeMs ?? Number.NEGATIVE_INFINITY
+      windows.lateForgottenMs = lateForgottenMs ?? Number.NEGATIVE_INFINITY
+      for (const [c, name] of counters.entries()) {
+        const place = series?.fieldNamed.get(name)?.counter
+        if (place !== undefined)
+          for (const cell of [0, 1]) windows.carry[2 * place + cell] = carry?.[2 * c + cell] ?? Number.NaN
+      }
+    }
+    for (const [place, saved] of [...rows, ...late].entries()) {
+      const row = this.restoreRow(series, windows, w, saved, fields, counters)
+      if (windows === undefined || row === undefined) continue
+      if (place >= rows.length) windows.late.set(row.startMs, row)
+      else {
+        windows.rows.set(row.startMs, row)
+        if (!row.closed) windows.open.push(row)
+      }
+    }
+  }
+
+  private restoreRow(
+    series: DeviceSeries | undefined,
+    windows: Windows | undefined,
+    w: number,
+    [startMs, revision, flags, changed, strings]: SavedRow,
+    fields: readonly string[],
+    counters: readonly string[],
+  ): WindowRow | undefined {
+    const row = windows && emptyRow(startMs, windows.shape)
+    const slots = fields.map((name) => series?.fieldNamed.get(name)?.slot)
+    for (const slot of slots) this.copy(row?.cells, slot, CELLS)
+    for (const name of counters) this.copy(row?.counters, series?.fieldNamed.get(name)?.counter, COUNTER_CELLS)
+    const sketch = this.version < 3 ? undefined : this.sketches.read()
+    if (row === undefined) return undefined
+    if (sketch && row.sketch) row.sketch = slots.every((slot, i) => slot === i) ? sketch : renumberSlots(sketch, slots)
+    if (strings) {
+      row.strings = new Array<string | undefined>(row.cells.length / CELLS).fill(undefined)
+      for (const [i, slot] of slots.entries()) if (slot !== undefined) row.strings[slot] = strings[i] ?? undefined
+    }
+    row.revision = revision
+    row.closed = (flags & CLOSED) !== 0
+    row.raised = this.version < 3 ? w === 0 || row.closed : (flags & RAISED) !== 0
+    row.changed = changed === 1
+    return row
+  }
+
+  private copy(cells: Float64Array | undefined, place: number | undefined, count: number): void {
+    if (cells && place !== undefined)
+      for (let cell = 0; cell < count; cell++)
+        cells[place * count + cell] = this.view.getFloat64(this.at + cell * 8, true)
+    this.at += count * 8
+  }
+}
