@@ -1,9 +1,9 @@
-/** Rows of windows in a checkpoint: what JSON says of them, their numbers as doubles, their sketches as bytes. */
+/** Rows of windows in a checkpoint: what JSON says of them, and their numbers and sketches, packed. */
 import { COUNTER_CELLS } from './counter.ts'
+import { PackedReader, PackedWriter } from './packed-numbers.ts'
 import type { DeviceSeries } from './series.ts'
 import { createSketch, renumberSlots } from './sketch.ts'
-import { SketchReader, SketchWriter } from './sketch-codec.ts'
-import { CELLS, emptyRow, type WindowRow, type Windows, windowStart } from './window.ts'
+import { CELLS, COUNT, emptyRow, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
 
 const CLOSED = 1
 const RAISED = 2
@@ -28,9 +28,7 @@ export interface SavedWindows {
 }
 
 export class RowWriter {
-  private readonly numbers: Float64Array[] = []
-  private readonly sketches = new SketchWriter()
-  cellCount = 0
+  private readonly packed = new PackedWriter()
 
   save(windows: Windows): SavedWindows {
     const saveRow = (row: WindowRow) => this.saveRow(row)
@@ -45,43 +43,35 @@ export class RowWriter {
   }
 
   private saveRow(row: WindowRow): SavedRow {
-    for (const part of row.counters ? [row.cells, row.counters] : [row.cells]) {
-      this.numbers.push(part)
-      this.cellCount += part.length
+    const { packed } = this
+    const { cells, counters = [] } = row
+    for (let at = 0; at < cells.length; at += CELLS) {
+      packed.whole(cells[at + COUNT] as number)
+      if (cells[at + COUNT] === 0) continue
+      for (let cell = COUNT + 1; cell < LAST_TIME; cell++) packed.number(cells[at + cell] as number)
+      packed.number((cells[at + LAST_TIME] as number) - row.startMs)
     }
-    this.sketches.write(row.sketch ?? NO_SKETCH)
+    for (const value of counters) packed.number(value)
+    packed.sketch(row.sketch ?? NO_SKETCH)
     const flags = (row.closed ? CLOSED : 0) | (row.raised ? RAISED : 0)
     const saved: SavedRow = [row.startMs, row.revision, flags, row.changed ? 1 : 0]
     if (row.strings) saved.push(row.strings.map((text) => text ?? null))
     return saved
   }
 
-  /** All numbers, then all sketches. @param offset multiple of 8 at which they begin in `bytes` */
-  finish(offset: number): Uint8Array<ArrayBuffer> {
-    const sketches = this.sketches.finish()
-    const bytes = new Uint8Array(offset + this.cellCount * 8 + sketches.length)
-    const cells = new Float64Array(bytes.buffer, offset, this.cellCount)
-    let at = 0
-    for (const part of this.numbers) {
-      cells.set(part, at)
-      at += part.length
-    }
-    bytes.set(sketches, offset + this.cellCount * 8)
-    return bytes
+  finish(): Uint8Array {
+    return this.packed.finish()
   }
 }
 
 export class RowReader {
   private readonly version: number
-  private readonly view: DataView
-  private readonly sketches: SketchReader
-  private at: number
+  private readonly packed: PackedReader
 
-  constructor(version: number, bytes: Uint8Array, offset: number, cellCount: number) {
+  /** @param bytes what the writer had finished; of versions before 3, the cells of all rows */
+  constructor(version: number, bytes: Uint8Array) {
     this.version = version
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    this.at = offset
-    this.sketches = new SketchReader(bytes.subarray(offset + cellCount * 8))
+    this.packed = new PackedReader(bytes)
   }
 
   /**
@@ -151,9 +141,15 @@ export class RowReader {
   ): WindowRow | undefined {
     const row = windows && emptyRow(startMs, windows.shape)
     const slots = fields.map((name) => series?.fieldNamed.get(name)?.slot)
-    for (const slot of slots) this.copy(row?.cells, slot, CELLS)
-    for (const name of counters) this.copy(row?.counters, series?.fieldNamed.get(name)?.counter, COUNTER_CELLS)
-    const sketch = this.version < 3 ? undefined : this.sketches.read()
+    for (const slot of slots) this.restoreCells(slot === undefined ? undefined : row?.cells, slot ?? 0, startMs)
+    for (const name of counters) {
+      const place = series?.fieldNamed.get(name)?.counter
+      for (let cell = 0; cell < COUNTER_CELLS; cell++) {
+        const value = this.packed.number()
+        if (row?.counters && place !== undefined) row.counters[place * COUNTER_CELLS + cell] = value
+      }
+    }
+    const sketch = this.version < 3 ? undefined : this.packed.sketch()
     if (row === undefined) return undefined
     if (sketch && row.sketch) row.sketch = slots.every((slot, i) => slot === i) ? sketch : renumberSlots(sketch, slots)
     if (strings) {
@@ -167,10 +163,13 @@ export class RowReader {
     return row
   }
 
-  private copy(cells: Float64Array | undefined, place: number | undefined, count: number): void {
-    if (cells && place !== undefined)
-      for (let cell = 0; cell < count; cell++)
-        cells[place * count + cell] = this.view.getFloat64(this.at + cell * 8, true)
-    this.at += count * 8
+  private restoreCells(cells: Float64Array | undefined, slot: number, startMs: number): void {
+    const count = this.version < 3 ? this.packed.double() : this.packed.whole()
+    if (cells) cells[slot * CELLS + COUNT] = count
+    if (this.version >= 3 && count === 0) return
+    for (let cell = COUNT + 1; cell < CELLS; cell++) {
+      const value = this.version < 3 ? this.packed.double() : this.packed.number()
+      if (cells) cells[slot * CELLS + cell] = this.version >= 3 && cell === LAST_TIME ? value + startMs : value
+    }
   }
 }

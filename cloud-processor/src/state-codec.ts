@@ -1,6 +1,6 @@
 /**
- * The state of a partition as bytes: "TRCP", version (u32), length of the JSON (u32), the JSON, zero to seven bytes of filling,
- * then the cells of all rows as doubles in the order in which the JSON names them, then their sketches. Little-endian.
+ * The state of a partition as bytes: "TRCP", version (u32), length of the JSON (u32), the JSON, then the numbers of all rows in the
+ * order in which the JSON names them (`packed-numbers.ts`; before version 3 doubles, after zero to seven bytes of filling). Little-endian.
  */
 import type { Contracts } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
@@ -60,8 +60,6 @@ interface SavedState {
   dirty: DirtyWindow[]
   dirtyOverflow: number
   anomalies: RecordedAnomaly[]
-  /** Not before version 3. */
-  cellCount?: number
 }
 type Saved<T> = { [K in keyof T]: T[K] extends number ? number | null : T[K] }
 export type SavedRun = Saved<Run>
@@ -131,15 +129,15 @@ export function encodeState(state: PartitionState): Uint8Array {
     dirtyOverflow: state.dirtyOverflow,
     anomalies: state.anomalies,
   }
-  saved.cellCount = rows.cellCount
   const json = Buffer.from(JSON.stringify(saved), 'utf8')
-  const cellsAt = Math.ceil((12 + json.length) / 8) * 8
-  const bytes = rows.finish(cellsAt)
+  const numbers = rows.finish()
+  const bytes = new Uint8Array(12 + json.length + numbers.length)
   const header = new DataView(bytes.buffer)
   header.setUint32(0, MAGIC, true)
   header.setUint32(4, STATE_VERSION, true)
   header.setUint32(8, json.length, true)
   bytes.set(json, 12)
+  bytes.set(numbers, 12 + json.length)
   return bytes
 }
 
@@ -183,7 +181,10 @@ export function decodeState(bytes: Uint8Array, contracts: Contracts): PartitionS
       distrustedFromMs: orLowest(agent.distrustedFromMs),
       series: [],
     })
-  const rows = new RowReader(version, bytes, Math.ceil((12 + jsonLength) / 8) * 8, saved.cellCount ?? 0)
+  const rows = new RowReader(
+    version,
+    bytes.subarray(version < 3 ? Math.ceil((12 + jsonLength) / 8) * 8 : 12 + jsonLength),
+  )
   for (const one of saved.series) restoreSeries(state, one, contracts, rows)
   return state
 }
