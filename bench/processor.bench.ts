@@ -1,6 +1,6 @@
 /**
- * CPU a reading in the processor, from a batch's bytes to line protocol: decode, deduplicate, contract, enrich, both windows,
- * detectors, alerts. No network and no disk. The result is checked: every reading in a line, every window's count right.
+ * CPU a reading in the processor, from a batch's bytes to line protocol: decode, deduplicate, contract, enrich, four windows with
+ * sketches, detectors, alerts; and what a series weighs in a checkpoint in the long run. No network and no disk. The result is checked: every reading in a line, every window's count right.
  */
 
 import {
@@ -23,6 +23,11 @@ const FIELDS = 4
 const START_MS = 1_767_225_600_000
 const SAMPLE_EVERY_MS = 1_000
 const SECONDS = 180
+/** Until the widest windows hold two hours' readings: the checkpoint is weighed then. */
+const SECONDS_LONG = 7_200
+const SERIES_LONG = 100
+/** The processor's default. */
+const PUNCTUAL_MEMORY_MS = 60_000
 
 const contract = (withDetectors: boolean): Contract =>
   contractSchema.parse({
@@ -40,20 +45,20 @@ const contract = (withDetectors: boolean): Contract =>
   })
 
 /** One agent whose devices are all measured once a second; a batch holds about a thousand readings. */
-function batchesFor(series: number): { bytes: Uint8Array[]; readings: number } {
+function batchesFor(series: number, seconds = SECONDS): { bytes: Uint8Array[]; readings: number } {
   const devices = Array.from({ length: series / FIELDS }, (_, i) => `device-${i}`)
   const samplesPerBlock = Math.max(1, Math.round(1_000 / series))
   const devicesPerBatch = Math.min(devices.length, 1_000 / FIELDS)
   const bytes: Uint8Array[] = []
   let sequence = 0
   let readingsBefore = 0
-  for (let second = 0; second < SECONDS; second += samplesPerBlock)
+  for (let second = 0; second < seconds; second += samplesPerBlock)
     for (let from = 0; from < devices.length; from += devicesPerBatch) {
       const blocks = devices.slice(from, from + devicesPerBatch).map((device, d) =>
         blockOf(
           device,
           'bench',
-          Array.from({ length: Math.min(samplesPerBlock, SECONDS - second) }, (_, i) => ({
+          Array.from({ length: Math.min(samplesPerBlock, seconds - second) }, (_, i) => ({
             timeMs: START_MS + (second + i) * SAMPLE_EVERY_MS + (d % 100),
             values: Object.fromEntries(
               Array.from({ length: FIELDS }, (_, f) => [
@@ -75,14 +80,14 @@ function batchesFor(series: number): { bytes: Uint8Array[]; readings: number } {
   return { bytes, readings: readingsBefore }
 }
 
-function measure(series: number, withDetectors: boolean, repeats: number) {
-  const { bytes, readings } = batchesFor(series)
+function measure(series: number, withDetectors: boolean, repeats: number, seconds = SECONDS) {
+  const { bytes, readings } = batchesFor(series, seconds)
   let best = Number.POSITIVE_INFINITY
   let decodeUs = Number.POSITIVE_INFINITY
   let lineBytes = 0
   let stateBytes = 0
   for (let round = 0; round < repeats; round++) {
-    const context = contextOf([contract(withDetectors)])
+    const context = contextOf([contract(withDetectors)], { punctualMemoryMs: PUNCTUAL_MEMORY_MS })
     const state = stateFor(context)
     const effects = createEffects()
     let lines = 0
@@ -120,7 +125,9 @@ function measure(series: number, withDetectors: boolean, repeats: number) {
 }
 
 export async function run({ print }: Report): Promise<void> {
-  print('processor: CPU µs a reading from batch bytes to line protocol, windows of 10 s and 1 min included')
+  print(
+    'processor: CPU µs a reading from batch bytes to line protocol, windows of 10 s, 1 min, 15 min and 1 h with percentiles included',
+  )
   for (const withDetectors of [false, true])
     for (const series of [100, 10_000]) {
       const result = measure(series, withDetectors, series === 100 ? 20 : 3)
@@ -130,4 +137,8 @@ export async function run({ print }: Report): Promise<void> {
           `checkpoint ${result.stateBytesPerSeries.toFixed(0)} bytes a series after ${SECONDS} s; ${result.readings} readings, all stored`,
       )
     }
+  const { stateBytesPerSeries } = measure(SERIES_LONG, true, 1, SECONDS_LONG)
+  print(
+    `  ${SERIES_LONG} series after ${SECONDS_LONG / 3_600} h: checkpoint ${stateBytesPerSeries.toFixed(0)} bytes a series`,
+  )
 }

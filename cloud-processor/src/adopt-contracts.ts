@@ -5,12 +5,16 @@
 import type { Contract } from '@tributary/protocol'
 import { storedType } from '@tributary/protocol'
 import type { StepContext } from './batch-scope.ts'
+import { COUNTER_CELLS } from './counter.ts'
 import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
-import { type DeviceSeries, REVISION_KEY } from './series.ts'
+import { forgetFieldOfPart } from './rolled-up-part.ts'
+import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
+import { renumberSlots } from './sketch.ts'
 import { addDirty, allSeries, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
-import { CELLS, type WindowRow, writeRow } from './window.ts'
+import { CELLS, type WindowRow } from './window.ts'
+import { writeRow } from './window-lines.ts'
 
 /** @returns the state to go on with. @param effects gets the lines of windows */
 export function adoptContracts(
@@ -53,7 +57,7 @@ export function adoptContracts(
       const is = contract.fields[field.name]
       if (was && is && (storedType(was) !== storedType(is) || was.sensitivity !== is.sensitivity)) {
         field.lastValue = Number.NaN
-        forgetCells(series, field.slot)
+        forgetCells(series, field)
       }
     }
   }
@@ -71,15 +75,22 @@ function writeRows(state: PartitionState, series: DeviceSeries, { rollups }: Pic
       if (agent && isInDoubt(agent)) addDirty(state, series, windows.widthMs, row.startMs)
       else {
         state.counters.windowsWritten += 1
-        writeRow(rollups, series.windowPrefixes[w] as Uint8Array, series.windowKeys, REVISION_KEY, row)
+        writeRow(rollups, series.windowPrefixes[w] as Uint8Array, series.windowKeys, REVISION_KEY, row, windows)
       }
     }
 }
 
-function forgetCells(series: DeviceSeries, slot: number): void {
+function forgetCells(series: DeviceSeries, { name, slot, counter }: FieldSeries): void {
+  const others = series.fields.map((field) => (field.slot === slot ? undefined : field.slot))
   const forget = (row: WindowRow) => {
     row.cells.fill(0, slot * CELLS, (slot + 1) * CELLS)
     if (row.strings) row.strings[slot] = undefined
+    if (row.sketch) row.sketch = renumberSlots(row.sketch, others)
+    if (counter !== undefined) row.counters?.fill(Number.NaN, counter * COUNTER_CELLS, (counter + 1) * COUNTER_CELLS)
+    forgetFieldOfPart(row, name)
   }
-  for (const { rows, late } of series.windows ?? []) for (const row of [...rows.values(), ...late.values()]) forget(row)
+  for (const { rows, late, carry } of series.windows ?? []) {
+    for (const row of [...rows.values(), ...late.values()]) forget(row)
+    if (counter !== undefined) carry.fill(Number.NaN, counter * 2, counter * 2 + 2)
+  }
 }

@@ -22,8 +22,9 @@ export interface StepContext {
   /** Names of all notifiers. */
   readonly receivers: readonly string[]
   readonly outboxLimits: OutboxLimits
-  /** How long closed windows stay in memory. */
+  /** How long closed windows stay in memory: of a device that delivered late within the last hour, and of others. */
   readonly memoryMs: number
+  readonly punctualMemoryMs: number
   /** A gap that is open for so long counts as missing. */
   readonly missingAfterMs: number
 }

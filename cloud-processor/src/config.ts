@@ -107,8 +107,10 @@ export const processorConfigSchema = z.strictObject({
     .prefault({}),
   windows: z
     .strictObject({
-      /** How long closed windows are kept for late readings. */
+      /** How long closed windows are kept for late readings: of devices that delivered late within the last hour. */
       memory: durationMs().prefault('10m'),
+      /** And of all others; what comes later than that has its windows recomputed from the store. */
+      punctual_memory: durationMs().prefault('1m'),
     })
     .prefault({}),
   gaps: z

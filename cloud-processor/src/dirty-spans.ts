@@ -2,8 +2,9 @@
  * Dirty windows beyond those that can be named one by one: a stretch of time of a device and kind in which some are. Computing a
  * window that was right gives the same window, so all of them are entered once there is room.
  */
+import { type Contracts, windowWidthsOf } from '@tributary/protocol'
 import { DIRTY_MAX, type DirtyWindow, dirtyKeyOf, type PartitionState } from './state.ts'
-import { WIDTHS_MS, windowStart } from './window.ts'
+import { windowStart } from './window.ts'
 
 export interface DirtySpan extends Omit<DirtyWindow, 'widthMs' | 'startMs'> {
   fromMs: number
@@ -34,15 +35,21 @@ export function widenSpan(
 }
 
 /** Enters windows of the oldest stretch when half of the list is free. @returns whether there were any */
-export function takeFromSpans({ dirty, dirtySpans }: PartitionState): boolean {
+export function takeFromSpans({ dirty, dirtySpans }: PartitionState, contracts: Contracts): boolean {
   const [first] = dirtySpans
   if (first === undefined || dirty.size > DIRTY_MAX / 2) return false
   const [key, span] = first
   const { site, device, kind, toMs } = span
-  const widestMs = Math.max(...WIDTHS_MS)
+  const contract = contracts.get(kind)
+  const widths = contract === undefined ? [] : windowWidthsOf(contract)
+  const widestMs = widths.at(-1)
+  if (widestMs === undefined) {
+    dirtySpans.delete(key)
+    return true
+  }
   let atMs = windowStart(span.fromMs, widestMs)
   for (let entered = 0; atMs < toMs && entered < ENTERED_MAX; atMs += widestMs)
-    for (const widthMs of WIDTHS_MS)
+    for (const widthMs of widths)
       for (let startMs = atMs; startMs < Math.min(atMs + widestMs, toMs); startMs += widthMs) {
         const window = { site, device, kind, widthMs, startMs }
         entered += 1

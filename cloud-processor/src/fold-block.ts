@@ -1,29 +1,36 @@
 /** Where windows meet batches: what a block adds to them, when they close, and when they are written. */
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { type DeviceSeries, REVISION_KEY } from './series.ts'
+import { COUNTER_CELLS, segmentsOf } from './counter.ts'
+import { leavePart } from './late-rows.ts'
+import { addPart } from './rolled-up-part.ts'
+import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
+import { sketchRun } from './sketch.ts'
 import { addDirty } from './state.ts'
 import {
   createFold,
   foldRun,
   forgetBefore,
   forgetOldest,
+  mergeCounter,
   mergeFold,
+  mergeRow,
   mergeString,
   PROVISIONAL_MS,
   rowAt,
   rowsMax,
-  SMALLEST_WIDTH_MS,
-  WIDTHS_MS,
   type WindowRow,
   type Windows,
   windowStart,
-  writeRow,
 } from './window.ts'
+import { rowToCorrect, writeRow } from './window-lines.ts'
 
 const fold = createFold()
+/** A device that delivered late counts as one that may for so long. */
+const LATE_FOR_MS = 3_600_000
+const segment = new Float64Array(COUNTER_CELLS)
 
-/** Runs of samples of one smallest window are folded once and merged into the rows of all widths. */
+/** Runs of samples of one narrowest window are folded once and merged into its row, and into wider ones if that was raised. */
 export function foldBlock(
   s: BatchScope,
   series: DeviceSeries,
@@ -31,17 +38,18 @@ export function foldBlock(
   refusals: readonly (Uint8Array | null)[],
 ): void {
   const { timesMs, columns } = block
-  const fieldCount = series.fields.length
   const allWindows = series.windows as readonly Windows[]
+  const [narrowest] = allWindows
+  if (narrowest === undefined) return
   const fields = columns.map(({ field }) => series.fieldNamed.get(field))
   const rows: (WindowRow | undefined)[] = []
   for (let from = 0; from < timesMs.length; ) {
-    const startMs = windowStart(timesMs[from] as number, SMALLEST_WIDTH_MS)
-    const endMs = startMs + SMALLEST_WIDTH_MS
+    const startMs = windowStart(timesMs[from] as number, narrowest.widthMs)
+    const endMs = startMs + narrowest.widthMs
     let to = from + 1
     while (to < timesMs.length && (timesMs[to] as number) >= startMs && (timesMs[to] as number) < endMs) to += 1
     let accepted = 0
-    for (let w = 0; w < allWindows.length; w++) rows[w] = undefined
+    rows.length = 0
     for (let c = 0; c < columns.length; c++) {
       const column = columns[c] as FieldColumn
       const field = fields[c]
@@ -50,49 +58,116 @@ export function foldBlock(
       if (column.type === 'string') {
         for (let i = from; i < to; i++) {
           if ((column.present !== null && column.present[i] === 0) || refused?.[i] === 1) continue
-          if (accepted === 0) openRows(s, series, allWindows, rows, startMs, fieldCount)
+          if (accepted === 0) openRows(s, series, allWindows, rows, startMs)
           accepted += 1
           for (const row of rows)
-            if (row) mergeString(row, field.slot, fieldCount, timesMs[i] as number, column.values[i] as string)
+            if (row) mergeString(row, field.slot, timesMs[i] as number, column.values[i] as string)
         }
         continue
       }
       const count = foldRun(fold, column.values, column.present, refused, timesMs, from, to)
       if (count === 0) continue
-      if (accepted === 0) openRows(s, series, allWindows, rows, startMs, fieldCount)
+      if (accepted === 0) openRows(s, series, allWindows, rows, startMs)
       accepted += count
       for (let w = 0; w < rows.length; w++) {
         const row = rows[w]
-        if (row) mergeFold(row, field.slot, fold)
+        if (row === undefined) continue
+        mergeFold(row, field.slot, fold)
+        if (field.hasPercentiles && row.sketch)
+          sketchRun(row.sketch, field.slot, column.values, column.present, refused, from, to)
       }
+      if (field.counter !== undefined) countRun(s, series, field, column, refused, timesMs, from, to, rows)
     }
     if (accepted > 0) countLate(s, series, allWindows, rows, startMs, accepted)
     from = to
   }
+  limitRows(s, series, allWindows)
+}
+
+function limitRows(s: BatchScope, series: DeviceSeries, allWindows: readonly Windows[]): void {
   for (const windows of allWindows) {
     for (const dropped of forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))) {
+      const w = allWindows.indexOf(windows)
+      raise(s, series, w, dropped)
       addDirty(s.state, series, windows.widthMs, dropped.startMs)
-      if (dropped.changed) write(s, series, allWindows.indexOf(windows), dropped)
+      if (dropped.changed) write(s, series, w, dropped)
     }
   }
 }
 
+/** What the run adds to a counter; wherever it cannot be known, the window is left to the store. */
+function countRun(
+  s: BatchScope,
+  series: DeviceSeries,
+  { counter = 0 }: FieldSeries,
+  column: Exclude<FieldColumn, { type: 'string' }>,
+  refused: Uint8Array | null,
+  timesMs: Float64Array,
+  from: number,
+  to: number,
+  rows: readonly (WindowRow | undefined)[],
+): void {
+  const { shape } = (series.windows as readonly Windows[])[0] as Windows
+  const wrapsAt = shape.counters[counter]?.wrapsAt ?? Number.POSITIVE_INFINITY
+  segmentsOf(column.values, column.present, refused, timesMs, from, to, wrapsAt, segment, () => {
+    for (let w = 0; w < rows.length; w++) {
+      const row = rows[w]
+      if (row && !mergeCounter(row, counter, segment, 0, shape)) leaveToStore(s, series, w, row)
+    }
+  })
+}
+
+const windowsOf = ({ windows = [] }: DeviceSeries, w: number): Windows => windows[w] as Windows
+
+/** What a counter of the row counted cannot be known here: it is computed anew when the row has left memory. */
+export function leaveToStore(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
+  row.uncertain = true
+  addDirty(s.state, series, windowsOf(series, w).widthMs, row.startMs)
+}
+
+/** Rows from the narrowest to the first that was not raised; undefined stands for one that is forgotten. */
 function openRows(
   s: BatchScope,
   series: DeviceSeries,
   allWindows: readonly Windows[],
   rows: (WindowRow | undefined)[],
-  startMs: number,
-  fieldCount: number,
+  timeMs: number,
 ): void {
   for (let w = 0; w < allWindows.length; w++) {
     const windows = allWindows[w] as Windows
-    const row = rowAt(windows, windowStart(startMs, windows.widthMs), fieldCount)
+    const row = rowAt(windows, windowStart(timeMs, windows.widthMs))
     rows[w] = row
-    if (row?.closed && !row.listed) {
-      row.listed = true
-      s.touched.push({ series, width: w, row })
+    if (row === undefined) continue
+    touch(s, series, w, row)
+    if (!row.raised) return
+  }
+}
+
+/** A closed row is written again at the end of the step. */
+export function touch(s: BatchScope, series: DeviceSeries, width: number, row: WindowRow): void {
+  if (!row.closed || row.listed) return
+  row.listed = true
+  s.touched.push({ series, width, row })
+}
+
+/** Merges a row into the wider ones, once. */
+function raise(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
+  const allWindows = series.windows as readonly Windows[]
+  if (row.raised || w + 1 === allWindows.length) return
+  row.raised = true
+  for (let wider = w + 1; wider < allWindows.length; wider++) {
+    const windows = allWindows[wider] as Windows
+    const startMs = windowStart(row.startMs, windows.widthMs)
+    const parent = rowAt(windows, startMs)
+    if (parent === undefined) {
+      addDirty(s.state, series, windows.widthMs, startMs)
+      leavePart(s, series, wider, startMs, row)
+      continue
     }
+    if (!mergeRow(parent, row, windows.shape)) leaveToStore(s, series, wider, parent)
+    addPart(parent, row.rolledUp, series)
+    touch(s, series, wider, parent)
+    if (!parent.raised) return
   }
 }
 
@@ -106,30 +181,42 @@ function countLate(
 ): void {
   if (rows[0] === undefined) s.state.counters.lateBeyondMemory += readings
   else if (rows[0].closed) s.state.counters.late += readings
+  if (rows[0] === undefined || rows[0].closed) series.lateAtMs = Math.max(series.lateAtMs, s.agent.watermarkMs)
   for (let w = 0; w < rows.length; w++)
     if (rows[w] === undefined) {
-      const { widthMs } = allWindows[w] as Windows
-      addDirty(s.state, series, widthMs, windowStart(startMs, widthMs))
+      const { widthMs, shape, forgottenBeforeMs } = allWindows[w] as Windows
+      const forgottenMs = windowStart(startMs, widthMs)
+      addDirty(s.state, series, widthMs, forgottenMs)
+      // What its counters counted up to the next window may be another thing now.
+      if (shape.counters.length > 0 && forgottenMs + widthMs < forgottenBeforeMs)
+        addDirty(s.state, series, widthMs, forgottenMs + widthMs)
     }
 }
 
 export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: number): void {
   for (const [w, windows] of (series.windows ?? []).entries()) {
+    if (windows.open.length > 1 && windows.shape.counters.length > 0) windows.open.sort((a, b) => a.startMs - b.startMs)
     let kept = 0
     for (const row of windows.open) {
       if (row.startMs + windows.widthMs > watermarkMs) windows.open[kept++] = row
       else {
+        raise(s, series, w, row)
         row.closed = true
         if (row.changed) write(s, series, w, row)
       }
     }
     windows.open.length = kept
-    if (Number.isFinite(watermarkMs)) forgetBefore(windows, watermarkMs - s.context.memoryMs)
+    if (Number.isFinite(watermarkMs)) forgetBefore(windows, watermarkMs - memoryOf(s, series, watermarkMs))
   }
 }
 
+/** A device that is never late needs less memory. */
+const memoryOf = ({ context }: BatchScope, { lateAtMs }: DeviceSeries, watermarkMs: number): number =>
+  watermarkMs - lateAtMs < LATE_FOR_MS ? context.memoryMs : Math.min(context.memoryMs, context.punctualMemoryMs)
+
 /** Closed rows that late readings changed, and rows that a gap has held open for long. */
 export function writeTouched(s: BatchScope): void {
+  if (s.live && !s.inDoubt) writeProvisional(s)
   for (const { series, width, row } of s.touched) {
     row.listed = false
     if (!row.changed) continue
@@ -138,21 +225,33 @@ export function writeTouched(s: BatchScope): void {
       series.windows?.[width]?.open.push(row)
     } else write(s, series, width, row)
   }
-  if (!s.live || s.inDoubt) return
-  for (const series of s.heard)
-    for (const [w, windows] of (series.windows ?? []).entries()) {
-      if (windows.open.length < 2) continue
-      for (const row of windows.open)
-        if (row.changed && row.startMs + windows.widthMs + PROVISIONAL_MS <= series.newestMs) write(s, series, w, row)
-    }
 }
 
-function write(s: BatchScope, series: DeviceSeries, width: number, row: WindowRow): void {
+function writeProvisional(s: BatchScope): void {
+  for (const series of s.heard) {
+    if (series.windows === undefined) continue
+    for (let w = 0; w < series.windows.length; w++) {
+      const { open, widthMs } = series.windows[w] as Windows
+      for (const row of open)
+        if (row.startMs + widthMs + PROVISIONAL_MS <= series.newestMs) {
+          raise(s, series, w, row)
+          if (row.changed) write(s, series, w, row)
+        }
+    }
+    limitRows(s, series, series.windows)
+  }
+}
+
+function write(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
+  const windows = windowsOf(series, w)
   if (s.inDoubt) {
-    addDirty(s.state, series, WIDTHS_MS[width] as number, row.startMs)
+    addDirty(s.state, series, windows.widthMs, row.startMs)
     return
   }
   s.state.counters.windowsWritten += 1
   if (row.revision > 0) s.state.counters.windowsRevised += 1
-  writeRow(s.effects.rollups, series.windowPrefixes[width] as Uint8Array, series.windowKeys, REVISION_KEY, row)
+  const prefix = series.windowPrefixes[w] as Uint8Array
+  writeRow(s.effects.rollups, prefix, series.windowKeys, REVISION_KEY, row, windows)
+  const next = rowToCorrect(windows, row)
+  if (next) write(s, series, w, next)
 }

@@ -2,7 +2,7 @@
  * Windows that agents rolled up come in any order, twice, later than memory, and to a processor that has lost its state: none is ever
  * overwritten from a part of its readings, and each is right, or entered to be recomputed.
  */
-import type { KeptWatermark, RollupBlock, Tombstone } from '@tributary/protocol'
+import { type KeptWatermark, type RollupBlock, type Tombstone, windowName } from '@tributary/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { takeOver } from './prior-life.ts'
@@ -89,7 +89,7 @@ function plansOf(batches: readonly Measured[]): { plans: BatchPlan[]; strays: Ba
     if (makesRoom) makeRoom()
   }
   makeRoom()
-  for (const afterMs of [3_600_000, 3_720_000]) {
+  for (const afterMs of [7_200_000, 7_320_000]) {
     sequence += 1
     plans.push({ sequence, readingsBefore, completeThroughMs: START_MS + afterMs })
   }
@@ -136,19 +136,23 @@ function truthOf(plans: readonly BatchPlan[]): Map<string, { width: string; star
       for (const timeMs of timesMs) {
         add('10s', 10_000, timeMs, 1)
         add('1m', 60_000, timeMs, 1)
+        add('15m', 900_000, timeMs, 1)
+        add('1h', 3_600_000, timeMs, 1)
       }
     for (const { timesMs, widthMs, columns } of rollups)
       for (const [i, timeMs] of timesMs.entries()) {
         const readings = columns[0]?.counts[i] ?? 0
         if (widthMs === 10_000) add('10s', 10_000, timeMs, readings)
         add('1m', 60_000, timeMs, readings)
+        add('15m', 900_000, timeMs, readings)
+        add('1h', 3_600_000, timeMs, readings)
       }
   }
   return truth
 }
 
 const dirtyOf = ({ dirty }: PartitionState) =>
-  new Set([...dirty.values()].map(({ widthMs, startMs }) => keyOf(widthMs === 10_000 ? '10s' : '1m', startMs)))
+  new Set([...dirty.values()].map(({ widthMs, startMs }) => keyOf(windowName(widthMs), startMs)))
 
 const sumsOf = (state: PartitionState) => {
   const [row] = accountOf(state, RECEIVED_AT_MS, 600_000)

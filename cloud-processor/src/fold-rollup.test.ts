@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { accountOf } from './account.ts'
 import { clearEffects, createEffects } from './effects.ts'
+import { takeOver } from './prior-life.ts'
 import { allSeries, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -13,6 +14,7 @@ import {
   contextOf,
   EPOCH,
   intakeOf,
+  mixedContract,
   RECEIVED_AT_MS,
   readingsOf,
   rollupOf,
@@ -58,6 +60,13 @@ function partition(context = contextOf()) {
 const samplesAt = (...values: [offsetMs: number, level: number][]): SampleValues[] =>
   values.map(([offsetMs, level]) => ({ timeMs: T + offsetMs, values: { level } }))
 const account = (state: PartitionState) => accountOf(state, 0, 60_000)[0]
+
+/** The gateway has nothing of the epoch from before; two hours on, every window is complete. */
+function complete(p: ReturnType<typeof partition>, plan: BatchPlan): void {
+  const now = { atMs: RECEIVED_AT_MS, patienceMs: RECEIVED_AT_MS }
+  takeOver(p.state, 'workshop', { agent: 'agent-a', epoch: EPOCH, sequence: 0 }, now)
+  p.give({ ...plan, completeThroughMs: T + 7_200_000 })
+}
 
 /** Every row of every series: start → cells, in the order of fields. */
 function rowsOf(state: PartitionState) {
@@ -112,13 +121,15 @@ test('whatever part of the readings comes as windows of 10 s, in whatever order:
           readingsBefore += readingsOf(blocks)
         }
         const last = { sequence: 11, readingsBefore, completeThroughMs: T + 200_000 }
-        const direct = partition()
+        const long = { memoryMs: 100_000_000, punctualMemoryMs: 100_000_000 }
+        const direct = partition(contextOf([mixedContract], long))
         for (const [k, parts] of batches.entries())
           direct.give({ sequence: k + 1, blocks: parts.map((one) => blockOf(one.device, 'mixed', one.samples)) })
         direct.give(last)
-        const rolled = partition()
+        const rolled = partition(contextOf([mixedContract], long))
         const own = { ...last, rollups, tombstones }
         for (const plan of isLate ? [...plans, own] : [own, ...plans]) rolled.give(plan)
+        for (const one of [direct, rolled]) complete(one, { sequence: 12, readingsBefore })
         const [ours, theirs] = [rowsOf(rolled.state), rowsOf(direct.state)]
         expect(ours.map(({ key, strings }) => [key, strings])).toEqual(theirs.map(({ key, strings }) => [key, strings]))
         for (const [i, row] of ours.entries())
@@ -154,6 +165,8 @@ describe('exactly once', () => {
     expect([...p.state.dirty.values()].map(({ widthMs, startMs }) => [widthMs, startMs])).toEqual([
       [10_000, T],
       [60_000, T],
+      [900_000, T],
+      [3_600_000, T],
     ])
     expect(p.state.counters).toMatchObject({ rolledUpMerged: 0, rolledUpRefused: 1 })
   })
@@ -251,7 +264,9 @@ describe('later than memory', () => {
     for (const series of allSeries(p.state))
       for (const { late } of series.windows ?? []) expect(late.size).toBeLessThanOrEqual(64)
     const before = p.state.dirty.size
-    expect(give(p, 99, [-1_500_000 - 1, 3])).toEqual([expect.stringMatching(/^mixed_1m,/)])
+    expect(give(p, 99, [-1_500_000 - 1, 3])).toEqual(
+      ['1m', '15m', '1h'].map((width) => expect.stringMatching(`^mixed_${width},`)),
+    )
     expect([...p.state.dirty.values()].slice(before)).toMatchObject([{ widthMs: 10_000, startMs: T - 1_510_000 }])
   })
 })
@@ -266,19 +281,25 @@ describe('the contract', () => {
     }))
 
   test('unknown fields, wrong types and values out of range become dead letters; the rest is merged', () => {
-    const p = partition()
+    const p = partition(contextOf([mixedContract], { memoryMs: 100_000_000, punctualMemoryMs: 100_000_000 }))
     const samples = [
       { timeMs: T, values: { level: 5, count: 1, colour: 'red', mode: 3 } },
       { timeMs: T + 10_000, values: { level: 2_000, count: 1.5, colour: 'red' } },
       { timeMs: T + 20_000, values: { level: 6, count: 2 } },
     ]
-    p.give({ sequence: 2, readingsBefore: 10, rollups: [rollupOf('pump-1', samples)], tombstones: [stone(1, 1, 10)] })
+    p.give({
+      sequence: 2,
+      readingsBefore: 10,
+      rollups: [rollupOf('pump-1', samples)],
+      tombstones: [stone(1, 1, 10)],
+    })
     expect(letters(p)).toEqual([
       { field: 'level', reason: 'out_of_range', readingCount: 0, windows: 1 },
       { field: 'count', reason: 'wrong_type', readingCount: 0, windows: 1 },
       { field: 'colour', reason: 'unknown_field', readingCount: 0, windows: 2 },
       { field: 'mode', reason: 'wrong_type', readingCount: 0, windows: 1 },
     ])
+    complete(p, { sequence: 3, readingsBefore: 10 })
     const minute = rowsOf(p.state).find(({ key }) => key === `pump-1/60000/${T}`)
     expect(minute?.cells.slice(0, 2)).toEqual([2, 5.5])
     expect(account(p.state)).toMatchObject({ produced: 10, shed: 10, deadLettered: 0 })

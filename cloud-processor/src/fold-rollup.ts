@@ -13,11 +13,13 @@ import {
   type RollupColumn,
 } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
+import { COUNTER_CELLS, startSegment } from './counter.ts'
 import { rollupLetter } from './dead-letter.ts'
-import { linePrefix } from './line-protocol.ts'
+import { leaveToStore, touch } from './fold-block.ts'
+import { writeLate } from './late-rows.ts'
 import { AHEAD_MS_MAX, addLetter } from './refuse.ts'
 import { partText, rowOfPart } from './rolled-up-part.ts'
-import { type DeviceSeries, REVISION_KEY } from './series.ts'
+import type { DeviceSeries } from './series.ts'
 import { addDirty } from './state.ts'
 import {
   CELLS,
@@ -30,26 +32,25 @@ import {
   MAX,
   MEAN,
   MIN,
+  mergeCounter,
   mergeFold,
   mergeString,
+  type RowShape,
   rowAt,
   rowsMax,
-  WIDTH_NAMES,
-  WIDTHS_MS,
   type WindowRow,
   type Windows,
   windowStart,
-  writeRow,
 } from './window.ts'
 
-const PART = 'rolled_up'
 const fold = new Float64Array(CELLS)
+const segment = new Float64Array(COUNTER_CELLS)
 
 /** The windows are not merged: the readings of some came otherwise. They are to be recomputed from the store. */
 export function leaveRollup(s: BatchScope, series: DeviceSeries, block: RollupBlock): void {
   s.state.counters.rolledUpRefused += block.timesMs.length
   for (const startMs of block.timesMs)
-    for (const widthMs of WIDTHS_MS)
+    for (const { widthMs } of series.windows ?? [])
       if (widthMs % block.widthMs === 0) addDirty(s.state, series, widthMs, windowStart(startMs, widthMs))
 }
 
@@ -86,70 +87,85 @@ export function pickWindows(block: RollupBlock, windows: readonly number[]): Rol
 
 export function foldRollup(s: BatchScope, series: DeviceSeries, received: RollupBlock): void {
   const block = s.context.privacy.hideRollup(received)
-  const { widthMs, timesMs } = block
+  const { timesMs, columns } = block
+  const allWindows = series.windows ?? []
   const refused = received.columns.map((column, c) => {
     const isDropped = s.context.privacy.sensitivityOf(block.kind, column.field) === 'drop'
     if (isDropped) return new Uint8Array(timesMs.length).fill(1)
-    return refuseWindows(s, series, block, column, block.columns[c] as RollupColumn)
+    return refuseWindows(s, series, block, column, columns[c] as RollupColumn)
   })
-  for (const [w, windows] of (series.windows ?? []).entries()) {
-    if (windows.widthMs % widthMs !== 0) continue
-    const late = new Set<WindowRow>()
-    const parts = new Map<WindowRow, WindowRow>()
-    for (let i = 0; i < timesMs.length; i++) {
-      if (!block.columns.some(({ counts }, c) => (counts[i] as number) > 0 && refused[c]?.[i] !== 1)) continue
-      const startMs = windowStart(timesMs[i] as number, windows.widthMs)
-      const row = rowFor(s, series, w, startMs, late)
-      if (row === undefined) {
-        s.state.counters.rolledUpRefused += 1
-        addDirty(s.state, series, windows.widthMs, startMs)
-        continue
-      }
-      s.state.counters.rolledUpMerged += 1
-      const part = late.has(row) ? undefined : (parts.get(row) ?? rowOfPart(row, series.fields))
-      if (part) parts.set(row, part)
-      for (let c = 0; c < block.columns.length; c++) {
-        if (refused[c]?.[i] === 1) continue
-        mergeCell(series, row, block.columns[c] as RollupColumn, timesMs[i] as number, i)
-        if (part) mergeCell(series, part, block.columns[c] as RollupColumn, timesMs[i] as number, i)
-      }
-    }
-    for (const [row, part] of parts) row.rolledUp = partText(part, series.fields)
-    for (const row of late) writeLate(s, series, w, row)
-    forgetLate(windows)
+  const late = allWindows.map(() => new Set<WindowRow>())
+  const parts = new Map<WindowRow, WindowRow>()
+  for (let i = 0; i < timesMs.length; i++)
+    if (columns.some(({ counts }, c) => (counts[i] as number) > 0 && refused[c]?.[i] !== 1))
+      foldWindow(s, series, block, refused, i, late, parts)
+  for (const [row, part] of parts) row.rolledUp = partText(part, series.fields)
+  for (const [w, rows] of late.entries()) {
+    for (const row of rows) writeLate(s, series, w, row)
+    forgetLate(allWindows[w] as Windows)
   }
 }
 
-function rowFor(
+/** One window of an agent goes into the row of its width, and into wider ones if that is forgotten or was raised. */
+function foldWindow(
   s: BatchScope,
   series: DeviceSeries,
-  w: number,
-  startMs: number,
-  late: Set<WindowRow>,
-): WindowRow | undefined {
-  const windows = series.windows?.[w] as Windows
-  const isNew = !windows.rows.has(startMs)
-  // A long roll-up must not push out rows that readings still go to.
-  const mayBegin = windows.rows.size < rowsMax(windows.widthMs, s.context.memoryMs)
-  const row = isNew && !mayBegin ? undefined : rowAt(windows, startMs, series.fields.length)
-  if (row?.closed && !row.listed) {
-    row.listed = true
-    s.touched.push({ series, width: w, row })
+  { widthMs, timesMs, columns }: RollupBlock,
+  refused: readonly (Uint8Array | undefined)[],
+  i: number,
+  late: readonly Set<WindowRow>[],
+  parts: Map<WindowRow, WindowRow>,
+): void {
+  for (const [w, windows] of (series.windows ?? []).entries()) {
+    if (windows.widthMs % widthMs !== 0) continue
+    const startMs = windowStart(timesMs[i] as number, windows.widthMs)
+    const row = rowFor(series, w, startMs, s.context.memoryMs)
+    const target = row ?? lateRowAt(windows, startMs)
+    if (target === undefined) {
+      s.state.counters.rolledUpRefused += 1
+      addDirty(s.state, series, windows.widthMs, startMs)
+      continue
+    }
+    if (row) touch(s, series, w, row)
+    else late[w]?.add(target)
+    s.state.counters.rolledUpMerged += 1
+    const part = row && (parts.get(row) ?? rowOfPart(row, series.fields))
+    if (row && part) parts.set(row, part)
+    for (let c = 0; c < columns.length; c++) {
+      if (refused[c]?.[i] === 1) continue
+      const column = columns[c] as RollupColumn
+      const isCertain = mergeCell(series, windows.shape, target, column, timesMs[i] as number, i, !row)
+      if (row && !isCertain) leaveToStore(s, series, w, row)
+      if (part) mergeCell(series, windows.shape, part, column, timesMs[i] as number, i, true)
+    }
+    if (row && !row.raised) return
   }
-  if (row) return row
-  const lateRow = lateRowAt(windows, startMs, series.fields.length)
-  if (lateRow) late.add(lateRow)
-  return lateRow
 }
 
-function mergeCell(series: DeviceSeries, row: WindowRow, column: RollupColumn, startMs: number, i: number): void {
+function rowFor(series: DeviceSeries, w: number, startMs: number, memoryMs: number): WindowRow | undefined {
+  const windows = series.windows?.[w] as Windows
+  // A long roll-up must not push out rows that readings still go to.
+  const mayBegin = windows.rows.has(startMs) || windows.rows.size < rowsMax(windows.widthMs, memoryMs)
+  return mayBegin ? rowAt(windows, startMs) : undefined
+}
+
+/** @returns false when it cannot be known what a counter counted */
+function mergeCell(
+  series: DeviceSeries,
+  shape: RowShape,
+  row: WindowRow,
+  column: RollupColumn,
+  startMs: number,
+  i: number,
+  isLate: boolean,
+): boolean {
   const field = series.fieldNamed.get(column.field)
   const count = column.counts[i] as number
-  if (field === undefined || count === 0) return
+  if (field === undefined || count === 0) return true
   const lastMs = startMs + (column.lastOffsetsMs[i] as number)
   if (column.type === 'string') {
-    mergeString(row, field.slot, series.fields.length, lastMs, column.lasts[i] as string, count)
-    return
+    mergeString(row, field.slot, lastMs, column.lasts[i] as string, count)
+    return true
   }
   fold[COUNT] = count
   fold[LAST] = column.lasts[i] as number
@@ -167,14 +183,10 @@ function mergeCell(series: DeviceSeries, row: WindowRow, column: RollupColumn, s
     fold[MAX] = trues > 0 ? 1 : 0
   }
   mergeFold(row, field.slot, fold)
-}
-
-function writeLate(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
-  const { site, device, contract } = series
-  const prefix = linePrefix(`${contract.kind}_${WIDTH_NAMES[w] as string}`, { site, device, part: PART })
-  s.state.counters.windowsWritten += 1
-  if (row.revision > 0) s.state.counters.windowsRevised += 1
-  writeRow(s.effects.rollups, prefix, series.windowKeys, REVISION_KEY, row)
+  if (field.counter === undefined || isLate) return true
+  // Of a counter the last value is enough: it tells what was counted since the reading before.
+  startSegment(segment, column.lasts[i] as number, lastMs)
+  return mergeCounter(row, field.counter, segment, 0, shape)
 }
 
 /** The contract of a window is that of its minimum, its maximum and its last value; a step between readings cannot be seen any more. */

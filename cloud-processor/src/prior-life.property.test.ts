@@ -1,5 +1,5 @@
 /** A state is lost at any moment; what a gateway keeps gives the next one its account back, and no window suffers. */
-import type { KeptWatermark, Tombstone } from '@tributary/protocol'
+import { type KeptWatermark, type Tombstone, windowName } from '@tributary/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { accountOf } from './account.ts'
@@ -97,9 +97,7 @@ const keptBy = (state: PartitionState): KeptWatermark => {
   return epoch ? watermarkOfEpoch(agent, epoch) : { agent: 'agent-a', epoch: EPOCH, sequence: 0 }
 }
 const dirtyOf = ({ dirty }: PartitionState) =>
-  new Set(
-    [...dirty.values()].map(({ kind, widthMs, startMs }) => `${kind}_${widthMs === 10_000 ? '10s' : '1m'} ${startMs}`),
-  )
+  new Set([...dirty.values()].map(({ kind, widthMs, startMs }) => `${kind}_${windowName(widthMs)} ${startMs}`))
 
 const lives = history.map(plansOf).filter((plans) => plans.length >= 2)
 const losses = lives.chain((plans) =>

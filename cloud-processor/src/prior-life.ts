@@ -123,9 +123,12 @@ export function distrustSeries(
   { distrustedFromMs, distrustedThroughMs }: Pick<AgentState, 'distrustedFromMs' | 'distrustedThroughMs'>,
 ): void {
   if (!Number.isFinite(distrustedThroughMs)) return
+  // Rows that were not raised have readings that the wider rows lack.
+  const forgotten = new Set<number>()
   for (const windows of series.windows ?? []) {
     const { widthMs } = windows
-    for (const startMs of distrustWindows(windows, distrustedThroughMs)) addDirty(state, series, widthMs, startMs)
+    for (const startMs of distrustWindows(windows, distrustedThroughMs)) forgotten.add(startMs)
+    for (const startMs of forgotten) addDirty(state, series, widthMs, windowStart(startMs, widthMs))
     const last = windowStart(distrustedThroughMs, widthMs)
     const first = Math.max(windowStart(distrustedFromMs, widthMs), last - (UNWRITTEN_MAX - 1) * widthMs)
     for (let startMs = first; startMs <= last; startMs += widthMs) addDirty(state, series, widthMs, startMs)

@@ -117,6 +117,7 @@ export function createProcessor(
       receivers,
       outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
       memoryMs: config.windows.memory,
+      punctualMemoryMs: config.windows.punctual_memory,
       missingAfterMs: config.gaps.missing_after,
     }),
     log,

@@ -4,28 +4,41 @@
  * Guarantee: what is read is written nowhere; the same points give the same row; a row that has more readings than the store has
  * raw points and rolled-up ones for is left as it is.
  */
-import type { Contracts } from '@tributary/protocol'
+import { type Contracts, windowName, windowWidthsOf } from '@tributary/protocol'
+import { COUNTER_CELLS, segmentsOf, startSegment } from './counter.ts'
 import type { InfluxQuery, InfluxSeries } from './influx-query.ts'
 import { plainName } from './line-protocol.ts'
 import { isHidden } from './privacy.ts'
-import { pointsOf, rangesOf, rawStatements, restStatement, rowStatements, type StoreRange } from './repair-queries.ts'
-import { mergePart } from './rolled-up-part.ts'
+import {
+  leadStatements,
+  pointsOf,
+  rangesOf,
+  rawStatements,
+  restStatement,
+  rowStatements,
+  type StoreRange,
+  together,
+} from './repair-queries.ts'
+import { mergePart, rowOfPart } from './rolled-up-part.ts'
 import { createSeries, type DeviceSeries, REVISION_KEY } from './series.ts'
+import { sketchRun } from './sketch.ts'
 import { type DirtyWindow, dirtyKeyOf } from './state.ts'
 import {
   CELLS,
   COUNT,
   createFold,
+  createWindows,
   emptyRow,
   foldRun,
+  LAST,
+  LAST_TIME,
+  mergeCounter,
   mergeFold,
   mergeString,
-  type RowLines,
-  WIDTH_NAMES,
-  WIDTHS_MS,
   type WindowRow,
-  writeRow,
+  type Windows,
 } from './window.ts'
+import { type RowLines, writeRow } from './window-lines.ts'
 
 export const WINDOWS_PER_BATCH_MAX = 500
 
@@ -33,6 +46,8 @@ export interface Recomputed {
   /** The entry as it was when the store was asked. */
   readonly window: DirtyWindow
   readonly series: DeviceSeries
+  /** Of the row alone; undefined: the contract has no such windows any more. */
+  readonly windows: Windows | undefined
   /** undefined: the row in the store stands. */
   readonly row: WindowRow | undefined
   /** The store told of fewer readings than the row has, or of none. */
@@ -42,6 +57,7 @@ export interface Recomputed {
 interface Work {
   readonly window: DirtyWindow
   readonly series: DeviceSeries
+  readonly windows: Windows
   readonly row: WindowRow
 }
 
@@ -59,19 +75,28 @@ export async function recompute(
   const kind = due[0]?.kind
   const contract = kind === undefined ? undefined : contracts.get(kind)
   if (kind === undefined || contract === undefined) return []
-  const ranges = rangesOf(due.filter((window) => window.kind === kind).slice(0, WINDOWS_PER_BATCH_MAX))
+  const widths = windowWidthsOf(contract)
+  const asked = due.filter((window) => window.kind === kind).slice(0, WINDOWS_PER_BATCH_MAX)
+  const ranges = rangesOf(asked.filter(({ widthMs }) => widths.includes(widthMs)))
   const seriesOf = new Map<string, DeviceSeries>()
   const work = new Map<StoreRange, Work[]>()
   for (const range of ranges) {
     const key = `${range.site}/${range.device}`
-    const series = seriesOf.get(key) ?? createSeries(range.site, range.device, contract, '', { withWindows: false })
+    const series = seriesOf.get(key) ?? createSeries(range.site, range.device, contract, '')
     seriesOf.set(key, series)
     work.set(
       range,
-      range.windows.map((window) => ({ window, series, row: emptyRow(window.startMs, series.fields.length) })),
+      range.windows.map((window) => workOf(window, series)),
     )
   }
   const fields = Object.keys(contract.fields)
+  const counters = [...(seriesOf.values().next().value?.fields ?? [])].filter(({ counter }) => counter !== undefined)
+  if (counters.length > 0)
+    for (const same of together(ranges)) {
+      const names = counters.map(({ name }) => name)
+      const leads = await query(leadStatements(kind, names, same).join(';'), signal)
+      for (const range of same) for (const one of work.get(range) ?? []) takeLeads(one, leads)
+    }
   for (let statements = rawStatements(kind, fields, ranges); statements.length > 0; ) {
     const rest: string[] = []
     for (const { range, points, nextMs } of pointsOf(await query(statements.join(';'), signal), ranges)) {
@@ -80,20 +105,48 @@ export async function recompute(
     }
     statements = rest
   }
-  const stored = storedRows(await query(rowStatements(kind, ranges).join(';'), signal), kind)
-  return [...work.values()].flat().map((one) => decide(one, stored.get(storedKeyOf(one.window))))
+  const rows = ranges.length > 0 ? await query(rowStatements(kind, ranges).join(';'), signal) : []
+  const stored = storedRows(rows, kind, widths)
+  const gone = asked.filter(({ widthMs }) => !widths.includes(widthMs))
+  return [
+    ...[...work.values()].flat().map((one) => decide(one, stored.get(storedKeyOf(one.window)))),
+    ...gone.map((window) => ({
+      ...{ window, series: createSeries(window.site, window.device, contract, ''), windows: undefined },
+      ...{ row: undefined, lacks: false },
+    })),
+  ]
+}
+
+function workOf(window: DirtyWindow, series: DeviceSeries): Work {
+  const { shape } = (series.windows as readonly Windows[])[0] as Windows
+  const [windows] = createWindows([window.widthMs], shape) as [Windows]
+  return { window, series, windows, row: emptyRow(window.startMs, shape) }
+}
+
+/** The last readings before the stretch of time: what is counted from there to the first in it belongs to the window of that. */
+function takeLeads({ window, series, windows }: Work, leads: readonly InfluxSeries[]): void {
+  for (const { tags, columns, values } of leads) {
+    if (tags?.['site'] !== plainName(window.site) || tags['device'] !== plainName(window.device)) continue
+    const counter = series.fieldNamed.get(columns[1] ?? '')?.counter
+    const [timeMs, value] = values[0] ?? []
+    if (counter !== undefined && typeof timeMs === 'number' && typeof value === 'number')
+      windows.carry.set([value, timeMs], 2 * counter)
+  }
 }
 
 const fold = createFold()
+const segment = new Float64Array(COUNTER_CELLS)
 
-function foldPoints({ window, series, row }: Work, points: InfluxSeries): void {
+function foldPoints({ window, series, windows, row }: Work, points: InfluxSeries): void {
   const { values, columns } = points
   const timesMs = Float64Array.from(values, ([timeMs]) => timeMs as number)
   const from = firstFrom(timesMs, window.startMs)
   const to = firstFrom(timesMs, window.startMs + window.widthMs)
+  for (const { name, counter } of series.fields)
+    if (counter !== undefined) takeLead(windows, counter, columns.indexOf(name), values, from)
   if (from === to) return
   const inside = timesMs.subarray(from, to)
-  for (const { name, slot, type } of series.fields) {
+  for (const { name, slot, type, hasPercentiles, counter } of series.fields) {
     const column = columns.indexOf(name)
     if (column < 0) continue
     const has = (i: number) => values[from + i]?.[column] !== null && values[from + i]?.[column] !== undefined
@@ -103,13 +156,37 @@ function foldPoints({ window, series, row }: Work, points: InfluxSeries): void {
       for (let i = 0; i < inside.length; i++) {
         const text = values[from + i]?.[column]
         if (has(i) && (sensitivity === 'none' || isHidden(sensitivity, text)))
-          mergeString(row, slot, series.fields.length, inside[i] as number, String(text))
+          mergeString(row, slot, inside[i] as number, String(text))
       }
       continue
     }
     const present = Uint8Array.from(inside, (_, i) => (has(i) ? 1 : 0))
     const numbers = Float64Array.from(inside, (_, i) => Number(values[from + i]?.[column] ?? 0))
-    if (foldRun(fold, numbers, present, null, inside, 0, inside.length) > 0) mergeFold(row, slot, fold)
+    if (foldRun(fold, numbers, present, null, inside, 0, inside.length) === 0) continue
+    mergeFold(row, slot, fold)
+    if (hasPercentiles && row.sketch) sketchRun(row.sketch, slot, numbers, present, null, 0, inside.length)
+    if (counter === undefined) continue
+    const wrapsAt = windows.shape.counters[counter]?.wrapsAt ?? Number.POSITIVE_INFINITY
+    segmentsOf(numbers, present, null, inside, 0, inside.length, wrapsAt, segment, () => {
+      mergeCounter(row, counter, segment, 0, windows.shape)
+    })
+  }
+}
+
+/** The last reading of a counter before the window, among points of which those up to `end` lie before it. */
+function takeLead(
+  windows: Windows,
+  counter: number,
+  column: number,
+  values: InfluxSeries['values'],
+  end: number,
+): void {
+  if (column < 0) return
+  for (let i = end - 1; i >= 0; i--) {
+    const value = values[i]?.[column]
+    if (typeof value !== 'number') continue
+    windows.carry.set([value, values[i]?.[0] as number], 2 * counter)
+    return
   }
 }
 
@@ -131,11 +208,11 @@ const storedKeyOf = (window: DirtyWindow): string =>
 type StoredRow = ReadonlyMap<string, unknown>
 
 /** Rows as they are in the store, without those of roll-ups alone. */
-function storedRows(all: readonly InfluxSeries[], kind: string): Map<string, StoredRow> {
+function storedRows(all: readonly InfluxSeries[], kind: string, widths: readonly number[]): Map<string, StoredRow> {
   const rows = new Map<string, StoredRow>()
   for (const { name, tags, columns, values } of all) {
     if (tags?.['part']) continue
-    const widthMs = WIDTHS_MS[WIDTH_NAMES.findIndex((width) => name === `${kind}_${width}`)]
+    const widthMs = widths.find((width) => name === `${kind}_${windowName(width)}`)
     if (widthMs === undefined) continue
     for (const value of values) {
       const { site = '', device = '' } = tags ?? {}
@@ -146,21 +223,32 @@ function storedRows(all: readonly InfluxSeries[], kind: string): Map<string, Sto
   return rows
 }
 
-function decide({ window, series, row }: Work, stored: StoredRow | undefined): Recomputed {
+function decide({ window, series, windows, row }: Work, stored: StoredRow | undefined): Recomputed {
   const rolledUp = stored?.get('rolled_up')
-  if (typeof rolledUp === 'string') mergePart(row, rolledUp, series.fields)
+  if (typeof rolledUp === 'string') {
+    mergePart(row, rolledUp, series.fields)
+    row.rolledUp = rolledUp
+    // Of a counter the last value that was rolled up is enough, as in `fold-rollup.ts`.
+    const part = rowOfPart(row, series.fields)
+    for (const { slot, counter } of series.fields) {
+      const at = slot * CELLS
+      if (counter === undefined || part.cells[at + COUNT] === 0) continue
+      startSegment(segment, part.cells[at + LAST] as number, part.cells[at + LAST_TIME] as number)
+      mergeCounter(row, counter, segment, 0, windows.shape)
+    }
+  }
   const readingsOf = (slot: number) => row.cells[slot * CELLS + COUNT] as number
   const lacks = series.fields.some(({ name, slot }) => Number(stored?.get(`${name}_count`) ?? 0) > readingsOf(slot))
   const isEmpty = series.fields.every(({ slot }) => readingsOf(slot) === 0)
   const revision = stored === undefined ? 0 : Number(stored.get('revision') ?? 0) + 1
-  const said = valuesOf(series, row)
+  const said = valuesOf(series, windows, row)
   row.revision = revision
   const isSaid = stored !== undefined && [...said].every(([column, value]) => stored.get(column) === value)
-  return { window, series, row: lacks || isEmpty || isSaid ? undefined : row, lacks: lacks || isEmpty }
+  return { window, series, windows, row: lacks || isEmpty || isSaid ? undefined : row, lacks: lacks || isEmpty }
 }
 
 /** What the row says, as the store answers it; without its revision. */
-function valuesOf({ windowKeys }: DeviceSeries, row: WindowRow): Map<string, unknown> {
+function valuesOf({ windowKeys }: DeviceSeries, windows: Windows, row: WindowRow): Map<string, unknown> {
   const said = new Map<string, unknown>()
   const note = (key: Uint8Array, value: unknown) => void said.set(Buffer.from(key).toString('utf8').slice(0, -1), value)
   const lines: RowLines = {
@@ -171,7 +259,7 @@ function valuesOf({ windowKeys }: DeviceSeries, row: WindowRow): Map<string, unk
     boolean: note,
     string: note,
   }
-  writeRow(lines, new Uint8Array(), windowKeys, REVISION_KEY, row)
+  writeRow(lines, new Uint8Array(), windowKeys, REVISION_KEY, row, windows)
   said.delete('revision')
   return said
 }

@@ -5,14 +5,15 @@
  * Guarantee: a window leaves `dirty` in the turn that writes its row, so before the checkpoint that does not know it any more; and
  * only when nothing has made it dirty since the store was asked.
  */
-import type { Contracts } from '@tributary/protocol'
+import { type Contracts, windowWidthsOf } from '@tributary/protocol'
 import { takeFromSpans } from './dirty-spans.ts'
 import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
 import type { Recomputed } from './recompute.ts'
 import { type DeviceSeries, REVISION_KEY } from './series.ts'
 import { type DirtyWindow, dirtyKeyOf, findSeries, type PartitionState } from './state.ts'
-import { WIDTHS_MS, type WindowRow, type Windows, writeRow } from './window.ts'
+import type { WindowRow, Windows } from './window.ts'
+import { writeRow } from './window-lines.ts'
 
 /** The list is looked through this often. */
 const LOOK_MS = 1_000
@@ -63,7 +64,7 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
 
   function take(state: PartitionState, effects: Effects, contracts: Contracts): boolean {
     let changed = false
-    for (const { window, series, row, lacks } of given) {
+    for (const { window, series, windows, row, lacks } of given) {
       const key = dirtyKeyOf(window)
       const now = state.dirty.get(key)
       if (now === undefined || whose(state, now) !== 'store') continue
@@ -77,7 +78,7 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
           continue
         }
       }
-      if (row) write(state, effects, series, row, window.widthMs)
+      if (row && windows) write(state, effects, series, row, windows)
       else state.counters.windowsKept += 1
       if (now === window) state.dirty.delete(key)
       changed = true
@@ -91,9 +92,10 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
     for (const [key, window] of state.dirty) {
       if (whose(state, window) !== 'memory') continue
       const series = findSeries(state, window.site, window.device, window.kind)
-      const row = windowsOf(series, window)?.rows.get(window.startMs)
+      const windows = windowsOf(series, window)
+      const row = windows?.rows.get(window.startMs)
       // One that is open is written when it closes; where there is none, there are no readings.
-      if (series && row?.closed && row.changed) write(state, effects, series, row, window.widthMs)
+      if (series && windows && row?.closed && row.changed) write(state, effects, series, row, windows)
       state.dirty.delete(key)
       changed = true
     }
@@ -107,7 +109,7 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
       const took = take(state, effects, contracts)
       const tookFromMemory = isDue && takeFromMemory(state, effects)
       writing = before - state.dirty.size
-      return takeFromSpans(state) || tookFromMemory || took
+      return takeFromSpans(state, contracts) || tookFromMemory || took
     },
     look(state, contracts) {
       const nowMs = monotonicMs()
@@ -162,20 +164,22 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
 const windowsOf = (series: DeviceSeries | undefined, { widthMs }: DirtyWindow): Windows | undefined =>
   series?.windows?.find((windows) => windows.widthMs === widthMs)
 
-/** Who knows all readings of the window that there are: the store, memory, or (while in doubt) nobody. */
+/** Who knows all readings of the window that there are: the store, memory, or (in doubt, or of a counter while the row is in memory) nobody yet. */
 function whose(state: PartitionState, window: DirtyWindow): 'store' | 'memory' | 'nobody' {
   const series = findSeries(state, window.site, window.device, window.kind)
   const agent = series && state.agents.get(series.agent)
   if (agent && isInDoubt(agent)) return 'nobody'
   const windows = windowsOf(series, window)
-  if (windows === undefined || windows.rows.has(window.startMs)) return windows ? 'memory' : 'store'
+  if (windows === undefined) return 'store'
+  const row = windows.rows.get(window.startMs)
+  if (row !== undefined) return row.uncertain ? 'nobody' : 'memory'
   return window.startMs < windows.forgottenBeforeMs ? 'store' : 'memory'
 }
 
-function write(state: PartitionState, effects: Effects, series: DeviceSeries, row: WindowRow, widthMs: number): void {
-  const width = WIDTHS_MS.indexOf(widthMs as (typeof WIDTHS_MS)[number])
+function write(state: PartitionState, effects: Effects, series: DeviceSeries, row: WindowRow, windows: Windows): void {
+  const width = windowWidthsOf(series.contract).indexOf(windows.widthMs)
   state.counters.windowsWritten += 1
   state.counters.windowsRepaired += 1
   if (row.revision > 0) state.counters.windowsRevised += 1
-  writeRow(effects.rollups, series.windowPrefixes[width] as Uint8Array, series.windowKeys, REVISION_KEY, row)
+  writeRow(effects.rollups, series.windowPrefixes[width] as Uint8Array, series.windowKeys, REVISION_KEY, row, windows)
 }

@@ -1,8 +1,8 @@
 /** The few bounded queries that dirty windows take: what is asked together, and in which words. */
+import { windowName } from '@tributary/protocol'
 import type { InfluxSeries } from './influx-query.ts'
 import { plainName } from './line-protocol.ts'
 import type { DirtyWindow } from './state.ts'
-import { WIDTH_NAMES, WIDTHS_MS } from './window.ts'
 
 /** Stretches of time of a device asked for at once, each at most as long (or one window), and points of each in one answer. */
 export const RANGES_MAX = 32
@@ -60,16 +60,24 @@ function rawStatement(kind: string, fields: readonly string[], ranges: readonly 
 
 /** The rows of all dirty windows, one statement a width. */
 export function rowStatements(kind: string, ranges: readonly StoreRange[]): string[] {
-  return WIDTHS_MS.flatMap((widthMs, w) =>
+  const widths = new Set(ranges.flatMap(({ windows }) => windows.map(({ widthMs }) => widthMs)))
+  return [...widths].flatMap((widthMs) =>
     together(ranges.filter(({ windows }) => windows.some((window) => window.widthMs === widthMs))).map(
       (same) =>
-        `SELECT * FROM "rollup".${identifier(`${kind}_${WIDTH_NAMES[w] as string}`)} WHERE ${where(same, (same[0] as StoreRange).fromMs)} GROUP BY "site","device","part"`,
+        `SELECT * FROM "rollup".${identifier(`${kind}_${windowName(widthMs)}`)} WHERE ${where(same, (same[0] as StoreRange).fromMs)} GROUP BY "site","device","part"`,
     ),
   )
 }
 
+/** What each counter had said last before the stretches of time of one group. */
+export const leadStatements = (kind: string, counters: readonly string[], same: readonly StoreRange[]): string[] =>
+  counters.map(
+    (field) =>
+      `SELECT LAST(${identifier(field)}) AS ${identifier(field)} FROM ${identifier(kind)} WHERE ${before(same)} GROUP BY "site","device"`,
+  )
+
 /** Ranges of the same time. */
-function together(ranges: readonly StoreRange[]): StoreRange[][] {
+export function together(ranges: readonly StoreRange[]): StoreRange[][] {
   const groups = new Map<string, StoreRange[]>()
   for (const range of ranges) {
     const key = `${range.fromMs} ${range.toMs}`
@@ -81,11 +89,16 @@ function together(ranges: readonly StoreRange[]): StoreRange[][] {
 }
 
 function where(ranges: readonly StoreRange[], fromMs: number): string {
-  const devices = ranges.map(
-    ({ site, device }) => `("site" = ${text(plainName(site))} AND "device" = ${text(plainName(device))})`,
-  )
-  return `time >= ${fromMs}ms AND time < ${(ranges[0] as StoreRange).toMs}ms AND (${devices.join(' OR ')})`
+  return `time >= ${fromMs}ms AND time < ${(ranges[0] as StoreRange).toMs}ms AND (${devicesOf(ranges)})`
 }
+
+const before = (ranges: readonly StoreRange[]): string =>
+  `time < ${(ranges[0] as StoreRange).fromMs}ms AND (${devicesOf(ranges)})`
+
+const devicesOf = (ranges: readonly StoreRange[]): string =>
+  ranges
+    .map(({ site, device }) => `("site" = ${text(plainName(site))} AND "device" = ${text(plainName(device))})`)
+    .join(' OR ')
 
 const identifier = (name: string): string => `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
 const text = (value: string): string => `'${value.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`

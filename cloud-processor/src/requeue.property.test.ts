@@ -9,7 +9,7 @@ import { allSeries, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
 import { batchOf, blockOf, contextOf, EPOCH, intakeOf, mixedContract, requestOf, stateFor } from './testing.ts'
-import { CELLS, WIDTHS_MS } from './window.ts'
+import { CELLS } from './window.ts'
 
 const START_MS = 1_767_225_600_000
 const TIGHT = 500
@@ -147,10 +147,10 @@ test('any order and repetition of batches and requeues: the same account, the sa
       expect(Object.fromEntries(world.points)).toEqual(Object.fromEntries(expected))
 
       for (const series of allSeries(world.state))
-        for (const [w, { rows }] of (series.windows ?? []).entries())
+        for (const { rows, widthMs } of series.windows ?? [])
           for (const row of rows.values()) {
             const at = (series.fieldNamed.get('level')?.slot as number) * CELLS
-            const endMs = row.startMs + (WIDTHS_MS[w] as number)
+            const endMs = row.startMs + widthMs
             const inside = samples.filter(
               ({ timeMs, values }) => timeMs >= row.startMs && timeMs < endMs && Math.abs(values.level) <= CORRECTED,
             )

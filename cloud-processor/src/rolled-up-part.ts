@@ -2,14 +2,14 @@
  * What agents rolled up of a row, kept beside it as text: the readings are not among the raw points, so a row that is computed anew
  * from those takes it from here. JSON, field → [count, mean, M2, min, max, last, time of last], of strings [count, last, time of last].
  */
-import type { FieldSeries } from './series.ts'
+import type { DeviceSeries, FieldSeries } from './series.ts'
 import { CELLS, COUNT, emptyRow, LAST_TIME, mergeFold, mergeString, type WindowRow } from './window.ts'
 
 type SavedCells = (number | null)[] | [count: number, last: string, lastMs: number]
 
 /** A row with what the part of another one says. */
 export function rowOfPart({ startMs, rolledUp }: WindowRow, fields: readonly FieldSeries[]): WindowRow {
-  const row = emptyRow(startMs, fields.length)
+  const row = emptyRow(startMs, { fieldCount: fields.length, hasSketch: false, counters: [] })
   if (rolledUp !== undefined) mergePart(row, rolledUp, fields)
   return row
 }
@@ -33,7 +33,7 @@ export function mergePart(row: WindowRow, text: string, fields: readonly FieldSe
     if (cells === undefined || (type === 'string') !== (typeof cells[1] === 'string')) continue
     if (type === 'string') {
       const [count, last, lastMs] = cells as [number, string, number]
-      mergeString(row, slot, fields.length, lastMs, last, count)
+      mergeString(row, slot, lastMs, last, count)
       // What overflowed has no number in JSON.
     } else
       mergeFold(
@@ -42,4 +42,19 @@ export function mergePart(row: WindowRow, text: string, fields: readonly FieldSe
         Float64Array.from(cells as (number | null)[], (cell) => cell ?? Number.POSITIVE_INFINITY),
       )
   }
+}
+
+/** The row takes over what was rolled up of a narrower one. */
+export function addPart(row: WindowRow, text: string | undefined, { fields }: DeviceSeries): void {
+  if (text === undefined) return
+  const part = rowOfPart(row, fields)
+  mergePart(part, text, fields)
+  row.rolledUp = partText(part, fields)
+}
+
+/** Nothing of that field. */
+export function forgetFieldOfPart(row: WindowRow, field: string): void {
+  if (row.rolledUp === undefined) return
+  const { [field]: _, ...rest } = JSON.parse(row.rolledUp) as Record<string, SavedCells>
+  row.rolledUp = Object.keys(rest).length === 0 ? undefined : JSON.stringify(rest)
 }

@@ -1,12 +1,14 @@
 /** Series, interned: everything that a (site, device, kind) needs on the hot path is built once, at its first sample. */
-import { type Contract, storedType } from '@tributary/protocol'
+import { type Contract, type ContractField, storedType, windowName, windowWidthsOf } from '@tributary/protocol'
+import type { Counter } from './counter.ts'
 import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
 import { silenceFor } from './detectors/index.ts'
 import { NO_LIMITS, watchesFor } from './device-limits.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
 import { createShape, type SavedShape, type Shape } from './shape.ts'
-import { createWindows, WIDTH_NAMES, type WindowKeys, type Windows } from './window.ts'
+import { createWindows, type RowShape, type Windows } from './window.ts'
+import { SHARE_NAMES, type WindowKeys } from './window-lines.ts'
 
 export interface Watch {
   readonly detector: Detector<DetectorState>
@@ -20,6 +22,9 @@ export interface FieldSeries {
   /** Its place in rows and in `fields`. */
   readonly slot: number
   readonly key: Uint8Array
+  readonly hasPercentiles: boolean
+  /** Its place among the counters of the series. */
+  readonly counter: number | undefined
   /** Ten to the power of the contract's decimals. */
   readonly scale: number
   /** The contract's range; infinite when it has none. */
@@ -43,6 +48,8 @@ export interface DeviceSeries {
   /** `site/agent` that delivered last: its completeness closes the windows. */
   agent: string
   newestMs: number
+  /** Where the watermark stood when its last late reading came. */
+  lateAtMs: number
   /** When the stream received the last samples of it. */
   heardAtMs: number
   /** The device stands elsewhere now: what still comes of it is history, which nobody judges. */
@@ -83,6 +90,7 @@ export function createSeries(
   }: { saved?: SavedWatches | undefined; shape?: SavedShape | undefined; withWindows?: boolean } = {},
 ): DeviceSeries {
   const ownThresholds = saved?.ownThresholds ?? NO_LIMITS
+  let counters = 0
   const fields = Object.entries(contract.fields).map(([name, field], slot): FieldSeries => {
     const before = saved?.fields[name]
     return {
@@ -90,6 +98,8 @@ export function createSeries(
       type: storedType(field),
       slot,
       key: fieldKey(name),
+      hasPercentiles: hasPercentiles(field),
+      counter: isCounter(field) ? counters++ : undefined,
       scale: 'decimals' in field ? 10 ** field.decimals : 1,
       low: ('range' in field ? field.range?.[0] : undefined) ?? Number.NEGATIVE_INFINITY,
       high: ('range' in field ? field.range?.[1] : undefined) ?? Number.POSITIVE_INFINITY,
@@ -100,6 +110,7 @@ export function createSeries(
         : [],
     }
   })
+  const rowShape = shapeOf(contract, fields)
   const silence = withWindows ? silenceFor(contract, { device, kind: contract.kind }) : undefined
   return {
     site,
@@ -111,13 +122,16 @@ export function createSeries(
     shape: createShape(fields, shape),
     agent,
     newestMs: Number.NEGATIVE_INFINITY,
+    lateAtMs: Number.NEGATIVE_INFINITY,
     heardAtMs: Number.NEGATIVE_INFINITY,
     left: false,
     ownThresholds,
     silence,
     silenceState: silence && (saved?.silence ?? silence.start()),
-    windows: withWindows ? createWindows() : undefined,
-    windowPrefixes: WIDTH_NAMES.map((name) => linePrefix(`${contract.kind}_${name}`, { site, device })),
+    windows: withWindows ? createWindows(windowWidthsOf(contract), rowShape) : undefined,
+    windowPrefixes: windowWidthsOf(contract).map((widthMs) =>
+      linePrefix(`${contract.kind}_${windowName(widthMs)}`, { site, device }),
+    ),
     windowKeys: fields.map((field) => ({
       type: field.type,
       // One more decimal place than the values have is where most means of few values end.
@@ -128,6 +142,30 @@ export function createSeries(
       count: fieldKey(`${field.name}_count`),
       stddev: fieldKey(`${field.name}_stddev`),
       last: fieldKey(`${field.name}_last`),
+      percentiles: field.hasPercentiles ? SHARE_NAMES.map((share) => fieldKey(`${field.name}_${share}`)) : undefined,
+      sketched: fieldKey(`${field.name}_sketched`),
+      counter: field.counter,
+      increase: fieldKey(`${field.name}_increase`),
+      rate: fieldKey(`${field.name}_rate`),
+      resets: fieldKey(`${field.name}_resets`),
     })),
+  }
+}
+
+/** Percentiles of what only grows say nothing. */
+const hasPercentiles = (field: ContractField): boolean =>
+  (field.type === 'float' || field.type === 'integer') && field.role === undefined && field.sensitivity === 'none'
+const isCounter = (field: ContractField): boolean =>
+  (field.type === 'float' || field.type === 'integer') && field.role === 'counter' && field.sensitivity === 'none'
+
+function shapeOf(contract: Contract, fields: readonly FieldSeries[]): RowShape {
+  return {
+    fieldCount: fields.length,
+    hasSketch: fields.some((field) => field.hasPercentiles),
+    counters: fields.flatMap(({ name, slot, counter }): Counter[] => {
+      const field = contract.fields[name] as ContractField
+      if (counter === undefined) return []
+      return [{ slot, wrapsAt: ('wraps_at' in field ? field.wraps_at : undefined) ?? Number.POSITIVE_INFINITY }]
+    }),
   }
 }

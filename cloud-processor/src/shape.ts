@@ -79,6 +79,8 @@ const extraField = (name: string, type: FieldSeries['type']): FieldSeries => ({
   type,
   slot: -1,
   key: fieldKey(name),
+  hasPercentiles: false,
+  counter: undefined,
   scale: 100,
   low: Number.NEGATIVE_INFINITY,
   high: Number.POSITIVE_INFINITY,

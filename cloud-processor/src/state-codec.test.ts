@@ -15,6 +15,7 @@ import {
   mixedContract,
   RECEIVED_AT_MS,
   requestOf,
+  stateFor,
   step,
 } from './testing.ts'
 
@@ -80,6 +81,63 @@ test('a checkpoint from before letters could be requeued is read, and its letter
   }
 })
 
+/** Written by the program that had version 2: 95 seconds of agent-a, window of ten seconds and a minute open. */
+const VERSION_2 = new URL('../fixtures/state-2.bin', import.meta.url)
+
+test('a checkpoint of version 2 is read: open windows go on, wider ones that began before it are left to the store', async () => {
+  const context = contextOf()
+  const state = decodeState(await readFile(VERSION_2), context.contracts)
+  const effects = createEffects()
+  let rollups = ''
+  for (let sequence = 96; sequence <= 7_300; sequence++) {
+    clearEffects(effects)
+    const timeMs = START_MS + sequence * 1_000
+    const blocks = [blockOf('pump-1', 'mixed', [{ timeMs, values: { level: sequence % 1_000 } }])]
+    const plan = { sequence, readingsBefore: 95 * 5 + sequence - 96, completeThroughMs: timeMs, blocks }
+    step(state, intakeOf(batchOf(plan), { streamSequence: sequence }), context, effects)
+    rollups += effects.rollups.bytes.toString('utf8', 0, effects.rollups.length)
+  }
+  const find = (width: string, startMs: number) =>
+    rollups.split('\n').filter((line) => line.startsWith(`mixed_${width},`) && line.endsWith(` ${startMs}`))
+  expect(find('10s', START_MS + 90_000)).toEqual([
+    expect.stringMatching(/level_mean=94.5,.*level_count=10i,.*level_p99=99,level_sketched=4i,.*revision=0i/),
+  ])
+  expect(find('1m', START_MS + 60_000)).toEqual([
+    expect.stringMatching(/level_mean=89.5,level_min=60,level_max=119,level_count=60i,.*level_sketched=24i/),
+  ])
+  expect(find('1m', START_MS + 120_000)).toEqual([
+    expect.stringMatching(/level_count=60i,.*level_last=179,level_p50=1[45]\d(\.\d+)?,level_p95/),
+  ])
+  expect([...find('15m', START_MS), ...find('1h', START_MS)]).toEqual([])
+  expect([...state.dirty.values()].map(({ widthMs, startMs }) => [widthMs, startMs - START_MS])).toEqual([
+    [900_000, 0],
+    [3_600_000, 0],
+  ])
+  expect(find('15m', START_MS + 900_000)).toEqual([expect.stringMatching(/level_count=900i/)])
+  expect(find('1h', START_MS + 3_600_000)).toEqual([expect.stringMatching(/level_count=3600i/)])
+})
+
+test('widths that a contract has no more, or has anew, begin after what is known; narrower ones go on', () => {
+  const before = contextOf()
+  const state = stateFor(before)
+  const effects = createEffects()
+  const give = (context: typeof before, target: typeof state, sequence: number, seconds: number) => {
+    clearEffects(effects)
+    const timeMs = START_MS + seconds * 1_000
+    const blocks = [blockOf('pump-1', 'mixed', [{ timeMs, values: { level: 1 } }])]
+    const plan = { sequence, readingsBefore: sequence - 1, completeThroughMs: timeMs, blocks }
+    step(target, intakeOf(batchOf(plan)), context, effects)
+    return effects.rollups.bytes.toString('utf8', 0, effects.rollups.length)
+  }
+  give(before, state, 1, 5)
+  give(before, state, 2, 65)
+  const after = contextOf([{ ...mixedContract, windows: [10_000, 300_000] }])
+  const restored = decodeState(encodeState(state), after.contracts)
+  expect(give(after, restored, 3, 310)).toMatch(/^mixed_10s,[^\n]*level_count=1i[^\n]* \d+60000\n$/)
+  expect([...restored.dirty.values()].map(({ widthMs, startMs }) => [widthMs, startMs])).toEqual([[300_000, START_MS]])
+  expect(give(after, restored, 4, 650)).toMatch(/mixed_5m,[^\n]*level_count=1i/)
+})
+
 test('a state comes back from its bytes as it was', async () => {
   const context = contextOf()
   const state = decodeState(await readFile(VERSION_1), context.contracts)
@@ -91,5 +149,5 @@ test('a version of the future is refused with what to do', async () => {
   new DataView(bytes.buffer).setUint32(4, 99, true)
   const decode = () => decodeState(bytes, contextOf().contracts)
   expect(decode).toThrow(UserError)
-  expect(decode).toThrow('version 99; this program reads 1 to 2')
+  expect(decode).toThrow('version 99; this program reads 1 to 3')
 })

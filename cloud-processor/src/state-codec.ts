@@ -1,6 +1,6 @@
 /**
- * The state of a partition as bytes: "TRCP", version (u32), length of the JSON (u32), the JSON, zero to seven bytes of filling,
- * then the cells of all rows as doubles in the order in which the JSON names them. Little-endian.
+ * The state of a partition as bytes: "TRCP", version (u32), length of the JSON (u32), the JSON, then the numbers of all rows in the
+ * order in which the JSON names them (`packed-numbers.ts`; before version 3 doubles, after zero to seven bytes of filling). Little-endian.
  */
 import type { Contracts } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
@@ -13,10 +13,12 @@ import type { DeviceThreshold } from './device-record.ts'
 import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
+import { RowReader, RowWriter, type SavedWindows } from './row-codec.ts'
 import { createSeries, type SavedWatches } from './series.ts'
 import { type SavedShape, saveShape } from './shape.ts'
 import {
   type AgentState,
+  addDirty,
   addSeries,
   allSeries,
   type Counters,
@@ -31,21 +33,12 @@ import {
   type Totals,
 } from './state.ts'
 import { type AgentOfVersion1, agentOfVersion1 } from './state-version-1.ts'
-import { CELLS, type WindowRow } from './window.ts'
 
-/** Version 1 (before gaps could be explained, and losses had reasons) is read. */
-export const STATE_VERSION = 2
+/** Versions 1 (before gaps could be explained, and losses had reasons) and 2 (before sketches, and wide windows) are read. */
+export const STATE_VERSION = 3
 const STATE_VERSION_MIN = 1
 const MAGIC = 0x50435254
 
-type SavedRow = [
-  startMs: number,
-  revision: number,
-  closed: 0 | 1,
-  changed: 0 | 1,
-  strings?: (string | null)[] | null,
-  rolledUp?: string,
-]
 interface SavedSeries {
   site: string
   device: string
@@ -61,9 +54,10 @@ interface SavedSeries {
   silence: SilenceState | null
   /** Not in checkpoints from before schemas were watched. */
   shape?: SavedShape
-  windows:
-    | { forgottenBeforeMs: number | null; rows: SavedRow[]; late?: SavedRow[]; lateForgottenMs?: number | null }[]
-    | null
+  windows: SavedWindows[] | null
+  /** Not before version 3; `counters` as the cells have them. */
+  lateAtMs?: number | null
+  counters?: string[]
 }
 interface SavedState {
   streamCreated?: string
@@ -107,16 +101,7 @@ const orLowest = (value: number | null): number => value ?? Number.NEGATIVE_INFI
 const orNaN = (value: number | null): number => value ?? Number.NaN
 
 export function encodeState(state: PartitionState): Uint8Array {
-  const rows: Float64Array[] = []
-  let cellCount = 0
-  const saveRow = (row: WindowRow): SavedRow => {
-    rows.push(row.cells)
-    cellCount += row.cells.length
-    const start: SavedRow = [row.startMs, row.revision, row.closed ? 1 : 0, row.changed ? 1 : 0]
-    if (row.strings) start.push(row.strings.map((text) => text ?? null))
-    if (row.rolledUp !== undefined) start.push(...(row.strings ? [] : [null]), row.rolledUp)
-    return start
-  }
+  const rows = new RowWriter()
   const saved: SavedState = {
     streamCreated: state.streamCreated,
     streamSequence: state.streamSequence,
@@ -155,13 +140,9 @@ export function encodeState(state: PartitionState): Uint8Array {
       ),
       silence: series.silenceState ?? null,
       shape: saveShape(series),
-      windows:
-        series.windows?.map((windows) => ({
-          forgottenBeforeMs: windows.forgottenBeforeMs,
-          rows: [...windows.rows.values()].map(saveRow),
-          lateForgottenMs: windows.lateForgottenMs,
-          late: [...windows.late.values()].map(saveRow),
-        })) ?? null,
+      lateAtMs: series.lateAtMs,
+      counters: series.fields.filter(({ counter }) => counter !== undefined).map(({ name }) => name),
+      windows: series.windows?.map((windows) => rows.save(windows)) ?? null,
     })),
     counters: state.counters,
     contracts: state.contracts,
@@ -173,19 +154,14 @@ export function encodeState(state: PartitionState): Uint8Array {
     anomalies: state.anomalies,
   }
   const json = Buffer.from(JSON.stringify(saved), 'utf8')
-  const cellsAt = Math.ceil((12 + json.length) / 8) * 8
-  const bytes = new Uint8Array(cellsAt + cellCount * 8)
+  const numbers = rows.finish()
+  const bytes = new Uint8Array(12 + json.length + numbers.length)
   const header = new DataView(bytes.buffer)
   header.setUint32(0, MAGIC, true)
   header.setUint32(4, STATE_VERSION, true)
   header.setUint32(8, json.length, true)
   bytes.set(json, 12)
-  const cells = new Float64Array(bytes.buffer, cellsAt, cellCount)
-  let at = 0
-  for (const row of rows) {
-    cells.set(row, at)
-    at += row.length
-  }
+  bytes.set(numbers, 12 + json.length)
   return bytes
 }
 
@@ -237,9 +213,12 @@ export function decodeState(
       distrustedFromMs: orLowest(agent.distrustedFromMs),
       series: [],
     })
-  let at = Math.ceil((12 + jsonLength) / 8) * 8
+  const rows = new RowReader(
+    version,
+    bytes.subarray(version < 3 ? Math.ceil((12 + jsonLength) / 8) * 8 : 12 + jsonLength),
+  )
   const known = typeof contracts === 'function' ? contracts(saved.contracts) : contracts
-  for (const one of saved.series) at = restoreSeries(state, one, known, view, at)
+  for (const one of saved.series) restoreSeries(state, one, known, rows)
   return state
 }
 
@@ -266,14 +245,7 @@ function restoreEpoch(epoch: SavedEpoch): EpochState {
   }
 }
 
-function restoreSeries(
-  state: PartitionState,
-  saved: SavedSeries,
-  contracts: Contracts,
-  view: DataView,
-  firstCellAt: number,
-): number {
-  let at = firstCellAt
+function restoreSeries(state: PartitionState, saved: SavedSeries, contracts: Contracts, rows: RowReader): void {
   const contract = contracts.get(saved.kind)
   const watches: SavedWatches = {
     silence: saved.silence ?? undefined,
@@ -299,41 +271,11 @@ function restoreSeries(
   if (series) {
     series.left = saved.left ?? false
     series.newestMs = orLowest(saved.newestMs)
+    series.lateAtMs = orLowest(saved.lateAtMs ?? null)
     series.heardAtMs = orLowest(saved.heardAtMs ?? saved.newestMs)
   }
-  for (const [w, { forgottenBeforeMs, lateForgottenMs, rows, late = [] }] of (saved.windows ?? []).entries()) {
-    const windows = series?.windows?.[w]
-    if (windows) {
-      windows.forgottenBeforeMs = orLowest(forgottenBeforeMs)
-      windows.lateForgottenMs = orLowest(lateForgottenMs ?? null)
-    }
-    for (const [place, [startMs, revision, closed, changed, strings, rolledUp]] of [...rows, ...late].entries()) {
-      const cells = new Float64Array((series?.fields.length ?? 0) * CELLS)
-      const texts = strings && new Array<string | undefined>(series?.fields.length ?? 0).fill(undefined)
-      for (const [i, name] of saved.fields.entries()) {
-        const slot = series?.fieldNamed.get(name)?.slot
-        if (slot !== undefined)
-          for (let cell = 0; cell < CELLS; cell++) cells[slot * CELLS + cell] = view.getFloat64(at + cell * 8, true)
-        if (slot !== undefined && texts) texts[slot] = strings?.[i] ?? undefined
-        at += CELLS * 8
-      }
-      const row: WindowRow = {
-        startMs,
-        cells,
-        strings: texts || undefined,
-        rolledUp,
-        revision,
-        closed: closed === 1,
-        changed: changed === 1,
-        listed: false,
-      }
-      if (place >= rows.length) windows?.late.set(startMs, row)
-      else {
-        windows?.rows.set(startMs, row)
-        if (closed === 0) windows?.open.push(row)
-      }
-    }
-  }
-  if (series) addSeries(state, series)
-  return at
+  const lost = rows.restore(series, saved.windows ?? [], saved.fields, saved.counters ?? [])
+  if (series === undefined) return
+  addSeries(state, series)
+  for (const [widthMs, startMs] of lost) addDirty(state, series, widthMs, startMs)
 }

@@ -3,11 +3,12 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { accountOf } from './account.ts'
 import { clearEffects, createEffects } from './effects.ts'
+import { createSketch, quantiles, type Sketch, sketchedCount, sketchRun } from './sketch.ts'
 import { allSeries, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
 import { batchOf, blockOf, contextOf, intakeOf, readingsOf, type SampleValues, stateFor } from './testing.ts'
-import { CELLS, WIDTHS_MS } from './window.ts'
+import { CELLS } from './window.ts'
 
 const START_MS = 1_767_225_600_000
 const DEVICES = ['pump-1', 'pump-2']
@@ -54,7 +55,7 @@ const story: fc.Arbitrary<Story> = fc
           part.filter((s) => s.device === device),
         ),
       ).filter(({ timesMs }) => timesMs.length > 0)
-      const completeThroughMs = next?.timeMs ?? START_MS + 200_000
+      const completeThroughMs = next?.timeMs ?? START_MS + 7_200_000
       batches.push(batchOf({ sequence: batches.length + 1, readingsBefore, completeThroughMs, blocks }))
       readingsBefore += readingsOf(blocks)
     }
@@ -71,8 +72,11 @@ const story: fc.Arbitrary<Story> = fc
     })
   })
 
+/** All rows stay, so that all can be compared. */
+const MEMORY_MS = 100_000_000
+
 function run(batches: readonly Batch[], order: readonly number[]): { state: PartitionState; rollups: string } {
-  const context = contextOf()
+  const context = contextOf(undefined, { memoryMs: MEMORY_MS, punctualMemoryMs: MEMORY_MS })
   const state = stateFor(context)
   const effects = createEffects()
   let rollups = ''
@@ -82,6 +86,13 @@ function run(batches: readonly Batch[], order: readonly number[]): { state: Part
     clearEffects(effects)
   }
   return { state, rollups }
+}
+
+/** Percentiles of all ranks. */
+function sketched(sketch: Sketch, slot: number): Float64Array {
+  const found = new Float64Array(sketchedCount(sketch, slot))
+  quantiles(sketch, slot, [...found.keys()], found)
+  return found
 }
 
 /** What the readings of one field in one window come to, computed the plain way. */
@@ -96,6 +107,8 @@ function naive(samples: Story['samples'], device: string, field: string, startMs
       (field !== 'level' || Math.abs(s.values[field] as number) <= 1000),
   )
   const values = inside.map((s) => Number(s.values[field]))
+  const sketch = createSketch()
+  sketchRun(sketch, 0, Float64Array.from(values), null, null, 0, values.length)
   const mean = values.reduce((a, b) => a + b, 0) / values.length
   return {
     count: values.length,
@@ -104,6 +117,7 @@ function naive(samples: Story['samples'], device: string, field: string, startMs
     min: Math.min(...values),
     max: Math.max(...values),
     last: values.at(-1),
+    sketch,
   }
 }
 
@@ -113,14 +127,14 @@ test('any order and any repetition of the same batches: every window equals the 
       const { state } = run(batches, order)
       let windows = 0
       for (const series of allSeries(state))
-        for (const [w, { rows }] of (series.windows ?? []).entries())
+        for (const { rows, widthMs } of series.windows ?? [])
           for (const row of rows.values())
             for (const field of series.fields) {
               const at = field.slot * CELLS
               const count = row.cells[at] as number
               if (field.type === 'string' || count === 0) continue
               windows += 1
-              const expected = naive(samples, series.device, field.name, row.startMs, WIDTHS_MS[w] as number)
+              const expected = naive(samples, series.device, field.name, row.startMs, widthMs)
               expect(row.closed && !row.changed).toBe(true)
               expect(count).toBe(expected.count)
               expect(row.cells[at + 1]).toBeCloseTo(expected.mean, 8)
@@ -130,9 +144,11 @@ test('any order and any repetition of the same batches: every window equals the 
               expect(row.cells[at + 3]).toBe(expected.min)
               expect(row.cells[at + 4]).toBe(expected.max)
               expect(row.cells[at + 5]).toBe(expected.last)
+              if (field.hasPercentiles && row.sketch)
+                expect(sketched(row.sketch, field.slot)).toEqual(sketched(expected.sketch, 0))
             }
       const accepted = samples.some(
-        (s) => Object.keys(s.values).length > 1 || Math.abs(s.values['level'] as number) <= 1000,
+        ({ values }) => 'count' in values || 'running' in values || Math.abs(values['level'] as number) <= 1000,
       )
       if (accepted) expect(windows).toBeGreaterThan(0)
       const [account] = accountOf(state, START_MS + 0, 1_000)

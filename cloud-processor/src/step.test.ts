@@ -269,7 +269,7 @@ describe('windows', () => {
       blocks: [levels('pump-1', [9_950, 1], [10_500, 9])],
     })
     expect(second.rollups).toEqual([
-      `mixed_10s,device=pump-1,site=workshop level_mean=2,level_min=1,level_max=4,level_count=3i,level_stddev=${Math.sqrt(3)},level_last=1,revision=0i ${T}`,
+      `mixed_10s,device=pump-1,site=workshop level_mean=2,level_min=1,level_max=4,level_count=3i,level_stddev=${Math.sqrt(3)},level_last=1,level_p50=1.009,level_p95=4,level_p99=4,revision=0i ${T}`,
     ])
   })
 
@@ -299,8 +299,8 @@ describe('windows', () => {
       blocks: [levels('pump-1', [5_000, 11])],
     })
     expect(rollups.map((line) => line.replace(/,level_stddev=[^,]*/, ''))).toEqual([
-      `mixed_10s,device=pump-1,site=workshop level_mean=5,level_min=1,level_max=11,level_count=3i,level_last=3,revision=1i ${T}`,
-      `mixed_1m,device=pump-1,site=workshop level_mean=5,level_min=1,level_max=11,level_count=3i,level_last=3,revision=1i ${T}`,
+      `mixed_10s,device=pump-1,site=workshop level_mean=5,level_min=1,level_max=11,level_count=3i,level_last=3,level_p50=2.992,level_p95=11,level_p99=11,revision=1i ${T}`,
+      `mixed_1m,device=pump-1,site=workshop level_mean=5,level_min=1,level_max=11,level_count=3i,level_last=3,level_p50=2.992,level_p95=11,level_p99=11,revision=1i ${T}`,
     ])
     expect(p.state.counters).toMatchObject({ late: 1, windowsRevised: 2, lateBeyondMemory: 0 })
   })
@@ -448,7 +448,7 @@ test('values whose squares overflow leave out their mean and deviation, not the 
     blocks: [levels('pump-1', [0, 1.7e308], [1, -1.7e308], [2, 5e-324], [3, -0])],
   })
   expect(rollups).toEqual([
-    `mixed_10s,device=pump-1,site=workshop level_min=-1.7e+308,level_max=1.7e+308,level_count=4i,level_last=0,revision=0i ${T}`,
+    `mixed_10s,device=pump-1,site=workshop level_min=-1.7e+308,level_max=1.7e+308,level_count=4i,level_last=0,level_p50=0,level_p95=1.7e+308,level_p99=1.7e+308,revision=0i ${T}`,
   ])
 })
 

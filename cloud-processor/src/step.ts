@@ -35,10 +35,11 @@ import {
 } from './state.ts'
 import { followLimits, judgeSilence, tell, watchBlock } from './watch-block.ts'
 import { watermarkOf } from './watermark.ts'
-import { SMALLEST_WIDTH_MS, windowStart } from './window.ts'
+import { endsBetween, windowStart } from './window.ts'
 
 /** Alerts about a device that was not heard of for so long end by themselves. */
 const GIVE_UP_AFTER_MS = 7 * 86_400_000
+const GIVE_UP_EVERY_MS = 10_000
 /** Edge dead letters of this reason are readings that an agent shed because it had no room for them: counted as such. */
 const SHED_AT_THE_DOOR = 'spool_full'
 
@@ -290,10 +291,9 @@ function advance(s: BatchScope): void {
     const agentKey = agentKeyOf(agent)
     if (agent.series.some((series) => series.agent !== agentKey))
       agent.series = agent.series.filter((series) => series.agent === agentKey)
-    const closing = windowStart(watermarkMs, SMALLEST_WIDTH_MS) > windowStart(before, SMALLEST_WIDTH_MS)
-    if (closing) giveUpForgotten(s)
+    if (windowStart(watermarkMs, GIVE_UP_EVERY_MS) > windowStart(before, GIVE_UP_EVERY_MS)) giveUpForgotten(s)
     for (const series of agent.series) {
-      if (closing) closeWindows(s, series, watermarkMs)
+      if (endsBetween(series.windows, before, watermarkMs)) closeWindows(s, series, watermarkMs)
       judgeSilence(s, series, watermarkMs)
     }
     tell(

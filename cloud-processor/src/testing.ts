@@ -66,6 +66,7 @@ export function contextOf(
     receivers: [],
     outboxLimits: { notificationsPerReceiverMax: 100 },
     memoryMs: 600_000,
+    punctualMemoryMs: 600_000,
     missingAfterMs: 600_000,
     ...changes,
   }

@@ -3,13 +3,12 @@
  * long as the row is in memory; a row that is not is never overwritten from partial data but entered in `dirty`.
  *
  * A row holds all fields of one device and kind for one window, side by side in one Float64Array. Runs of samples are folded
- * first and merged into the rows of every width by Chan's formula (Chan, Golub, LeVeque 1983).
+ * first and merged into the row of the narrowest width by Chan's formula (Chan, Golub, LeVeque 1983). That row is *raised*
+ * once, when it closes or is written: merged into the row of the next width, which from then on takes late readings too.
  */
-import { fieldKey, type LineBuffer } from './line-protocol.ts'
+import { COUNTER_CELLS, type Counter, carryOver, createCarry, createCounterCells, mergeSegment } from './counter.ts'
+import { createSketch, mergeSketch, type Sketch } from './sketch.ts'
 
-export const WIDTHS_MS = [10_000, 60_000] as const
-export const SMALLEST_WIDTH_MS = WIDTHS_MS[0]
-export const WIDTH_NAMES = ['10s', '1m'] as const
 /** A row that is this much older than its device's newest sample, and still held open, is written provisionally. */
 export const PROVISIONAL_MS = 10_000
 /** Rows beyond the memory that an agent with a backlog may hold open. */
@@ -34,6 +33,14 @@ export interface WindowRow {
   strings: (string | undefined)[] | undefined
   /** What agents rolled up of it, which raw points do not tell; see `rolled-up-part.ts`. */
   rolledUp: string | undefined
+  /** Of all fields that have percentiles; undefined when none has. */
+  sketch: Sketch | undefined
+  /** COUNTER_CELLS numbers a counter; undefined when there is none. */
+  counters: Float64Array | undefined
+  /** Its readings are part of the next wider row. */
+  raised: boolean
+  /** What its counters counted cannot be known from what is here; the store is asked when it has left memory. */
+  uncertain: boolean
   /** How often it was written. */
   revision: number
   closed: boolean
@@ -43,8 +50,16 @@ export interface WindowRow {
   listed: boolean
 }
 
+/** What the rows of a series are made of. */
+export interface RowShape {
+  readonly fieldCount: number
+  readonly hasSketch: boolean
+  readonly counters: readonly Counter[]
+}
+
 export interface Windows {
   readonly widthMs: number
+  readonly shape: RowShape
   rows: Map<number, WindowRow>
   /** Rows that are not closed. */
   open: WindowRow[]
@@ -56,29 +71,36 @@ export interface Windows {
   late: Map<number, WindowRow>
   /** Late rows that began then or before may have been forgotten. */
   lateForgottenMs: number
+  /** Last readings of counters in rows that were forgotten; see `counter.ts`. */
+  carry: Float64Array
 }
 
-export const createWindows = (): Windows[] =>
-  WIDTHS_MS.map((widthMs) => ({
+export const createWindows = (widthsMs: readonly number[], shape: RowShape): Windows[] =>
+  widthsMs.map((widthMs) => ({
     widthMs,
+    shape,
     rows: new Map(),
     open: [],
     forgottenBeforeMs: Number.NEGATIVE_INFINITY,
     current: undefined,
     late: new Map(),
     lateForgottenMs: Number.NEGATIVE_INFINITY,
+    carry: createCarry(shape.counters.length),
   }))
 
 export const windowStart = (timeMs: number, widthMs: number): number => Math.floor(timeMs / widthMs) * widthMs
+/** Whether a window of the narrowest width ends in that time. */
+export const endsBetween = (allWindows: readonly Windows[] = [], fromMs: number, toMs: number): boolean =>
+  allWindows[0] !== undefined && windowStart(toMs, allWindows[0].widthMs) > windowStart(fromMs, allWindows[0].widthMs)
 export const rowsMax = (widthMs: number, memoryMs: number): number => Math.ceil(memoryMs / widthMs) + ROWS_EXTRA
 
 /** @returns undefined when the row was forgotten */
-export function rowAt(windows: Windows, startMs: number, fieldCount: number): WindowRow | undefined {
+export function rowAt(windows: Windows, startMs: number): WindowRow | undefined {
   if (windows.current?.startMs === startMs) return windows.current
   let row = windows.rows.get(startMs)
   if (row === undefined) {
     if (startMs < windows.forgottenBeforeMs) return undefined
-    row = emptyRow(startMs, fieldCount)
+    row = emptyRow(startMs, windows.shape)
     windows.rows.set(startMs, row)
     windows.open.push(row)
   }
@@ -86,11 +108,15 @@ export function rowAt(windows: Windows, startMs: number, fieldCount: number): Wi
   return row
 }
 
-export const emptyRow = (startMs: number, fieldCount: number): WindowRow => ({
+export const emptyRow = (startMs: number, { fieldCount, hasSketch, counters }: RowShape): WindowRow => ({
   startMs,
   cells: new Float64Array(fieldCount * CELLS),
   strings: undefined,
   rolledUp: undefined,
+  sketch: hasSketch ? createSketch() : undefined,
+  counters: counters.length > 0 ? createCounterCells(counters.length) : undefined,
+  raised: false,
+  uncertain: false,
   revision: 0,
   closed: false,
   changed: false,
@@ -98,11 +124,11 @@ export const emptyRow = (startMs: number, fieldCount: number): WindowRow => ({
 })
 
 /** A row of roll-ups alone. @returns undefined when it was forgotten */
-export function lateRowAt(windows: Windows, startMs: number, fieldCount: number): WindowRow | undefined {
+export function lateRowAt(windows: Windows, startMs: number): WindowRow | undefined {
   let row = windows.late.get(startMs)
   if (row === undefined) {
     if (startMs <= windows.lateForgottenMs) return undefined
-    row = emptyRow(startMs, fieldCount)
+    row = emptyRow(startMs, windows.shape)
   } else windows.late.delete(startMs)
   windows.late.set(startMs, row)
   return row
@@ -162,41 +188,35 @@ export function foldRun(
   return count
 }
 
-export function mergeFold(row: WindowRow, slot: number, fold: Float64Array): void {
+/** @param from where the fold's cells begin in `fold` */
+export function mergeFold(row: WindowRow, slot: number, fold: Float64Array, from = 0): void {
   const { cells } = row
   const at = slot * CELLS
   const ours = cells[at + COUNT] as number
-  const theirs = fold[COUNT] as number
+  const theirs = fold[from + COUNT] as number
   row.changed = true
   if (ours === 0) {
-    cells.set(fold, at)
+    for (let cell = 0; cell < CELLS; cell++) cells[at + cell] = fold[from + cell] as number
     return
   }
   const count = ours + theirs
-  const delta = (fold[MEAN] as number) - (cells[at + MEAN] as number)
+  const delta = (fold[from + MEAN] as number) - (cells[at + MEAN] as number)
   cells[at + COUNT] = count
   cells[at + MEAN] = (cells[at + MEAN] as number) + (delta * theirs) / count
-  cells[at + M2] = (cells[at + M2] as number) + (fold[M2] as number) + (delta * delta * ours * theirs) / count
-  if ((fold[MIN] as number) < (cells[at + MIN] as number)) cells[at + MIN] = fold[MIN] as number
-  if ((fold[MAX] as number) > (cells[at + MAX] as number)) cells[at + MAX] = fold[MAX] as number
-  const newer = (fold[LAST_TIME] as number) - (cells[at + LAST_TIME] as number)
-  if (newer > 0 || (newer === 0 && (fold[LAST] as number) > (cells[at + LAST] as number))) {
-    cells[at + LAST] = fold[LAST] as number
-    cells[at + LAST_TIME] = fold[LAST_TIME] as number
+  cells[at + M2] = (cells[at + M2] as number) + (fold[from + M2] as number) + (delta * delta * ours * theirs) / count
+  if ((fold[from + MIN] as number) < (cells[at + MIN] as number)) cells[at + MIN] = fold[from + MIN] as number
+  if ((fold[from + MAX] as number) > (cells[at + MAX] as number)) cells[at + MAX] = fold[from + MAX] as number
+  const newer = (fold[from + LAST_TIME] as number) - (cells[at + LAST_TIME] as number)
+  if (newer > 0 || (newer === 0 && (fold[from + LAST] as number) > (cells[at + LAST] as number))) {
+    cells[at + LAST] = fold[from + LAST] as number
+    cells[at + LAST_TIME] = fold[from + LAST_TIME] as number
   }
 }
 
 /** The last value of a string field; of equal times the greater string counts. */
-export function mergeString(
-  row: WindowRow,
-  slot: number,
-  fieldCount: number,
-  timeMs: number,
-  value: string,
-  readings = 1,
-): void {
+export function mergeString(row: WindowRow, slot: number, timeMs: number, value: string, readings = 1): void {
   const at = slot * CELLS
-  row.strings ??= new Array<string | undefined>(fieldCount).fill(undefined)
+  row.strings ??= new Array<string | undefined>(row.cells.length / CELLS).fill(undefined)
   const count = row.cells[at + COUNT] as number
   const lastTime = row.cells[at + LAST_TIME] as number
   row.changed = true
@@ -207,68 +227,35 @@ export function mergeString(
   }
 }
 
-/** What a row's fields are called in a line, made once a series. */
-export interface WindowKeys {
-  readonly type: 'float' | 'integer' | 'boolean' | 'string'
-  readonly scale: number
-  readonly mean: Uint8Array
-  readonly min: Uint8Array
-  readonly max: Uint8Array
-  readonly count: Uint8Array
-  readonly stddev: Uint8Array
-  readonly last: Uint8Array
-}
-
-const ROLLED_UP_KEY = fieldKey('rolled_up')
-/** What a row is written to. */
-export type RowLines = Pick<LineBuffer, 'begin' | 'float' | 'integer' | 'boolean' | 'string' | 'end'>
-
-/** Writes the row with its revision, and counts that. */
-export function writeRow(
-  lines: RowLines,
-  prefix: Uint8Array,
-  keys: readonly WindowKeys[],
-  revisionKey: Uint8Array,
-  row: WindowRow,
-): void {
-  lines.begin(prefix)
-  for (let slot = 0; slot < keys.length; slot++) {
-    const key = keys[slot] as WindowKeys
+/**
+ * Adds all readings of a narrower row.
+ * @returns false when it cannot be known what a counter counted, see `counter.ts`
+ */
+export function mergeRow(row: WindowRow, { cells, strings, sketch, counters }: WindowRow, shape: RowShape): boolean {
+  for (let slot = 0; slot < shape.fieldCount; slot++) {
     const at = slot * CELLS
-    const count = row.cells[at + COUNT] as number
+    const count = cells[at + COUNT] as number
     if (count === 0) continue
-    const last = row.cells[at + LAST] as number
-    if (key.type === 'string') {
-      lines.string(key.last, row.strings?.[slot] ?? '')
-      continue
-    }
-    writeFinite(lines, key.mean, row.cells[at + MEAN] as number, key.scale)
-    if (key.type === 'boolean') {
-      lines.boolean(key.last, last === 1)
-      continue
-    }
-    lines.float(key.min, row.cells[at + MIN] as number, key.scale)
-    lines.float(key.max, row.cells[at + MAX] as number, key.scale)
-    lines.integer(key.count, count)
-    writeFinite(
-      lines,
-      key.stddev,
-      count > 1 ? Math.sqrt(Math.max(0, row.cells[at + M2] as number) / (count - 1)) : 0,
-      key.scale,
-    )
-    lines.float(key.last, last, key.scale)
+    const text = strings?.[slot]
+    if (text === undefined) mergeFold(row, slot, cells, at)
+    else mergeString(row, slot, cells[at + LAST_TIME] as number, text, count)
   }
-  if (row.rolledUp !== undefined) lines.string(ROLLED_UP_KEY, row.rolledUp)
-  lines.integer(revisionKey, row.revision)
-  lines.end(prefix, row.startMs, 0, -1)
-  row.revision += 1
-  row.changed = false
+  if (sketch && row.sketch) mergeSketch(row.sketch, sketch)
+  let isCertain = true
+  for (let c = 0; c < shape.counters.length; c++)
+    if (!mergeCounter(row, c, counters as Float64Array, c * COUNTER_CELLS, shape)) isCertain = false
+  return isCertain
 }
 
-/** Beyond some 1e154 squares overflow: what cannot be said is left out, and the rest of the row is stored. */
-function writeFinite(lines: RowLines, key: Uint8Array, value: number, scale: number): void {
-  if (Number.isFinite(value)) lines.float(key, value, scale)
-}
+/** @param from where the segment begins in `segment` */
+export const mergeCounter = (
+  row: WindowRow,
+  c: number,
+  segment: Float64Array,
+  from: number,
+  { counters }: RowShape,
+): boolean =>
+  mergeSegment(row.counters as Float64Array, c * COUNTER_CELLS, segment, from, (counters[c] as Counter).wrapsAt)
 
 /** Forgets closed rows that lie wholly before the time. */
 export function forgetBefore(windows: Windows, timeMs: number): void {
@@ -277,6 +264,7 @@ export function forgetBefore(windows: Windows, timeMs: number): void {
     if (row.closed && row.startMs + windows.widthMs <= timeMs) {
       windows.rows.delete(row.startMs)
       if (windows.current === row) windows.current = undefined
+      if (row.counters) carryOver(windows.carry, row.counters)
     }
   windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, windowStart(timeMs, windows.widthMs))
 }
@@ -287,6 +275,7 @@ export function forgetBefore(windows: Windows, timeMs: number): void {
  */
 export function distrustWindows(windows: Windows, throughMs: number): number[] {
   const starts = [...windows.rows.keys()].filter((startMs) => startMs <= throughMs)
+  windows.carry.fill(Number.NaN)
   for (const startMs of starts) windows.rows.delete(startMs)
   if (windows.current !== undefined && windows.current.startMs <= throughMs) windows.current = undefined
   windows.open = windows.open.filter(({ startMs }) => startMs > throughMs)
@@ -297,12 +286,15 @@ export function distrustWindows(windows: Windows, throughMs: number): number[] {
   return starts
 }
 
-/** Forgets the oldest rows when there are too many. @returns those of them that were still open */
+/** Forgets the oldest rows when there are too many. @returns those of them that were still open, ascending */
 export function forgetOldest(windows: Windows, limit: number): WindowRow[] {
   const excess = windows.rows.size - limit
   if (excess <= 0) return []
   const oldest = [...windows.rows.values()].sort((a, b) => a.startMs - b.startMs).slice(0, excess)
-  for (const row of oldest) windows.rows.delete(row.startMs)
+  for (const row of oldest) {
+    windows.rows.delete(row.startMs)
+    if (row.counters) carryOver(windows.carry, row.counters)
+  }
   const lastMs = (oldest.at(-1) as WindowRow).startMs
   if (windows.current !== undefined && windows.current.startMs <= lastMs) windows.current = undefined
   windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, lastMs + windows.widthMs)

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { type ContractField, contractSchema, storedType } from './contract.ts'
+import { type ContractField, contractSchema, storedType, windowName, windowWidthsOf } from './contract.ts'
 
 const boiler = {
   kind: 'boiler',
@@ -122,4 +122,33 @@ test('the example in docs/contracts.md is a contract', async () => {
   const contract = contractSchema.parse(parse(example))
   expect(Object.keys(contract.fields)).toEqual(['temperature_c', 'starts', 'burning', 'state', 'sequence'])
   expect(contract.detectors.flatline).toEqual({ temperature_c: 300_000 })
+})
+
+test('widths of windows are made of each other', () => {
+  const of = (...windows: string[]) => mistakes({ windows })
+  expect(of()).toEqual([])
+  expect(of('1s', '10s', '1m', '15m', '1h', '1d')).toEqual([])
+  expect(of('10s', '15s')).toEqual(['windows.1: must be a multiple of the width before: they are made of each other'])
+  expect(of('10s', '10s')).toHaveLength(1)
+  expect(of('500ms')).toEqual(['windows.0: must be whole seconds'])
+  expect(of('70s')).toEqual(['windows.0: must divide a day'])
+  expect(of('15s')[0]).toMatch(/^windows\.0: must be a multiple of 10s/)
+  expect(windowWidthsOf(contractSchema.parse(boiler)).map(windowName)).toEqual(['10s', '1m', '15m', '1h'])
+  expect(windowWidthsOf(contractSchema.parse({ ...boiler, windows: ['20s', '2h'] })).map(windowName)).toEqual([
+    '20s',
+    '2h',
+  ])
+})
+
+test('what wraps is a counter, within its modulus, and has no largest step', () => {
+  const of = (field: object) => mistakes({ fields: { energy: { label: 'Energy', ...field } } })
+  expect(of({ type: 'float', role: 'counter' })).toEqual([])
+  expect(of({ type: 'integer', role: 'counter', wraps_at: 65_536, range: [0, 65_535] })).toEqual([])
+  expect(of({ type: 'integer', wraps_at: 65_536 })).toEqual([
+    'fields.energy.wraps_at: is of counters alone: add "role: counter"',
+  ])
+  expect(of({ type: 'integer', role: 'counter', wraps_at: 10, range: [0, 20], largest_step: 1 })).toEqual([
+    'fields.energy.largest_step: would refuse every wrap of the counter: leave one of the two out',
+    'fields.energy.range: must lie within 0 and 10, where the counter wraps',
+  ])
 })

@@ -3,7 +3,7 @@
  * dashboards and simulator are derived from it.
  */
 import { z } from 'zod'
-import { NAME_BYTES_MAX } from './limits.ts'
+import { NAME_BYTES_MAX, ROLLUP_WIDTH_MS_MAX } from './limits.ts'
 
 const identifier = z
   .string()
@@ -52,18 +52,36 @@ const numeric = {
   decimals: z.int().min(0).max(9).default(2),
 }
 
+/** Of a counter: the modulus at which it begins again at 0; one without never wraps, and each fall is a reset. */
+const wraps = { wraps_at: z.number().positive().optional() }
+
 const field = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('float'), ...numeric }),
+  z.strictObject({ type: z.literal('float'), ...numeric, role: z.literal('counter').optional(), ...wraps }),
   z.strictObject({
     type: z.literal('integer'),
     ...numeric,
     decimals: z.int().min(0).max(0).default(0),
     /** `sequence`: counts the device's samples; repeats and holes are seen by it. `counter`: only grows, until it wraps. */
     role: z.enum(['sequence', 'counter']).optional(),
+    ...wraps,
   }),
   z.strictObject({ type: z.literal('boolean'), ...common }),
   z.strictObject({ type: z.literal('string'), ...common, values: z.array(z.string()).min(1).optional() }),
 ])
+
+const WINDOW_WIDTHS_MS_DEFAULT: readonly number[] = [10_000, 60_000, 900_000, 3_600_000]
+const WINDOW_WIDTHS_MAX = 8
+
+/** "10s", "1m", "15m", "1h": what windows of a width are called. */
+export function windowName(widthMs: number): string {
+  for (const [unit, ms] of [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['m', 60_000],
+  ] as const)
+    if (widthMs % ms === 0) return `${widthMs / ms}${unit}`
+  return `${widthMs / 1_000}s`
+}
 
 /** Explicit limits that page someone, per field; hysteresis keeps an alert from flapping. A boolean counts as 0 or 1. */
 export const thresholdSchema = z
@@ -94,6 +112,8 @@ export const contractSchema = z
     interval: duration,
     fields: z.record(identifier, field).refine((fields) => Object.keys(fields).length > 0, 'at least one field'),
     policy: policy.prefault({}),
+    /** Widths of its windows, from narrow to wide; none when empty. See `windowWidthsOf`. */
+    windows: z.array(duration).max(WINDOW_WIDTHS_MAX).optional(),
     thresholds: z.array(thresholdSchema).default([]),
     detectors: z
       .strictObject({
@@ -121,6 +141,31 @@ export const contractSchema = z
       if ('role' in one && one.role !== undefined)
         mistake(['fields', name, 'role'], 'cannot be had by a sensitive field: leave one of the two out')
     }
+    for (const [name, of] of Object.entries(contract.fields)) {
+      if (of.type !== 'float' && of.type !== 'integer') continue
+      const { role, wraps_at: wrapsAt, largest_step: largestStep, range } = of
+      if (wrapsAt === undefined) continue
+      if (role !== 'counter') mistake(['fields', name, 'wraps_at'], 'is of counters alone: add "role: counter"')
+      if (largestStep !== undefined)
+        mistake(['fields', name, 'largest_step'], 'would refuse every wrap of the counter: leave one of the two out')
+      if (range && (range[0] < 0 || range[1] > wrapsAt))
+        mistake(['fields', name, 'range'], `must lie within 0 and ${wrapsAt}, where the counter wraps`)
+    }
+    contract.windows?.forEach((widthMs, i, widths) => {
+      const before = widths[i - 1] ?? 1_000
+      if (widthMs % before !== 0 || (i > 0 && widthMs === before))
+        mistake(
+          ['windows', i],
+          i === 0 ? 'must be whole seconds' : 'must be a multiple of the width before: they are made of each other',
+        )
+      else if (widthMs > ROLLUP_WIDTH_MS_MAX || ROLLUP_WIDTH_MS_MAX % widthMs !== 0)
+        mistake(['windows', i], 'must divide a day')
+      else if (widthMs % 10_000 !== 0 && 10_000 % widthMs !== 0)
+        mistake(
+          ['windows', i],
+          'must be a multiple of 10s, or a part of it: agents that run out of room roll up to 10s',
+        )
+    })
     contract.thresholds.forEach((limit, i) => {
       const range = rangeOf(contract.fields[limit.field])
       const value = limit.above ?? limit.below
@@ -149,6 +194,8 @@ export const contractSchema = z
   })
 
 export type Contract = z.infer<typeof contractSchema>
+/** Widths of a kind's windows in milliseconds, from narrow to wide. */
+export const windowWidthsOf = ({ windows }: Contract): readonly number[] => windows ?? WINDOW_WIDTHS_MS_DEFAULT
 export type ContractField = Contract['fields'][string]
 export type Policy = Contract['policy']
 export type Sensitivity = ContractField['sensitivity']

@@ -42,6 +42,8 @@ export const caseSchema = z
     /** Batches, and with them promises of completeness, come this often. */
     batch_every: durationMs().default(1_000),
     rules: rulesSchema.shape.rules,
+    /** These windows are compared, too: widths such as "1m", and fields such as "energy_wh_increase". */
+    windows: z.strictObject({ widths: z.array(z.string()), fields: z.array(z.string()) }).optional(),
   })
   .refine((one) => (one.csv === undefined) !== (one.generate === undefined), 'give either "csv" or "generate"')
 export type Case = z.output<typeof caseSchema>

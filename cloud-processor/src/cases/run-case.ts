@@ -5,7 +5,7 @@ import { detectorsFor, restoreState, seriesContext, silenceFor, type Verdict } f
 import { normal, seededRandom } from '../detectors/simulated-series.ts'
 import type { Case, GeneratedField, Span } from './case-schema.ts'
 
-const START_MS = Date.UTC(2026, 0, 5, 8)
+export const START_MS = Date.UTC(2026, 0, 5, 8)
 const SITE = 'plant'
 const AGENT = 'agent-1'
 
@@ -21,10 +21,13 @@ export interface Outcome {
   readonly transitions: string[]
 }
 
-export function runCase(given: Case, contract: Contract, csv: string | undefined): Outcome {
-  const samples = (given.generate ? generate(given, given.generate) : parseCsv(csv ?? '')).filter(
+export const samplesOf = (given: Case, csv: string | undefined): Sample[] =>
+  (given.generate ? generate(given, given.generate) : parseCsv(csv ?? '')).filter(
     ({ atMs }) => atMs < given.for && !within(given.device_silent, atMs) && !within(given.agent_off, atMs),
   )
+
+export function runCase(given: Case, contract: Contract, csv: string | undefined): Outcome {
+  const samples = samplesOf(given, csv)
   const engine = createAlertEngine(given.rules, new Map([[contract.kind, contract]]))
   const series = Object.keys(contract.fields).flatMap((field) =>
     detectorsFor(contract, field, seriesContext(contract, SITE, given.device, field)).map((detector) => ({
@@ -98,7 +101,8 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
   }
 }
 
-const within = (spans: readonly Span[], atMs: number) => spans.some((s) => atMs >= s.from && atMs < s.from + s.for)
+export const within = (spans: readonly Span[], atMs: number) =>
+  spans.some((s) => atMs >= s.from && atMs < s.from + s.for)
 
 /** "75.3s" */
 const sayAt = (atMs: number) => `${Number((atMs / 1_000).toFixed(3))}s`

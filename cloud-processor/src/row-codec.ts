@@ -1,0 +1,180 @@
+/** Rows of windows in a checkpoint: what JSON says of them, and their numbers and sketches, packed. */
+import { COUNTER_CELLS } from './counter.ts'
+import { PackedReader, PackedWriter } from './packed-numbers.ts'
+import type { DeviceSeries } from './series.ts'
+import { createSketch, renumberSlots } from './sketch.ts'
+import { CELLS, COUNT, emptyRow, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
+
+const CLOSED = 1
+const RAISED = 2
+const UNCERTAIN = 4
+/** Before version 3 each reading went into the rows of both widths. */
+const WIDTHS_MS_BEFORE_3 = [10_000, 60_000]
+const NO_SKETCH = createSketch()
+
+export type SavedRow = [
+  startMs: number,
+  revision: number,
+  closedAndRaised: number,
+  changed: 0 | 1,
+  strings?: (string | null)[] | null,
+  rolledUp?: string,
+]
+export interface SavedWindows {
+  widthMs?: number
+  forgottenBeforeMs: number | null
+  rows: SavedRow[]
+  late?: SavedRow[]
+  lateForgottenMs?: number | null
+  carry?: (number | null)[]
+}
+
+export class RowWriter {
+  private readonly packed = new PackedWriter()
+
+  save(windows: Windows): SavedWindows {
+    const saveRow = (row: WindowRow) => this.saveRow(row)
+    return {
+      widthMs: windows.widthMs,
+      forgottenBeforeMs: windows.forgottenBeforeMs,
+      rows: [...windows.rows.values()].map(saveRow),
+      lateForgottenMs: windows.lateForgottenMs,
+      late: [...windows.late.values()].map(saveRow),
+      carry: [...windows.carry],
+    }
+  }
+
+  private saveRow(row: WindowRow): SavedRow {
+    const { packed } = this
+    const { cells, counters = [] } = row
+    for (let at = 0; at < cells.length; at += CELLS) {
+      packed.whole(cells[at + COUNT] as number)
+      if (cells[at + COUNT] === 0) continue
+      for (let cell = COUNT + 1; cell < LAST_TIME; cell++) packed.number(cells[at + cell] as number)
+      packed.number((cells[at + LAST_TIME] as number) - row.startMs)
+    }
+    for (const value of counters) packed.number(value)
+    packed.sketch(row.sketch ?? NO_SKETCH)
+    const flags = (row.closed ? CLOSED : 0) | (row.raised ? RAISED : 0) | (row.uncertain ? UNCERTAIN : 0)
+    const saved: SavedRow = [row.startMs, row.revision, flags, row.changed ? 1 : 0]
+    if (row.strings) saved.push(row.strings.map((text) => text ?? null))
+    if (row.rolledUp !== undefined) saved.push(...(row.strings ? [] : [null]), row.rolledUp)
+    return saved
+  }
+
+  finish(): Uint8Array {
+    return this.packed.finish()
+  }
+}
+
+export class RowReader {
+  private readonly version: number
+  private readonly packed: PackedReader
+
+  /** @param bytes what the writer had finished; of versions before 3, the cells of all rows */
+  constructor(version: number, bytes: Uint8Array) {
+    this.version = version
+    this.packed = new PackedReader(bytes)
+  }
+
+  /**
+   * Widths are made of each other: those after the first that the contract does not have any more begin anew.
+   * @param series undefined when its contract is gone: then its rows are only passed over
+   * @param fields as the cells have them
+   * @returns windows in which readings were and which only the store knows: [width, start]
+   */
+  restore(
+    series: DeviceSeries | undefined,
+    saved: readonly SavedWindows[],
+    fields: readonly string[],
+    counters: readonly string[],
+  ): [widthMs: number, startMs: number][] {
+    let kept = 0
+    for (const [w, one] of saved.entries()) {
+      const windows = series?.windows?.[w]
+      const isKept = kept === w && windows?.widthMs === (one.widthMs ?? WIDTHS_MS_BEFORE_3[w])
+      if (isKept) kept += 1
+      this.restoreWidth(series, isKept ? windows : undefined, w, one, fields, counters)
+    }
+    const lost: [number, number][] = []
+    if (series === undefined || !Number.isFinite(series.newestMs)) return lost
+    for (const windows of series.windows?.slice(kept) ?? []) {
+      const startMs = windowStart(series.newestMs, windows.widthMs)
+      windows.forgottenBeforeMs = startMs + windows.widthMs
+      lost.push([windows.widthMs, startMs])
+    }
+    return lost
+  }
+
+  private restoreWidth(
+    series: DeviceSeries | undefined,
+    windows: Windows | undefined,
+    w: number,
+    { forgottenBeforeMs, lateForgottenMs, carry, rows, late = [] }: SavedWindows,
+    fields: readonly string[],
+    counters: readonly string[],
+  ): void {
+    if (windows) {
+      windows.forgottenBeforeMs = forgottenBeforeMs ?? Number.NEGATIVE_INFINITY
+      windows.lateForgottenMs = lateForgottenMs ?? Number.NEGATIVE_INFINITY
+      for (const [c, name] of counters.entries()) {
+        const place = series?.fieldNamed.get(name)?.counter
+        if (place !== undefined)
+          for (const cell of [0, 1]) windows.carry[2 * place + cell] = carry?.[2 * c + cell] ?? Number.NaN
+      }
+    }
+    for (const [place, saved] of [...rows, ...late].entries()) {
+      const row = this.restoreRow(series, windows, w, saved, fields, counters)
+      if (windows === undefined || row === undefined) continue
+      if (place >= rows.length) windows.late.set(row.startMs, row)
+      else {
+        windows.rows.set(row.startMs, row)
+        if (!row.closed) windows.open.push(row)
+      }
+    }
+  }
+
+  private restoreRow(
+    series: DeviceSeries | undefined,
+    windows: Windows | undefined,
+    w: number,
+    [startMs, revision, flags, changed, strings, rolledUp]: SavedRow,
+    fields: readonly string[],
+    counters: readonly string[],
+  ): WindowRow | undefined {
+    const row = windows && emptyRow(startMs, windows.shape)
+    const slots = fields.map((name) => series?.fieldNamed.get(name)?.slot)
+    for (const slot of slots) this.restoreCells(slot === undefined ? undefined : row?.cells, slot ?? 0, startMs)
+    for (const name of counters) {
+      const place = series?.fieldNamed.get(name)?.counter
+      for (let cell = 0; cell < COUNTER_CELLS; cell++) {
+        const value = this.packed.number()
+        if (row?.counters && place !== undefined) row.counters[place * COUNTER_CELLS + cell] = value
+      }
+    }
+    const sketch = this.version < 3 ? undefined : this.packed.sketch()
+    if (row === undefined) return undefined
+    if (sketch && row.sketch) row.sketch = slots.every((slot, i) => slot === i) ? sketch : renumberSlots(sketch, slots)
+    if (strings) {
+      row.strings = new Array<string | undefined>(row.cells.length / CELLS).fill(undefined)
+      for (const [i, slot] of slots.entries()) if (slot !== undefined) row.strings[slot] = strings[i] ?? undefined
+    }
+    row.rolledUp = rolledUp
+    row.revision = revision
+    row.closed = (flags & CLOSED) !== 0
+    row.raised = this.version < 3 ? w === 0 || row.closed : (flags & RAISED) !== 0
+    row.uncertain = (flags & UNCERTAIN) !== 0
+    row.changed = changed === 1
+    return row
+  }
+
+  private restoreCells(cells: Float64Array | undefined, slot: number, startMs: number): void {
+    const count = this.version < 3 ? this.packed.double() : this.packed.whole()
+    if (cells) cells[slot * CELLS + COUNT] = count
+    if (this.version >= 3 && count === 0) return
+    for (let cell = COUNT + 1; cell < CELLS; cell++) {
+      const value = this.version < 3 ? this.packed.double() : this.packed.number()
+      if (cells) cells[slot * CELLS + cell] = this.version >= 3 && cell === LAST_TIME ? value + startMs : value
+    }
+  }
+}
