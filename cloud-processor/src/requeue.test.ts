@@ -266,3 +266,47 @@ test('a line that InfluxDB refused goes again as the contract has it now', () =>
   expect(rollups).toBe('')
   expect(account).toMatchObject({ produced: 2, stored: 2, deadLettered: 0 })
 })
+
+const under = (policy: object, fields: object = {}) =>
+  contextOf([
+    contractSchema.parse({ ...mixedContract, interval: '1s', policy, fields: { ...mixedContract.fields, ...fields } }),
+  ])
+
+test('a policy of now that marks or converts: what is counted as stored is what is written, with its mark', () => {
+  const { state, letters } = refusing([[level(0, 5_000), level(1_000, '21.5'), level(2_000, 'n/a')], [later]])
+  const lines = letters.map((letter) => ask(state, letter, under({ range: 'flag', type: 'flag' })).lines).join('')
+  expect(lines.trimEnd().split('\n').sort()).toEqual([
+    `mixed,device=pump-1,site=workshop level=21.5,contract_flags="level:wrong_type" ${START_MS + 1_000}`,
+    `mixed,device=pump-1,site=workshop level=5000,contract_flags="level:out_of_range" ${START_MS}`,
+  ])
+  expect(state.contracts.flagged).toEqual({ out_of_range: 1, wrong_type: 1 })
+  expect(accountOf(state, RECEIVED_AT_MS, 600_000)).toMatchObject([{ produced: 4, stored: 3, deadLettered: 1 }])
+})
+
+test('a field that a policy takes now beside the contract is stored in the type in which it came first', () => {
+  const strange = (offsetMs: number, value: number | string) => ({
+    timeMs: START_MS + offsetMs,
+    values: { extra: value },
+  })
+  const { state, letters } = refusing([[strange(0, 7)], [strange(1_000, 'seven')], [later]])
+  const answers = letters.map((letter) => ask(state, letter, under({ unknown_field: 'pass' })))
+  expect(answers.map(({ lines }) => lines)).toEqual([`mixed,device=pump-1,site=workshop extra=7 ${START_MS}\n`, ''])
+  expect(answers[1]?.settlements).toMatchObject([
+    { outcome: 'refused', stored: 0, refused: 1, reason: 'unknown_field' },
+  ])
+  expect(answers[1]?.account).toMatchObject({ produced: 3, stored: 2, deadLettered: 1 })
+})
+
+test('what was refused of a field that is sensitive is not sent in again, in clear or hidden', () => {
+  for (const sensitivity of ['mask', 'hash', 'drop']) {
+    const { state, letters } = refusing([[level(0, 5_000)], [later]])
+    const answer = ask(
+      state,
+      letters[0] as DeadLetter,
+      under({}, { level: { type: 'float', label: 'Level', sensitivity } }),
+    )
+    expect(answer.lines + answer.rollups + JSON.stringify(answer.letters)).not.toContain('5000')
+    expect(answer.settlements).toMatchObject([{ outcome: 'unchanged', stored: 0 }])
+    expect(answer.account).toMatchObject({ produced: 2, stored: 1, deadLettered: 1 })
+  }
+})
