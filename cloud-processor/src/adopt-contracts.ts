@@ -8,12 +8,13 @@ import type { StepContext } from './batch-scope.ts'
 import { COUNTER_CELLS } from './counter.ts'
 import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
+import { raiseRow } from './raise-row.ts'
 import { forgetFieldOfPart } from './rolled-up-part.ts'
 import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
 import { renumberSlots } from './sketch.ts'
 import { addDirty, allSeries, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
-import { CELLS, type WindowRow } from './window.ts'
+import { CELLS, type WindowRow, type Windows } from './window.ts'
 import { writeRow } from './window-lines.ts'
 
 /** @returns the state to go on with. @param effects gets the lines of windows */
@@ -35,6 +36,7 @@ export function adoptContracts(
   for (const series of allSeries(state)) {
     if (!changed(series)) continue
     before.set(keyOf(series), series)
+    raiseRows(state, series)
     writeRows(state, series, effects)
   }
   state.anomalies = state.anomalies.filter(
@@ -66,6 +68,18 @@ export function adoptContracts(
 }
 
 const keyOf = ({ site, device, contract }: DeviceSeries): string => `${site}/${device}/${contract.kind}`
+
+/** Wider rows get what they are to be written with. */
+function raiseRows(state: PartitionState, series: DeviceSeries): void {
+  const allWindows = series.windows ?? []
+  for (const [w, { rows }] of allWindows.entries())
+    for (const row of rows.values())
+      raiseRow(series, w, row, (wider, startMs, parent, isCertain) => {
+        if (parent && isCertain) return
+        if (parent) parent.uncertain = true
+        addDirty(state, series, (allWindows[wider] as Windows).widthMs, startMs)
+      })
+}
 
 function writeRows(state: PartitionState, series: DeviceSeries, { rollups }: Pick<Effects, 'rollups'>): void {
   const agent = state.agents.get(series.agent)

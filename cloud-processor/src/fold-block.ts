@@ -3,7 +3,7 @@ import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { COUNTER_CELLS, segmentsOf } from './counter.ts'
 import { leavePart } from './late-rows.ts'
-import { addPart } from './rolled-up-part.ts'
+import { raiseRow } from './raise-row.ts'
 import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
 import { sketchRun } from './sketch.ts'
 import { addDirty } from './state.ts'
@@ -14,7 +14,6 @@ import {
   forgetOldest,
   mergeCounter,
   mergeFold,
-  mergeRow,
   mergeString,
   PROVISIONAL_MS,
   rowAt,
@@ -150,25 +149,16 @@ export function touch(s: BatchScope, series: DeviceSeries, width: number, row: W
   s.touched.push({ series, width, row })
 }
 
-/** Merges a row into the wider ones, once. */
 function raise(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
-  const allWindows = series.windows as readonly Windows[]
-  if (row.raised || w + 1 === allWindows.length) return
-  row.raised = true
-  for (let wider = w + 1; wider < allWindows.length; wider++) {
-    const windows = allWindows[wider] as Windows
-    const startMs = windowStart(row.startMs, windows.widthMs)
-    const parent = rowAt(windows, startMs)
+  raiseRow(series, w, row, (wider, startMs, parent, isCertain) => {
     if (parent === undefined) {
-      addDirty(s.state, series, windows.widthMs, startMs)
+      addDirty(s.state, series, windowsOf(series, wider).widthMs, startMs)
       leavePart(s, series, wider, startMs, row)
-      continue
+      return
     }
-    if (!mergeRow(parent, row, windows.shape)) leaveToStore(s, series, wider, parent)
-    addPart(parent, row.rolledUp, series)
+    if (!isCertain) leaveToStore(s, series, wider, parent)
     touch(s, series, wider, parent)
-    if (!parent.raised) return
-  }
+  })
 }
 
 function countLate(

@@ -22,6 +22,7 @@ import { type Outbox, type Settled, settle } from './notifiers/index.ts'
 import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
 import type { RepairList } from './repair-list.ts'
+import { createReplay } from './replay.ts'
 import { agentKeyOf, createState, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -92,8 +93,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   const persevere = createPerseverance({ partition, clock, log })
   const writer = createEffectWriter(effects, { ...dependencies, partition, persevere })
   let context = contexts.current
-  /** Messages that may have been decided before a crash, by contracts and registry of the checkpoint: so many at most, up to that sequence. */
-  const replay = { left: 0, throughSequence: 0 }
+  const replay = createReplay()
   let state = createState(context.engine.start())
   let revision = 0
   const createWatermarks = () => createWatermarkPublisher(publish, { clock, missingAfterMs: context.missingAfterMs })
@@ -135,7 +135,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const claimed = await persevere('claiming the partition', signal, () => checkpoints.claim(loaded))
     if (claimed.bytes !== loaded.bytes) state = restore(claimed)
     revision = claimed.revision
-    replay.left = state.contracts.version === '' || state.contracts.settled ? 0 : REPLAYED_MAX
+    replay.begin(state.contracts.version === '' || state.contracts.settled ? 0 : REPLAYED_MAX)
     watermarks = createWatermarks()
     unacknowledged = []
     unacknowledgedBytes = 0
@@ -189,7 +189,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   /** The newest registry is that of the messages to come; of those before, none is processed again. */
   async function adoptRegistry(signal: AbortSignal): Promise<void> {
-    if (replay.left > 0 || isSameVersion(state.registryVersion, context.registry.version)) return
+    if (!replay.isOver || isSameVersion(state.registryVersion, context.registry.version)) return
     state.registryVersion = context.registry.version
     unsaved = true
     await settleTaken([], true, signal)
@@ -205,7 +205,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       receivedAtMs: Math.floor(message.info.timestampNanos / 1e6),
     }
     let intake: Intake = takeIn(delivery)
-    if (message.info.pending === 0) replay.left = 0
+    if (message.info.pending === 0) replay.end()
     const why = poison.get(message.seq)
     if (why !== undefined)
       intake = {
@@ -262,7 +262,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   }
 
   async function agreeOnContracts(signal: AbortSignal): Promise<void> {
-    replay.throughSequence = consumer.life?.lastSequence ?? Number.POSITIVE_INFINITY
+    replay.endAt(consumer.life?.lastSequence ?? Number.POSITIVE_INFINITY)
     if (isChangeDue()) await changeContracts(signal)
   }
 
@@ -275,7 +275,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     await saveUnsettled(signal)
   }
 
-  const isChangeDue = () => replay.left === 0 && context.contractsVersion !== contexts.current.contractsVersion
+  const isChangeDue = () => replay.isOver && context.contractsVersion !== contexts.current.contractsVersion
 
   /** Between two messages: everything before is in a checkpoint made with the old contracts, everything after follows one made with the new. */
   async function changeContracts(signal: AbortSignal): Promise<void> {
@@ -298,14 +298,6 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     await saveCheckpoint(signal)
     unsaved = false
     settledUnsaved = []
-  }
-
-  /** @returns how many of the messages may have been decided before a crash */
-  function countReplayed(messages: readonly JsMsg[]): number {
-    const beyond = messages.findIndex(({ seq }) => seq > replay.throughSequence)
-    const count = Math.min(replay.left, beyond < 0 ? messages.length : beyond)
-    replay.left = beyond >= 0 ? 0 : replay.left - count
-    return count
   }
 
   async function saveCheckpoint(signal: AbortSignal): Promise<void> {
@@ -334,7 +326,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     if (messages.length > 0) await sayContracts(giveUp)
     if (repairs.settle(state, effects, context.contracts)) unsaved = true
     if (messages.length > 0) await adoptRegistry(giveUp)
-    const replayed = countReplayed(messages)
+    const replayed = replay.count(messages)
     let rest = messages
     if (isChangeDue()) {
       const before = messages.slice(0, replayed)
@@ -385,7 +377,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
           clearEffects(effects)
           // A successor's checkpoint must not be overtaken when it is another partition's loss of it that stops this one.
           const isOrderly = (stopping.reason as Error).name === 'AbortError'
-          if (isOrderly && replay.left === 0 && state.contracts.version !== '' && !state.contracts.settled) {
+          if (isOrderly && replay.isOver && state.contracts.version !== '' && !state.contracts.settled) {
             state.contracts.settled = true
             unsaved = true
           }

@@ -151,6 +151,7 @@ test('any order and repetition of batches and requeues: the same account, the sa
           for (const row of rows.values()) {
             const at = (series.fieldNamed.get('level')?.slot as number) * CELLS
             const endMs = row.startMs + widthMs
+            if (!row.closed) continue // an hour goes on
             const inside = samples.filter(
               ({ timeMs, values }) => timeMs >= row.startMs && timeMs < endMs && Math.abs(values.level) <= CORRECTED,
             )
