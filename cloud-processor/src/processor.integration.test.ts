@@ -323,7 +323,7 @@ test.each([
   [
     'a config with mistakes',
     'processor: P 1\nnats: {}\ninflux: { url: "ftp://x" }\npartitions: 3-99\n',
-    ['processor: ', 'nats.url: must be an address', 'influx.url: ', 'partitions: ', 'checkpoint: '],
+    ['processor: ', 'nats.url: must be an address', 'influx.url: ', 'partitions: ', 'contracts: '],
   ],
   [
     'a folder of contracts that is not there',
