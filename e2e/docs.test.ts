@@ -134,7 +134,7 @@ describe('commands', () => {
           ([all, script, short, rest = '']) => {
             const folder = /-w @tributary\/([\w-]+)/.exec(rest)?.[1] ?? ''
             const names = (script ?? short ?? '').split('|')
-            const named = script === 'bench' ? (/ -- ([a-z|]+)/.exec(rest)?.[1]?.split('|') ?? []) : []
+            const named = script === 'bench' ? (/ -- ([a-z|-]*[a-z])/.exec(rest)?.[1]?.split('|') ?? []) : []
             return names.every((name) => scriptsOf(folder).includes(name)) && named.every((b) => benchmarks.includes(b))
               ? []
               : [all]
