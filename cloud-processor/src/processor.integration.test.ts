@@ -13,8 +13,7 @@ import {
   TELEMETRY_STREAM,
   telemetrySubject,
 } from '@tributary/protocol'
-import { systemClock } from '@tributary/runtime'
-import { createRandom } from '@tributary/runtime/testing'
+import { createRandom, systemClock } from '@tributary/runtime'
 import {
   answers,
   createInfluxServer,

@@ -1,7 +1,7 @@
 /** The files of a spool as FORMAT.md describes them, and what somebody did to them: read and written here without the code of the product. */
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { createRandom } from '@tributary/runtime/testing'
+import type { createRandom } from '@tributary/runtime'
 
 type Random = ReturnType<typeof createRandom>
 

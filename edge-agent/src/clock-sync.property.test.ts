@@ -4,13 +4,8 @@
  * `corrected` has the true time.
  */
 import { type Batch, decodeBatch } from '@tributary/protocol'
-import { createLogger, createMetrics, type KernelClock } from '@tributary/runtime'
-import {
-  createFaultyFileSystem,
-  createRandom,
-  createSimulatedClock,
-  type SimulatedClock,
-} from '@tributary/runtime/testing'
+import { createLogger, createMetrics, createRandom, type KernelClock } from '@tributary/runtime'
+import { createFaultyFileSystem, createSimulatedClock, type SimulatedClock } from '@tributary/runtime/testing'
 import { openSpool, type Spool } from '@tributary/spool'
 import { expect, test } from 'vitest'
 import { type BatchWriter, createBatchWriter } from './batch-writer.ts'

@@ -1,5 +1,7 @@
 /** Chance that can be repeated. */
 export interface Random {
+  /** From 0 up to, not including, 1. */
+  next(): number
   /** A whole number from 0 up to, not including, the limit. */
   below(limit: number): number
 }
@@ -13,5 +15,5 @@ export function createRandom(seed: number): Random {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
-  return { below: (limit) => Math.floor(next() * limit) }
+  return { next, below: (limit) => Math.floor(next() * limit) }
 }

@@ -1,3 +1,2 @@
 export * from './faulty-file-system.ts'
-export * from './random.ts'
 export * from './simulated-clock.ts'

@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url'
 import {
   createLogger,
   createMetrics,
+  createRandom,
   type FileSystem,
   nodeFileSystem,
   systemClock,
   UserError,
 } from '@tributary/runtime'
-import { createRandom } from '@tributary/runtime/testing'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { checkSpool, type ExportedRecord, inspectSpool, openSpool, readSpool, type SpoolDamage } from './index.ts'

@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert'
-import { createRandom } from '@tributary/runtime/testing'
+import { createRandom } from '@tributary/runtime'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import type { PumpLane } from './lane.ts'

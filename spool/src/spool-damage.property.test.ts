@@ -1,4 +1,4 @@
-import { createRandom } from '@tributary/runtime/testing'
+import { createRandom } from '@tributary/runtime'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { createSpoolHarness, FOLDER } from './testing.ts'

@@ -4,8 +4,8 @@
  * A payload names its epoch and sequence and is never used twice, so that a number that was given out again shows.
  */
 import { strict as assert } from 'node:assert'
-import { createLogger, createMetrics, type Metrics } from '@tributary/runtime'
-import { createFaultyFileSystem, createRandom, createSimulatedClock } from '@tributary/runtime/testing'
+import { createLogger, createMetrics, createRandom, type Metrics } from '@tributary/runtime'
+import { createFaultyFileSystem, createSimulatedClock } from '@tributary/runtime/testing'
 import type { Processes } from './lock.ts'
 import { openSpool, type Spool, type SpoolLoss, type SpoolOptions } from './spool.ts'
 import { SpoolFullError } from './spool-full-error.ts'
