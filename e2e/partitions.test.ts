@@ -10,8 +10,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { createInfluxQuery, type InfluxQuery } from '@tributary/cloud-processor'
 import { batchOf, blockOf } from '@tributary/cloud-processor/testing'
 import { encodeBatch, partitionOf, TELEMETRY_STREAM, telemetrySubject } from '@tributary/protocol'
-import { systemClock } from '@tributary/runtime'
-import { createRandom } from '@tributary/runtime/testing'
+import { createRandom, systemClock } from '@tributary/runtime'
 import {
   answers,
   createInfluxServer,

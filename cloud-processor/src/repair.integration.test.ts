@@ -6,8 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { jetstream } from '@nats-io/jetstream'
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { contractSchema, encodeBatch, telemetrySubject } from '@tributary/protocol'
-import { createLogger, systemClock } from '@tributary/runtime'
-import { createRandom } from '@tributary/runtime/testing'
+import { createLogger, createRandom, systemClock } from '@tributary/runtime'
 import {
   answers,
   createInfluxServer,
