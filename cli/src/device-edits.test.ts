@@ -34,6 +34,13 @@ describe('set', () => {
     record = changeDevice(record, { thresholds: limit('level>8~0.5:critical') }, now)
     expect(placementAt(record, T + 1)?.thresholds.map(sayLimit)).toEqual(['flow<1:info', 'level>8~0.5:critical'])
     expect(placementAt(changeDevice(record, { clearThresholds: true }, now), T + 1)?.thresholds).toEqual([])
+    // Of two kinds that have a field of one name each has its own; a limit without a kind is of all.
+    for (const text of ['tank.level>5', 'well.level>6']) record = changeDevice(record, { thresholds: limit(text) }, now)
+    expect(placementAt(record, T + 1)?.thresholds.map(sayLimit)).toEqual([
+      'flow<1:info',
+      'tank.level>5:warning',
+      'well.level>6:warning',
+    ])
   })
 
   test('what is removed keeps its past, and can come back', () => {
