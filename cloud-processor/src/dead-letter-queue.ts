@@ -10,6 +10,7 @@ import {
   type LetterSettlement,
   SETTLED_SUBJECTS,
 } from '@tributary/protocol'
+import { UserError } from '@tributary/runtime'
 
 export interface DeadLetterFilter {
   readonly stage?: DeadLetterStage
@@ -96,7 +97,15 @@ async function* messagesOf(connection: NatsConnection, subject: string): AsyncGe
       yield message
     }
     left -= received
-    if (received === 0) return
+    if (received > 0) continue
+    // What the stream's limits have pushed out meanwhile does not come any more.
+    if ((await consumer.info()).num_pending === 0) return
+    throw new UserError(
+      `NATS does not send the messages of ${DEAD_LETTER_STREAM} any more: ${left} were still to come`,
+      {
+        hint: 'ask again when nats-server has recovered; nothing was removed',
+      },
+    )
   }
 }
 

@@ -40,6 +40,7 @@ export async function settleLetters(
   const progress = createProgress(process.stderr, systemClock)
   const shown = () => progress.say(() => `${count(tally.letters)} letters …`)
   const left = new Set(ids)
+  let isWhole = false
   try {
     await withNats(options.nats, async (connection) => {
       const { readDeadLetters, requestLetters } = await import('@tributary/cloud-processor')
@@ -65,13 +66,16 @@ export async function settleLetters(
         await requestLetters(connection, selected(), asking, stopping.signal)
       }
     })
+    isWhole = true
   } finally {
     progress.done()
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
     const report = tally.report()
-    if (options.json) printJson(report)
-    else print(settlingText(report))
+    // Of work that failed before it began there is nothing to say but why.
+    if (isWhole || report.letters > 0)
+      if (options.json) printJson(report)
+      else print(settlingText(report))
   }
   if (stopping.signal.aborted) {
     process.stderr.write('interrupted: what was asked for is done all the same, and is not repeated\n')
