@@ -11,7 +11,7 @@ import {
 import type { BatchScope } from './batch-scope.ts'
 import { convertValues } from './convert-values.ts'
 import { countShed } from './deduplicate.ts'
-import { refuseViolations } from './refuse.ts'
+import { type RefusedReadings, refuseViolations } from './refuse.ts'
 import type { DeviceSeries } from './series.ts'
 import { EXTRA_FIELDS_MAX, extraOf } from './shape.ts'
 
@@ -70,7 +70,10 @@ export function judgeBlock(s: BatchScope, series: DeviceSeries, received: Device
   if (interval) {
     flags.mark('', 'too_late', interval.tooLate)
     if (policy.interval === 'flag') flags.mark('', 'too_soon', interval.tooSoon)
-    else refuseSamples(refused, block, 'too_soon', tooSoon(contract.interval), interval.tooSoon)
+    else {
+      const before = new Map(interval.tooSoon.map((i, n) => [i, interval.tooSoonAfterMs[n] as number]))
+      refuseSamples(refused, block, 'too_soon', sayTooSoon(contract.interval), interval.tooSoon, before)
+    }
   }
   if (hasExtras) for (const column of block.columns) refuseExtra(refused, series, column)
   const refusals = refused.length === 0 ? block.columns.map(() => null) : refuseViolations(s, series, block, refused)
@@ -97,10 +100,10 @@ export class Flags {
   }
 }
 
-const tooSoon = (intervalMs: number): string =>
+export const sayTooSoon = (intervalMs: number): string =>
   `less than half the interval of ${intervalMs} ms after the sample before`
 
-type Refusal = Omit<Violation, 'reason'> & { readonly reason: string }
+type Refusal = Omit<Violation, 'reason'> & Pick<RefusedReadings, 'reason' | 'before'>
 
 /** All readings of these samples. */
 function refuseSamples(
@@ -109,9 +112,11 @@ function refuseSamples(
   reason: string,
   detail: string,
   samples: readonly number[],
+  before?: RefusedReadings['before'],
 ): void {
   if (samples.length === 0) return
-  for (const field of new Set(columns.map((column) => column.field))) refused.push({ field, reason, detail, samples })
+  for (const field of new Set(columns.map((column) => column.field)))
+    refused.push({ field, reason, detail, samples, ...(before && { before }) })
 }
 
 /** A field that the contract does not have, and that its policy takes, must be one that the store can take. */

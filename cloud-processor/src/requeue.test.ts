@@ -159,6 +159,23 @@ test('a step is judged by what the reading was compared with when it was refused
   expect(ask(state, left, stepping(30)).settlements).toMatchObject([{ outcome: 'stored', stored: 1, refused: 1 }])
 })
 
+test('what came too soon is judged by the sample that it came after, and the interval of now', () => {
+  const every = (interval: string) =>
+    contextOf([contractSchema.parse({ ...wide, interval, policy: { interval: 'reject' } })])
+  const { state, letters } = refusing([[level(0, 1), level(1_000, 2)], [level(1_300, 3)], [later]], every('10s'))
+  expect(letters.map(({ reason, readingCount }) => [reason, readingCount])).toEqual([
+    ['too_soon', 1],
+    ['too_soon', 1],
+  ])
+  const answers = letters.map((letter) => ask(state, letter, every('2s')))
+  expect(answers.map(({ settlements }) => settlements[0]?.stored)).toEqual([1, 1])
+  const again = refusing([[level(0, 1), level(1_000, 2)], [later]], every('10s'))
+  expect(ask(again.state, again.letters[0] as DeadLetter, every('4s'))).toMatchObject({
+    lines: '',
+    letters: [{ reason: 'too_soon', requeued: 1, detail: expect.stringContaining('interval of 4000 ms') }],
+  })
+})
+
 test('later than memory: the readings are stored and their windows entered in dirty, not written from a part', () => {
   const context = contextOf([wide], { memoryMs: 20_000 })
   const tight = contextOf(undefined, { memoryMs: 20_000 })
