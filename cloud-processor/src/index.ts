@@ -11,6 +11,6 @@ export { createInfluxQuery, type InfluxQuery, type InfluxSeries } from './influx
 export * from './notifiers/index.ts'
 export { createProcessor, type Processor } from './processor.ts'
 export { type Provision, type ProvisionOutcome, provision } from './provision.ts'
-export { judgeLetter, type LetterVerdict } from './requeue-check.ts'
-export { type RequestOptions, requestLetters } from './requeue-client.ts'
+export { judgeLetter, type LetterVerdict, takeExtrasInOrder } from './requeue-check.ts'
+export { obstacleToRequest, type RequestOptions, requestLetters } from './requeue-client.ts'
 export { runProcessor } from './run.ts'

@@ -18,6 +18,7 @@ import { POLICY_OF, sayTooSoon } from './judge-block.ts'
 import { type LetterOriginal, readingsOfLetter } from './letter-readings.ts'
 import { isHidden, sensitivitiesOf } from './privacy.ts'
 import { AHEAD_MS_MAX } from './refuse.ts'
+import { EXTRA_FIELDS_MAX } from './shape.ts'
 
 export interface LetterVerdict {
   readonly block: DeviceBlock
@@ -38,6 +39,23 @@ export interface LetterVerdict {
 
 /** Whether a field that the contract does not have can be stored beside it; undefined: it can, else why not. */
 export type TakeExtra = (block: DeviceBlock, column: FieldColumn) => string | undefined
+
+/** What was taken so far stands in for what a partition remembers: a look ahead, letter by letter, without its state. */
+export function takeExtrasInOrder(): TakeExtra {
+  const fieldsOf = new Map<string, Map<string, FieldColumn['type']>>()
+  return ({ device, kind }, { field, type }) => {
+    const key = `${kind} ${device}`
+    const fields = fieldsOf.get(key) ?? new Map<string, FieldColumn['type']>()
+    fieldsOf.set(key, fields)
+    const first = fields.get(field)
+    if (first === undefined && fields.size >= EXTRA_FIELDS_MAX) return sayTooMany(field)
+    fields.set(field, first ?? type)
+    return first === undefined || first === type ? undefined : sayOtherType(field, first)
+  }
+}
+export const sayTooMany = (field: string): string =>
+  `${field}: the device sends more than ${EXTRA_FIELDS_MAX} fields that are not in its contract`
+export const sayOtherType = (field: string, first: string): string => `${field}: came as ${first} first`
 
 /** @returns a sentence when the letter cannot be requeued at all */
 export function judgeLetter(

@@ -62,7 +62,7 @@ export async function requestLetters(
     await connection.flush()
     for await (const letter of letters) {
       if (signal.aborted) break
-      const obstacle = obstacleOf(letter, action)
+      const obstacle = obstacleToRequest(letter, action)
       if (obstacle !== undefined) {
         onAnswer(letter, obstacle)
         continue
@@ -94,7 +94,8 @@ export async function requestLetters(
   }
 }
 
-function obstacleOf(letter: DeadLetter, action: RequeueRequest['action']): string | undefined {
+/** @returns why a letter is not asked for at all */
+export function obstacleToRequest(letter: DeadLetter, action: RequeueRequest['action']): string | undefined {
   if (!isName(letter.site) || !isName(letter.agent))
     return `nobody can tell of which agent it is (${letter.site}/${letter.agent})`
   const readings = action === 'requeue' ? readingsOfLetter(letter) : undefined

@@ -4,6 +4,7 @@ import { accountOf } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { takeIn } from './intake.ts'
+import { judgeLetter, takeExtrasInOrder } from './requeue-check.ts'
 import type { PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -312,6 +313,11 @@ test('a field that a policy takes now beside the contract is stored in the type 
     { outcome: 'refused', stored: 0, refused: 1, reason: 'unknown_field' },
   ])
   expect(answers[1]?.account).toMatchObject({ produced: 3, stored: 2, deadLettered: 1 })
+  const lookAhead = takeExtrasInOrder()
+  const foreseen = letters.map((letter) =>
+    judgeLetter(letter, under({ unknown_field: 'pass' }).contracts, RECEIVED_AT_MS, lookAhead),
+  )
+  expect(foreseen).toMatchObject(answers.map(({ settlements: [s] }) => ({ stored: s?.stored, refused: s?.refused })))
 })
 
 test('what was refused of a field that is sensitive is not sent in again, in clear or hidden', () => {

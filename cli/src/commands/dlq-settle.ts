@@ -101,7 +101,8 @@ async function lookAhead(
   tally: SettlingTally,
   shown: () => void,
 ): Promise<void> {
-  const { judgeLetter } = await import('@tributary/cloud-processor')
+  const { judgeLetter, obstacleToRequest, takeExtrasInOrder } = await import('@tributary/cloud-processor')
+  const takeExtra = takeExtrasInOrder()
   const contracts =
     action === 'drop'
       ? new Map()
@@ -113,10 +114,12 @@ async function lookAhead(
           })
         })
   for await (const letter of letters) {
-    if (action === 'drop')
+    const obstacle = obstacleToRequest(letter, action)
+    if (obstacle !== undefined) tally.add(letter, obstacle)
+    else if (action === 'drop')
       tally.add(letter, { outcome: 'dropped', stored: 0, refused: letter.readingCount, reason: '', detail: '' })
     else {
-      const verdict = judgeLetter(letter, contracts, systemClock.wallMs())
+      const verdict = judgeLetter(letter, contracts, systemClock.wallMs(), takeExtra)
       tally.add(letter, typeof verdict === 'string' ? verdict : { ...verdict, outcome: 'stored' })
     }
     shown()
