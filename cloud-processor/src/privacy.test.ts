@@ -66,7 +66,7 @@ test('mask, hash and drop: what stands in the store instead', () => {
   step(state, intakeOf(batchOf({ sequence: 1, blocks })), context, effects)
   const line = effects.lines.line(0).toString().trimEnd()
   expect(line).toMatch(
-    /^door,device=d-1,site=workshop badge="[0-9a-f]{24}",pin="\*\*\*",opened=7i,contract_flags="badge:not_in_list" \d+$/,
+    /^door,device=d-1,site=workshop badge="#[0-9a-f]{24}",pin="\*\*\*",opened=7i,contract_flags="badge:not_in_list" \d+$/,
   )
   expect(accountOf(state, 0, 60_000)[0]).toMatchObject({
     produced: 4,

@@ -19,8 +19,9 @@ import {
 } from '@tributary/protocol'
 
 export const MASKED = '***'
-/** Hexadecimal digits of a hash: 96 bits. */
+/** Hexadecimal digits of a hash: 96 bits. The sign before them tells it from values that look alike (keys of databases have 24 digits, too). */
 const HASH_DIGITS = 24
+const HASH_SIGN = '#'
 /** Values whose hash is remembered. */
 const HASHES_MAX = 10_000
 /** The stricter, the later. */
@@ -76,7 +77,7 @@ function sensitivityOf(
   return byName.get(name) ?? byName.get(withoutUnit(name)) ?? 'none'
 }
 
-const HASH = new RegExp(`^[0-9a-f]{${HASH_DIGITS}}$`)
+const HASH = new RegExp(`^${HASH_SIGN}[0-9a-f]{${HASH_DIGITS}}$`)
 /** Whether text from the store can be what stands there instead of a value. */
 export const isHidden = (sensitivity: Sensitivity, text: unknown): boolean =>
   typeof text === 'string' && (sensitivity === 'mask' ? text === MASKED : sensitivity === 'hash' && HASH.test(text))
@@ -89,10 +90,11 @@ export function createPrivacy(contracts: Contracts, { hashKey, keepOriginals = f
   const hashOf = (value: string): string => {
     let hash = hashes.get(value)
     if (hash === undefined) {
-      hash = createHmac('sha256', hashKey as string)
+      const digits = createHmac('sha256', hashKey as string)
         .update(value, 'utf8')
         .digest('hex')
         .slice(0, HASH_DIGITS)
+      hash = `${HASH_SIGN}${digits}`
       if (hashes.size >= HASHES_MAX) hashes.clear()
       hashes.set(value, hash)
     }

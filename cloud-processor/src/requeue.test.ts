@@ -333,3 +333,28 @@ test('what was refused of a field that is sensitive is not sent in again, in cle
     expect(answer.account).toMatchObject({ produced: 2, stored: 1, deadLettered: 1 })
   }
 })
+
+test('a line that InfluxDB refused goes again with what stands instead of a sensitive value, never with what may be the value', () => {
+  const sensitivity = 'hash'
+  const context = under({}, { mode: { type: 'string', label: 'Mode', sensitivity } })
+  const samples = [{ timeMs: START_MS, values: { mode: '507f1f77bcf86cd799439011' } }]
+  const hidden = context.privacy.hide(blockOf('pump-1', 'mixed', samples)).columns[0]?.values[0] as string
+  for (const [text, outcome] of [
+    [hidden, 'stored'],
+    ['507f1f77bcf86cd799439011', 'unchanged'],
+  ] as const) {
+    const { state } = refusing([samples, [later]], context)
+    const epoch = state.agents.get('workshop/agent-a')?.epochs.values().next().value
+    if (!epoch) throw new Error('no epoch')
+    epoch.stored -= 1
+    epoch.deadLettered += 1
+    const line = `mixed,device=pump-1,site=workshop mode="${text}" ${START_MS}`
+    const letter: DeadLetter = {
+      ...(refusing([[level(0, 5_000)]]).letters[0] as DeadLetter),
+      ...{ id: `agent-a/${epoch.epoch}/1/s0`, stage: 'store', reason: 'out_of_retention', readingCount: 1, field: '' },
+      ...{ original: Buffer.from(line).toString('base64'), originalBytes: line.length },
+    }
+    const { lines, settlements } = ask(state, letter, context)
+    expect([lines, settlements[0]?.outcome]).toEqual([outcome === 'stored' ? `${line}\n` : '', outcome])
+  }
+})
