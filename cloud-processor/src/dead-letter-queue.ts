@@ -30,7 +30,15 @@ export async function* readDeadLetters(
   filter: DeadLetterFilter = {},
   onForeign: (subject: string) => void = () => undefined,
 ): AsyncGenerator<DeadLetter> {
-  const settled = await readSettlements(connection)
+  // Of each letter one number: there may be as many as the stream holds.
+  const settled = new Map<string, number>()
+  const dropped = new Set<string>()
+  for await (const { id, requeued, outcome } of readSettlements(connection)) {
+    if (outcome === 'unchanged' || requeued <= (settled.get(id) ?? -1)) continue
+    settled.set(id, requeued)
+    if (outcome === 'dropped') dropped.add(id)
+    else dropped.delete(id)
+  }
   const seen = new Map<string, number>()
   for await (const message of messagesOf(connection, filterSubject(filter))) {
     if (isSettledSubject(message.subject)) continue
@@ -40,10 +48,10 @@ export async function* readDeadLetters(
       continue
     }
     const requeued = letter.requeued ?? 0
-    const last = settled.get(letter.id)
-    const isOver = last !== undefined && requeued <= last.requeued
-    const isDropped = isOver && requeued === last.requeued && last.outcome === 'dropped'
-    if (requeued <= (seen.get(letter.id) ?? -1) || (isOver && !(filter.dropped && isDropped))) continue
+    const through = settled.get(letter.id) ?? -1
+    const isDropped = requeued === through && dropped.has(letter.id)
+    if (requeued <= (seen.get(letter.id) ?? -1)) continue
+    if (requeued <= through && !(filter.dropped && isDropped)) continue
     seen.set(letter.id, requeued)
     yield letter
   }
@@ -55,17 +63,20 @@ export async function findDeadLetter(connection: NatsConnection, id: string): Pr
   return undefined
 }
 
-/** What became last of each letter that was requeued or dropped, by id. */
-export async function readSettlements(connection: NatsConnection): Promise<Map<string, LetterSettlement>> {
-  const settled = new Map<string, LetterSettlement>()
-  for await (const message of messagesOf(connection, SETTLED_SUBJECTS)) {
-    const settlement = parseSettlement(message.data)
-    if (settlement === undefined || settlement.outcome === 'unchanged') continue
-    const before = settled.get(settlement.id)
-    // The first answer tells what happened; "it was settled before" only counts when that was lost.
-    if (before === undefined || settlement.requeued > before.requeued) settled.set(settlement.id, settlement)
+/** What became last of a letter: the first answer tells what happened, "it was settled before" only counts when that was lost. */
+export async function findSettlement(connection: NatsConnection, id: string): Promise<LetterSettlement | undefined> {
+  let found: LetterSettlement | undefined
+  for await (const one of readSettlements(connection))
+    if (one.id === id && one.outcome !== 'unchanged' && one.requeued > (found?.requeued ?? -1)) found = one
+  return found
+}
+
+/** Every answer to a request to requeue or drop a letter, oldest first. */
+export async function* readSettlements(connection: NatsConnection): AsyncGenerator<LetterSettlement> {
+  for await (const { data } of messagesOf(connection, SETTLED_SUBJECTS)) {
+    const settlement = parseSettlement(data)
+    if (settlement !== undefined) yield settlement
   }
-  return settled
 }
 
 /** @returns undefined when the bytes are none */

@@ -3,7 +3,7 @@
 import { JetStreamApiError } from '@nats-io/jetstream'
 import { type KV, type KvEntry, Kvm, type Kvm as KvmType } from '@nats-io/kv'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { type Clock, ConfigError, type Logger, messageOf, parseConfig } from '@tributary/runtime'
+import { type Clock, ConfigError, type Logger, messageOf, parseConfig, UserError } from '@tributary/runtime'
 import { type DeviceRecord, deviceRecordSchema } from './device-record.ts'
 import { createGatherer } from './gather.ts'
 
@@ -81,7 +81,11 @@ export async function openDeviceBucket(
       try {
         await kv.put(device, JSON.stringify(record), { previousSeq: revision })
       } catch (error) {
-        if (!isCode(error, WRONG_LAST_SEQUENCE)) throw error
+        if (!isCode(error, WRONG_LAST_SEQUENCE))
+          throw new UserError(`the bucket ${bucket} does not take ${device}: ${messageOf(error)}`, {
+            cause: error,
+            hint: `\`nats kv info ${bucket}\` says what it holds and may hold; a device may take ${RECORD_BYTES_MAX} bytes`,
+          })
         throw new DeviceChangedError(`${device} was changed by somebody else at the same time`, { cause: error })
       }
     },

@@ -86,8 +86,7 @@ export async function requestLetters(
     }
     await waitUntil(0)
     // An answer that was not overheard, as over a reconnection, still stands in the stream.
-    if (open.size > 0 && !signal.aborted)
-      for (const answer of (await readSettlements(connection)).values()) hear(answer)
+    if (open.size > 0 && !signal.aborted) for await (const answer of readSettlements(connection)) hear(answer)
   } finally {
     subscription.unsubscribe()
     for (const letter of open.values()) onAnswer(letter, undefined)

@@ -159,10 +159,10 @@ function addTo(groups: Map<string, Group>, letter: DeadLetter): void {
 }
 
 async function show(id: string, options: { nats: string; json?: boolean; raw?: boolean }): Promise<void> {
-  const { findDeadLetter, readSettlements } = await import('@tributary/cloud-processor')
+  const { findDeadLetter, findSettlement } = await import('@tributary/cloud-processor')
   const [letter, settlement] = await withNats(options.nats, async (connection) => {
     const found = await findDeadLetter(connection, id)
-    return [found, found ? undefined : (await readSettlements(connection)).get(id)] as const
+    return [found, found ? undefined : await findSettlement(connection, id)] as const
   })
   if (settlement) {
     const { outcome, stored, detail, settledAtMs } = settlement
