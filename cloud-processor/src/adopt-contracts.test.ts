@@ -1,7 +1,7 @@
 import { type Contract, contractSchema } from '@tributary/protocol'
 import { expect, test } from 'vitest'
 import { adoptContracts } from './adopt-contracts.ts'
-import { createEffects } from './effects.ts'
+import { clearEffects, createEffects } from './effects.ts'
 import { PackedWriter } from './packed-numbers.ts'
 import { allSeries, type PartitionState } from './state.ts'
 import { encodeState } from './state-codec.ts'
@@ -95,4 +95,27 @@ test('windows go on: later readings of the same window are merged with what was 
   expect(line).toMatch(
     /^door_10s.*opened_mean=4,opened_min=3,opened_max=6,opened_count=3i.*colour_last="blue",revision=1i/,
   )
+})
+
+test('an alert of before about a field that is sensitive now does not tell its value when it ends', () => {
+  const watched = contractSchema.parse({
+    ...kind('door', { pin: number }),
+    interval: '1s',
+    thresholds: [{ field: 'pin', above: 1 }],
+  })
+  const before = contextOf([watched], { receivers: ['hook'] })
+  const state = stateFor(before)
+  const effects = createEffects()
+  const give = (of: PartitionState, context: typeof before, sequence: number, values: Record<string, number>) => {
+    const blocks = [blockOf('d-1', 'door', [{ timeMs: T + sequence * 1_000, values }])]
+    const completeThroughMs = T + sequence * 1_000 + 1
+    clearEffects(effects)
+    step(of, intakeOf(batchOf({ sequence, readingsBefore: sequence - 1, completeThroughMs, blocks })), context, effects)
+    return effects.transitions.map(({ state: is, message, value }) => `${is} ${message} ${value}`).join()
+  }
+  expect(give(state, before, 1, { pin: 4711.5 })).toMatch(/^firing .*4711\.5/)
+  const after = contextOf([kind('door', { pin: { ...number, sensitivity: 'mask' } })], { contractsVersion: 'next' })
+  const adopted = adoptContracts(state, after, createEffects())
+  expect(Buffer.from(encodeState(adopted)).includes('4711')).toBe(false)
+  expect(give(adopted, after, 2, { pin: 1 })).toMatch(/^resolved over after 1 ms; it was: pin is sensitive now/)
 })
