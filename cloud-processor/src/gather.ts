@@ -2,8 +2,9 @@
 import type { Clock } from '@tributary/runtime'
 
 const GATHER_MS = 200
-/** At most one part in ten of the time goes into the work. */
+/** At most one part in ten of the time goes into the work, unless that takes very long: it may have waited for a disk, and be waited for. */
 const SHARE = 10
+const PAUSE_MS_MAX = 5_000
 
 export interface Gatherer {
   /** Has the work done within a moment, and once more when it is going on. */
@@ -27,7 +28,7 @@ export function createGatherer(
       isDue = false
       const startMs = clock.monotonicMs()
       await work()
-      pauseMs = Math.max(GATHER_MS, (clock.monotonicMs() - startMs) * (SHARE - 1))
+      pauseMs = Math.min(PAUSE_MS_MAX, Math.max(GATHER_MS, (clock.monotonicMs() - startMs) * (SHARE - 1)))
     }
     running = undefined
   }
