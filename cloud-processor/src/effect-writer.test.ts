@@ -8,6 +8,7 @@ import { accountOf } from './account.ts'
 import { createEffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { type InfluxSink, type LineRefusal, PartialWriteError } from './influx-sink.ts'
+import { fieldKey, type LineBuffer, linePrefix } from './line-protocol.ts'
 import { step } from './step.ts'
 import { batchOf, blockOf, contextOf, intakeOf, mixedContract, RECEIVED_AT_MS, requestOf, stateFor } from './testing.ts'
 
@@ -49,6 +50,36 @@ test('a fleet with new firmware does not fill the log with drift', async () => {
   expect(announce(10)).toEqual([])
   await clock.advance(60_000)
   expect(announce(10)).toHaveLength(10)
+})
+
+test('of derived lines that InfluxDB refuses each is a dead letter, and one stands in the log', async () => {
+  const logged: string[] = []
+  const effects = createEffects()
+  const writer = createEffectWriter(effects, {
+    partition: 0,
+    sink: {
+      write: async (lines: LineBuffer) => {
+        const refusal: LineRefusal = { reason: 'field_type_conflict', detail: 'it is text there' }
+        throw new PartialWriteError(new Map(Array.from({ length: lines.count }, (_, i) => [i, refusal])))
+      },
+    } as unknown as InfluxSink,
+    client: {} as JetStreamClient,
+    ensureStreams: async () => undefined,
+    publish: () => undefined,
+    persevere: async (_, __, work) => work(),
+    clock: systemClock,
+    log: createLogger('test', 'error', { write: (line: string) => void logged.push(line) }),
+    processor: 'processor-1',
+  })
+  for (let i = 0; i < 300; i++) {
+    const prefix = linePrefix('mixed_10s', { device: `pump-${i}` })
+    effects.rollups.begin(prefix)
+    effects.rollups.float(fieldKey('level_mean'), i, 1)
+    effects.rollups.end(prefix, START_MS, 0, -1)
+  }
+  await writer.storeLines(stateFor(corrected), new AbortController().signal)
+  expect(new Set(effects.deadLetters.map(({ id }) => id)).size).toBe(300)
+  expect(logged).toEqual([expect.stringMatching(/"lines":300,.*mixed_10s,device=pump-0 level_mean=0/)])
 })
 
 test('lines of a requeued letter that InfluxDB refuses are dead letters named after it, and become one letter each that can be requeued', async () => {

@@ -90,15 +90,15 @@ export function createEffectWriter(
       const origin = lines.origins[i] as number
       if (!firstLineOf.has(origin)) firstLineOf.set(origin, i)
     }
+    let derivedCount = 0
+    let derivedExample = {}
     for (const [line, { reason, detail }] of rejected) {
       const originIndex = lines.origins[line] as number
       const bytes = Buffer.from(lines.line(line))
       const origin = effects.origins[originIndex]
       if (origin === undefined) {
-        log.error(
-          { partition, reason, detail, line: bytes.toString('utf8').trimEnd() },
-          'InfluxDB refused a line that was derived',
-        )
+        derivedCount += 1
+        if (derivedCount === 1) derivedExample = { reason, detail, line: bytes.toString('utf8').trimEnd() }
         const derived: LetterOrigin = {
           site: 'unknown',
           agent: processor,
@@ -118,6 +118,11 @@ export function createEffectWriter(
       if (origin.again) refuseAgain(origin.again.settlement, reason, detail, readings)
       if (agent) addLetter(state, agent, epoch, storeLetter(origin, index, reason, detail, bytes, readings), effects)
     }
+    if (derivedCount > 0)
+      log.error(
+        { partition, lines: derivedCount, ...derivedExample },
+        'InfluxDB refused lines that were derived, such as this one',
+      )
     log.warn(
       { partition, lines: rejected.size, example: [...rejected.values()][0]?.detail },
       'InfluxDB refused lines; they are dead letters now',
