@@ -1,6 +1,6 @@
 /** Rows of windows in a checkpoint: what JSON says of them, and their numbers and sketches, packed. */
 import { COUNTER_CELLS } from './counter.ts'
-import { PackedReader, PackedWriter } from './packed-numbers.ts'
+import { PackedReader, PackedWriter } from './packed-values.ts'
 import type { DeviceSeries } from './series.ts'
 import { createSketch, renumberSlots } from './sketch.ts'
 import { CELLS, COUNT, emptyRow, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
