@@ -19,7 +19,7 @@ import { leaveToStore, touch } from './fold-block.ts'
 import { writeLate } from './late-rows.ts'
 import { AHEAD_MS_MAX, addLetter } from './refuse.ts'
 import { partText, rowOfPart } from './rolled-up-part.ts'
-import type { DeviceSeries } from './series.ts'
+import { type DeviceSeries, fieldNamed } from './series.ts'
 import { addDirty } from './state.ts'
 import {
   CELLS,
@@ -159,7 +159,7 @@ function mergeCell(
   i: number,
   isLate: boolean,
 ): boolean {
-  const field = series.fieldNamed.get(column.field)
+  const field = fieldNamed(series, column.field)
   const count = column.counts[i] as number
   if (field === undefined || count === 0) return true
   const lastMs = startMs + (column.lastOffsetsMs[i] as number)
