@@ -4,7 +4,7 @@ import type { BatchScope } from './batch-scope.ts'
 import { COUNTER_CELLS, segmentsOf } from './counter.ts'
 import { leavePart } from './late-rows.ts'
 import { raiseRow } from './raise-row.ts'
-import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
+import { type DeviceSeries, type FieldSeries, fieldNamed, REVISION_KEY } from './series.ts'
 import { sketchRun } from './sketch.ts'
 import { addDirty } from './state.ts'
 import {
@@ -40,7 +40,7 @@ export function foldBlock(
   const allWindows = series.windows as readonly Windows[]
   const [narrowest] = allWindows
   if (narrowest === undefined) return
-  const fields = columns.map(({ field }) => series.fieldNamed.get(field))
+  const fields = columns.map(({ field }) => fieldNamed(series, field))
   const rows: (WindowRow | undefined)[] = []
   for (let from = 0; from < timesMs.length; ) {
     const startMs = windowStart(timesMs[from] as number, narrowest.widthMs)
@@ -84,9 +84,11 @@ export function foldBlock(
 }
 
 function limitRows(s: BatchScope, series: DeviceSeries, allWindows: readonly Windows[]): void {
-  for (const windows of allWindows) {
-    for (const dropped of forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))) {
-      const w = allWindows.indexOf(windows)
+  for (let w = 0; w < allWindows.length; w++) {
+    const windows = allWindows[w] as Windows
+    const limit = rowsMax(windows.widthMs, s.context.memoryMs)
+    if (windows.rows.size <= limit) continue
+    for (const dropped of forgetOldest(windows, limit)) {
       raise(s, series, w, dropped)
       addDirty(s.state, series, windows.widthMs, dropped.startMs)
       if (dropped.changed) write(s, series, w, dropped)
@@ -241,7 +243,7 @@ function write(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): 
   s.state.counters.windowsWritten += 1
   if (row.revision > 0) s.state.counters.windowsRevised += 1
   const prefix = series.windowPrefixes[w] as Uint8Array
-  writeRow(s.effects.rollups, prefix, series.windowKeys, REVISION_KEY, row, windows)
+  writeRow(s.effects.rollups, prefix, series.layout.windowKeys, REVISION_KEY, row, windows)
   const next = rowToCorrect(windows, row)
   if (next) write(s, series, w, next)
 }

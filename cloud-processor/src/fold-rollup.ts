@@ -21,11 +21,11 @@ import { POLICY_OF } from './judge-block.ts'
 import { writeLate } from './late-rows.ts'
 import { AHEAD_MS_MAX, addLetter } from './refuse.ts'
 import { partText, rowOfPart } from './rolled-up-part.ts'
-import type { DeviceSeries } from './series.ts'
+import { type DeviceSeries, fieldNamed } from './series.ts'
 import { addDirty } from './state.ts'
 import {
-  CELLS,
   COUNT,
+  createFold,
   forgetLate,
   LAST,
   LAST_TIME,
@@ -45,7 +45,7 @@ import {
   windowStart,
 } from './window.ts'
 
-const fold = new Float64Array(CELLS)
+const fold = createFold()
 const segment = new Float64Array(COUNTER_CELLS)
 
 /** The windows are not merged: the readings of some came otherwise. They are to be recomputed from the store. */
@@ -161,7 +161,7 @@ function mergeCell(
   i: number,
   isLate: boolean,
 ): boolean {
-  const field = series.fieldNamed.get(column.field)
+  const field = fieldNamed(series, column.field)
   const count = column.counts[i] as number
   if (field === undefined || count === 0) return true
   const lastMs = startMs + (column.lastOffsetsMs[i] as number)

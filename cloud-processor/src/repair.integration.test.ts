@@ -182,7 +182,7 @@ test('a counter begins with its last reading before the window, however long ago
     writeRow(
       rollups,
       new Uint8Array(),
-      series.windowKeys,
+      series.layout.windowKeys,
       fieldKey('revision'),
       said,
       windows as NonNullable<typeof windows>,

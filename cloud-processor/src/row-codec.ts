@@ -1,7 +1,7 @@
 /** Rows of windows in a checkpoint: what JSON says of them, and their numbers and sketches, packed. */
 import { COUNTER_CELLS } from './counter.ts'
-import { PackedReader, PackedWriter } from './packed-numbers.ts'
-import type { DeviceSeries } from './series.ts'
+import { PackedReader, PackedWriter } from './packed-values.ts'
+import { type DeviceSeries, fieldNamed } from './series.ts'
 import { createSketch, renumberSlots } from './sketch.ts'
 import { CELLS, COUNT, emptyRow, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
 
@@ -27,6 +27,12 @@ export interface SavedWindows {
   late?: SavedRow[]
   lateForgottenMs?: number | null
   carry?: (number | null)[]
+}
+
+/** Where the fields and the counters of saved rows stand in rows of now; undefined when the contract has them no more. */
+interface Places {
+  readonly slots: readonly (number | undefined)[]
+  readonly counters: readonly (number | undefined)[]
 }
 
 export class RowWriter {
@@ -89,12 +95,16 @@ export class RowReader {
     fields: readonly string[],
     counters: readonly string[],
   ): [widthMs: number, startMs: number][] {
+    const places: Places = {
+      slots: fields.map((name) => series?.layout.slotOf.get(name)),
+      counters: counters.map((name) => series && fieldNamed(series, name)?.counter),
+    }
     let kept = 0
     for (const [w, one] of saved.entries()) {
       const windows = series?.windows?.[w]
       const isKept = kept === w && windows?.widthMs === (one.widthMs ?? WIDTHS_MS_BEFORE_3[w])
       if (isKept) kept += 1
-      this.restoreWidth(series, isKept ? windows : undefined, w, one, fields, counters)
+      this.restoreWidth(isKept ? windows : undefined, w, one, places)
     }
     const lost: [number, number][] = []
     if (series === undefined || !Number.isFinite(series.newestMs)) return lost
@@ -107,24 +117,20 @@ export class RowReader {
   }
 
   private restoreWidth(
-    series: DeviceSeries | undefined,
     windows: Windows | undefined,
     w: number,
     { forgottenBeforeMs, lateForgottenMs, carry, rows, late = [] }: SavedWindows,
-    fields: readonly string[],
-    counters: readonly string[],
+    places: Places,
   ): void {
     if (windows) {
       windows.forgottenBeforeMs = forgottenBeforeMs ?? Number.NEGATIVE_INFINITY
       windows.lateForgottenMs = lateForgottenMs ?? Number.NEGATIVE_INFINITY
-      for (const [c, name] of counters.entries()) {
-        const place = series?.fieldNamed.get(name)?.counter
+      for (const [c, place] of places.counters.entries())
         if (place !== undefined)
           for (const cell of [0, 1]) windows.carry[2 * place + cell] = carry?.[2 * c + cell] ?? Number.NaN
-      }
     }
     for (const [place, saved] of [...rows, ...late].entries()) {
-      const row = this.restoreRow(series, windows, w, saved, fields, counters)
+      const row = this.restoreRow(windows, w, saved, places)
       if (windows === undefined || row === undefined) continue
       if (place >= rows.length) windows.late.set(row.startMs, row)
       else {
@@ -135,23 +141,18 @@ export class RowReader {
   }
 
   private restoreRow(
-    series: DeviceSeries | undefined,
     windows: Windows | undefined,
     w: number,
     [startMs, revision, flags, changed, strings, rolledUp]: SavedRow,
-    fields: readonly string[],
-    counters: readonly string[],
+    { slots, counters }: Places,
   ): WindowRow | undefined {
     const row = windows && emptyRow(startMs, windows.shape)
-    const slots = fields.map((name) => series?.fieldNamed.get(name)?.slot)
     for (const slot of slots) this.restoreCells(slot === undefined ? undefined : row?.cells, slot ?? 0, startMs)
-    for (const name of counters) {
-      const place = series?.fieldNamed.get(name)?.counter
+    for (const place of counters)
       for (let cell = 0; cell < COUNTER_CELLS; cell++) {
         const value = this.packed.number()
         if (row?.counters && place !== undefined) row.counters[place * COUNTER_CELLS + cell] = value
       }
-    }
     const sketch = this.version < 3 ? undefined : this.packed.sketch()
     if (row === undefined) return undefined
     if (sketch && row.sketch) row.sketch = slots.every((slot, i) => slot === i) ? sketch : renumberSlots(sketch, slots)
@@ -168,7 +169,7 @@ export class RowReader {
     return row
   }
 
-  private restoreCells(cells: Float64Array | undefined, slot: number, startMs: number): void {
+  private restoreCells(cells: number[] | undefined, slot: number, startMs: number): void {
     const count = this.version < 3 ? this.packed.double() : this.packed.whole()
     if (cells) cells[slot * CELLS + COUNT] = count
     if (this.version >= 3 && count === 0) return

@@ -81,7 +81,13 @@ export function writeRow(
 }
 
 /** Within the window's extremes, which are exact. Roll-ups of agents have none: then it is said of how many readings these are. */
-function writePercentiles(lines: RowLines, key: WindowKeys, sketch: Sketch, slot: number, cells: Float64Array): void {
+function writePercentiles(
+  lines: RowLines,
+  key: WindowKeys,
+  sketch: Sketch,
+  slot: number,
+  cells: readonly number[],
+): void {
   const count = sketchedCount(sketch, slot)
   if (count === 0) return
   for (let i = 0; i < SHARES.length; i++) ranks[i] = rankOf(SHARES[i] as number, count)
