@@ -177,6 +177,7 @@ test('requeued and dropped in any order, with crashes between: the account balan
   )
   const samples = fc.array(sample, { minLength: 3, maxLength: 12 })
   let crashes = 0
+  const outcomes = new Map<string, number>()
   fc.assert(
     fc.property(samples, moves, (raw, plan) => {
       let before = 0
@@ -194,6 +195,7 @@ test('requeued and dropped in any order, with crashes between: the account balan
         const effects = createEffects()
         step(state, intake, context, effects)
         letters.push(...effects.deadLetters)
+        for (const { outcome } of effects.settlements) outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
         const { stored, deadLettered, missing, inFlight, produced, ...row } = accountOf(
           state,
           START_MS,
@@ -237,6 +239,8 @@ test('requeued and dropped in any order, with crashes between: the account balan
     { numRuns: 200 },
   )
   expect(crashes).toBeGreaterThan(100)
+  for (const outcome of ['stored', 'refused', 'dropped', 'settled_before'])
+    expect(outcomes.get(outcome), outcome).toBeGreaterThan(20)
 })
 
 test('letters that were settled are remembered within a bound, and beyond it none is settled twice', () => {
