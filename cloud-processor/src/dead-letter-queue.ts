@@ -30,14 +30,11 @@ export async function* readDeadLetters(
   filter: DeadLetterFilter = {},
   onForeign: (subject: string) => void = () => undefined,
 ): AsyncGenerator<DeadLetter> {
-  // Of each letter one number: there may be as many as the stream holds.
-  const settled = new Map<string, number>()
-  const dropped = new Set<string>()
-  for await (const { id, requeued, outcome } of readSettlements(connection)) {
-    if (outcome === 'unchanged' || requeued <= (settled.get(id) ?? -1)) continue
-    settled.set(id, requeued)
-    if (outcome === 'dropped') dropped.add(id)
-    else dropped.delete(id)
+  const settled = new Map<string, Answer[]>()
+  for await (const { data, seq } of messagesOf(connection, SETTLED_SUBJECTS)) {
+    const { id, requeued, outcome } = parseSettlement(data) ?? UNCHANGED
+    if (outcome !== 'unchanged')
+      settled.set(id, [...(settled.get(id) ?? []), { seq, requeued, isDrop: outcome === 'dropped' }])
   }
   const seen = new Map<string, number>()
   for await (const message of messagesOf(connection, filterSubject(filter))) {
@@ -48,14 +45,23 @@ export async function* readDeadLetters(
       continue
     }
     const requeued = letter.requeued ?? 0
-    const through = settled.get(letter.id) ?? -1
-    const isDropped = requeued === through && dropped.has(letter.id)
     if (requeued <= (seen.get(letter.id) ?? -1)) continue
-    if (requeued <= through && !(filter.dropped && isDropped)) continue
+    // A letter behind its answer was made anew, because the state was lost that knew of it.
+    const answers = (settled.get(letter.id) ?? []).filter((one) => one.seq > message.seq && one.requeued >= requeued)
+    const isDropped = answers[0]?.isDrop && answers[0].requeued === requeued
+    if (answers.length > 0 && !(filter.dropped && isDropped)) continue
     seen.set(letter.id, requeued)
     yield letter
   }
 }
+
+/** Of a letter there may be as many as generations of it; of letters as many as the stream holds. */
+interface Answer {
+  readonly seq: number
+  readonly requeued: number
+  readonly isDrop: boolean
+}
+const UNCHANGED = { id: '', requeued: 0, outcome: 'unchanged' } as const
 
 /** @returns undefined when there is no letter with this id in the queue */
 export async function findDeadLetter(connection: NatsConnection, id: string): Promise<DeadLetter | undefined> {

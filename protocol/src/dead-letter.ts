@@ -35,7 +35,7 @@ export interface DeadLetter {
 
 /**
  * What became of one request to requeue or drop a letter: JSON on `deadletter.v1.settled.<agent>`, in the stream of dead letters.
- * `stored`, `refused`, `dropped` and `settled_before` take the letter, as often requeued as said, out of the queue; what was refused
+ * `stored`, `refused`, `dropped` and `settled_before` take the letter, as often requeued as said, out of the queue where it stands before the answer in the stream; what was refused
  * again stands in it anew, under the same id. `unchanged` leaves it there.
  */
 export interface LetterSettlement {
