@@ -264,34 +264,4 @@ describe('with answers that this influxd does not give', () => {
     else expect(complaint[0]?.hint).toMatch(hint)
     await sink.close()
   })
-
-  test('2.x: its address, and 422 is about lines', async () => {
-    const sink = sinkFor({ version: '2', org: 'o', token: 't' })
-    answers = [
-      {
-        status: 422,
-        body: '{"code":"unprocessable entity","message":"failure writing points to database: partial write: field type conflict: dropped=1"}',
-      },
-      { status: 204 },
-      {
-        status: 422,
-        body: '{"code":"unprocessable entity","message":"failure writing points to database: partial write: field type conflict: dropped=1"}',
-      },
-    ]
-    // Buckets cannot be made at this server; that is no reason not to write.
-    seen = []
-    const original = answers
-    answers = [
-      { status: 200, body: '{"orgs":[{"id":"1"}]}' },
-      { status: 200, body: '{"buckets":[{"id":"1"}]}' },
-      { status: 200, body: '{"buckets":[{"id":"2"}]}' },
-      ...original,
-    ]
-    const error = (await sink
-      .write(linesOf('m', [1, 2]), 'rollup', signal())
-      .catch((e: unknown) => e)) as PartialWriteError
-    expect([...error.rejected.keys()]).toEqual([1])
-    expect(seen.at(-1)?.path).toBe('/api/v2/write?org=o&bucket=d%2Frollup&precision=ms')
-    await sink.close()
-  })
 })
