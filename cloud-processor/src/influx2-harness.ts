@@ -1,7 +1,9 @@
-/** InfluxDB 2.x on the wire: its management API over a store in memory, and writes answered from a list. The answers are those of 2.7.12. */
+/** InfluxDB 2.x on the wire, over a store in memory, for tests: management API and writes. The answers are those of influxd 2.7.12. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { systemClock } from '@tributary/runtime'
+import { Influx2Lines } from './influx2-lines.ts'
 
 export interface Bucket {
   id: string
@@ -27,9 +29,11 @@ export interface Influx2 {
   readonly mappings: Mapping[]
   /** Requests of the management API that changed something. */
   posts: number
-  /** Of the writes to come; 204 when there is none. */
-  readonly answers: WireAnswer[]
-  readonly writes: { readonly path: string; readonly body: string }[]
+  readonly lines: Influx2Lines
+  /** Paths of the writes. */
+  readonly writes: string[]
+  /** With its InfluxQL names. */
+  dropBucket(name: string): void
   close(): Promise<void>
 }
 
@@ -40,17 +44,27 @@ const error = (status: number, code: string, message: string): WireAnswer => ({
 })
 const answer = (status: number, body: unknown): WireAnswer => ({ status, body: JSON.stringify(body) })
 
-/** @param token the only one that is known; it may do everything unless `mayManage` is false */
-export async function startInflux2({ token = 'all-access', mayManage = true } = {}): Promise<Influx2> {
+/** @param token may do everything; `read-write` may read and write all buckets */
+export async function startInflux2(token = 'all-access'): Promise<Influx2> {
+  const tokens = new Set([`Token ${token}`, 'Token read-write'])
   const server = createServer((request, response) => void serve(request, response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  let made = 0
   const influx: Influx2 = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     buckets: [],
     mappings: [],
     posts: 0,
-    answers: [],
+    lines: new Influx2Lines(),
     writes: [],
+    dropBucket(name) {
+      const [bucket] = influx.buckets.splice(
+        influx.buckets.findIndex((one) => one.name === name),
+        1,
+      )
+      const rest = influx.mappings.filter(({ bucketID }) => bucketID !== bucket?.id)
+      influx.mappings.splice(0, Number.POSITIVE_INFINITY, ...rest)
+    },
     async close() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
@@ -65,26 +79,38 @@ export async function startInflux2({ token = 'all-access', mayManage = true } = 
   function decide({ method, url = '', headers }: IncomingMessage, body: string): WireAnswer {
     const { pathname, searchParams } = new URL(url, 'http://localhost')
     if (pathname === '/ping') return { status: 204 }
-    if (headers.authorization !== `Token ${token}`) return error(401, 'unauthorized', 'unauthorized access')
+    if (!tokens.has(headers.authorization ?? '')) return error(401, 'unauthorized', 'unauthorized access')
+    const mayManage = headers.authorization === `Token ${token}`
     if (pathname === '/api/v2/write') return write(url, searchParams, body)
-    if (pathname === '/api/v2/orgs')
-      return searchParams.get('org') === ORG.name
-        ? answer(200, { orgs: [ORG] })
-        : error(404, 'not found', `organization name "${searchParams.get('org')}" not found`)
-    if (method === 'POST' && !mayManage) return error(401, 'unauthorized', 'write:orgs/0a1b/buckets is unauthorized')
+    const { org, orgID, ...posted } = (body === '' ? {} : JSON.parse(body)) as Record<string, unknown>
+    if (method === 'GET' ? searchParams.get('org') !== ORG.name : org !== ORG.name && orgID !== ORG.id)
+      return error(404, 'not found', `organization name "${searchParams.get('org') ?? org}" not found`)
+    if (pathname === '/api/v2/orgs') return answer(200, { orgs: mayManage ? [ORG] : [] })
     if (method === 'POST') influx.posts += 1
-    if (pathname === '/api/v2/buckets' && method === 'GET')
-      return answer(200, { buckets: influx.buckets.filter(({ name }) => name === searchParams.get('name')) })
+    if (pathname === '/api/v2/buckets' && method === 'GET') {
+      const name = searchParams.get('name')
+      const buckets = influx.buckets.filter((bucket) => bucket.name === name)
+      return buckets.length === 0 ? error(404, 'not found', `bucket "${name}" not found`) : answer(200, { buckets })
+    }
+    if (pathname === '/api/v2/buckets' && orgID === undefined)
+      return error(400, 'invalid', 'organization id must be provided')
     if (pathname === '/api/v2/buckets') {
-      const bucket = { ...(JSON.parse(body) as Bucket), id: `b${influx.buckets.length}` }
+      const bucket = { ...posted, orgID, id: `b${made++}` } as Bucket
       influx.buckets.push(bucket)
       return answer(201, bucket)
     }
     if (pathname === '/api/v2/dbrps' && method === 'GET')
       return answer(200, { content: mappingsOf(searchParams.get('db') ?? '') })
     if (pathname === '/api/v2/dbrps') {
-      influx.mappings.push(JSON.parse(body) as Mapping)
-      return answer(201, JSON.parse(body))
+      const mapping = { ...posted, orgID: ORG.id } as Mapping
+      if (
+        influx.mappings.some(
+          (one) => one.database === mapping.database && one.retention_policy === mapping.retention_policy,
+        )
+      )
+        return error(422, 'conflict', 'another DBRP mapping with same orgID, db, and rp exists')
+      influx.mappings.push(mapping)
+      return answer(201, mapping)
     }
     return error(404, 'not found', 'path not found')
   }
@@ -102,13 +128,14 @@ export async function startInflux2({ token = 'all-access', mayManage = true } = 
   }
 
   function write(path: string, parameters: URLSearchParams, body: string): WireAnswer {
-    influx.writes.push({ path, body })
+    influx.writes.push(path)
     if (parameters.get('org') !== ORG.name)
       return error(404, 'not found', `organization name "${parameters.get('org')}" not found`)
     const name = parameters.get('bucket')
-    if (!influx.buckets.some((bucket) => bucket.name === name))
-      return error(404, 'not found', `bucket "${name}" not found`)
-    return influx.answers.shift() ?? { status: 204 }
+    const bucket = influx.buckets.find((one) => one.name === name)
+    return bucket
+      ? influx.lines.write(bucket, body, systemClock.wallMs())
+      : error(404, 'not found', `bucket "${name}" not found`)
   }
   return influx
 }

@@ -1,9 +1,11 @@
 /** 2.x: the buckets `<database>/autogen` and `<database>/rollup`, and the names by which InfluxQL finds them, by the management API. */
-import { UserError } from '@tributary/runtime'
-import { type ProvisionPlace, secondsOf } from './influx-place.ts'
+import { InfluxRefusal, type ProvisionPlace, secondsOf } from './influx-place.ts'
 import { makeMissing } from './make-missing.ts'
 
 const POLICIES = ['autogen', 'rollup'] as const
+
+const READ_AND_WRITE =
+  'let `tributary init` run with an all-access token; the processor needs one that may read and write both buckets'
 
 interface Bucket {
   readonly id: string
@@ -18,31 +20,46 @@ interface Mapping {
 }
 
 export const provisionBuckets: ProvisionPlace = async ({ database, org, rollupRetention }, ask, dryRun, note) => {
+  const inOrg = `org=${encodeURIComponent(org ?? '')}`
   const get = async <T>(path: string): Promise<T> => JSON.parse((await ask('GET', path)).body) as T
   const post = async <T>(path: string, json: object): Promise<T> =>
     JSON.parse((await ask('POST', path, { json })).body) as T
-  const { orgs = [] } = await get<{ orgs?: { id: string }[] }>(`/api/v2/orgs?org=${encodeURIComponent(org ?? '')}`)
-  const orgID = orgs[0]?.id
-  if (orgID === undefined) throw unknownOrg(org)
+
+  async function find(name: string): Promise<Bucket | undefined> {
+    const path = `/api/v2/buckets?${inOrg}&name=${encodeURIComponent(name)}`
+    const { buckets = [] } = await get<{ buckets?: Bucket[] }>(path).catch((error: unknown) => {
+      if (error instanceof InfluxRefusal && error.status === 404 && /bucket .*not found/.test(error.message))
+        return { buckets: [undefined] }
+      throw error
+    })
+    // It says 404 of what is not there, and nothing of what the token may not see.
+    if (buckets.length > 0) return buckets[0]
+    throw new InfluxRefusal(`the token may not read the bucket "${name}"`, 403, READ_AND_WRITE)
+  }
+
+  async function orgID(): Promise<string> {
+    const { orgs = [] } = await get<{ orgs?: { id: string }[] }>(`/api/v2/orgs?${inOrg}`)
+    if (orgs[0]) return orgs[0].id
+    throw new InfluxRefusal(`the token may not make buckets in the organisation "${org}"`, 403, READ_AND_WRITE)
+  }
+
   const { content = [] } = await get<{ content?: Mapping[] }>(
-    `/api/v2/dbrps?orgID=${orgID}&db=${encodeURIComponent(database)}`,
+    `/api/v2/dbrps?${inOrg}&db=${encodeURIComponent(database)}`,
   )
   const mappings = content.filter((mapping) => mapping.virtual !== true)
   for (const policy of POLICIES) {
     const name = `${database}/${policy}`
-    const { buckets = [] } = await get<{ buckets?: Bucket[] }>(
-      `/api/v2/buckets?orgID=${orgID}&name=${encodeURIComponent(name)}`,
-    )
-    let bucketID = buckets[0]?.id
+    const bucket = await find(name)
+    let bucketID = bucket?.id
     const everySeconds = policy === 'rollup' ? secondsOf(rollupRetention) : 0
-    const seconds = buckets[0]?.retentionRules?.[0]?.everySeconds ?? 0
+    const seconds = bucket?.retentionRules?.[0]?.everySeconds ?? 0
     const difference =
       policy === 'rollup' && bucketID !== undefined && seconds !== everySeconds
         ? `it keeps ${seconds === 0 ? 'for ever' : `${seconds} s`}, the config says ${rollupRetention ?? 'for ever'}: \`influx bucket update --id ${bucketID} --retention ${rollupRetention ?? 0}\` changes it`
         : ''
     const makeBucket = async () => {
       const retentionRules = everySeconds === 0 ? [] : [{ type: 'expire', everySeconds }]
-      bucketID = (await post<Bucket>('/api/v2/buckets', { orgID, name, retentionRules })).id
+      bucketID = (await post<Bucket>('/api/v2/buckets', { orgID: await orgID(), name, retentionRules })).id
     }
     note(
       await makeMissing(
@@ -52,7 +69,7 @@ export const provisionBuckets: ProvisionPlace = async ({ database, org, rollupRe
     )
     const mapping = mappings.find(({ retention_policy }) => retention_policy === policy)
     const makeMapping = async () => {
-      const wanted = { orgID, bucketID, database, retention_policy: policy, default: policy === 'autogen' }
+      const wanted = { org, bucketID, database, retention_policy: policy, default: policy === 'autogen' }
       await post('/api/v2/dbrps', wanted)
     }
     note(
@@ -77,9 +94,3 @@ function differenceOf(mapping: Mapping | undefined, policy: (typeof POLICIES)[nu
     ? 'it is not the default of the database: `influx v1 dbrp update --default` makes it that'
     : ''
 }
-
-/** Also in the sink's words. */
-export const unknownOrg = (org: string | undefined): UserError =>
-  new UserError(`InfluxDB has no organisation "${org ?? ''}", or the token is of another one`, {
-    hint: 'correct influx.org in the config',
-  })
