@@ -1,5 +1,5 @@
 /**
- * What InfluxDB's answers to a write mean. Those of 1.6.7 and 2.7.12 were recorded from the servers (influx-recorded-answers.ts); those of
+ * What InfluxDB's answers to a write mean. Those of 1.6.7 and 2.7.12 are what the servers said (docs/influxdb.md); those of
  * 3 are as its documentation and source have them.
  */
 import type { InfluxAnswer } from './influx-connection.ts'
@@ -70,7 +70,7 @@ export function readWriteAnswer({ status, body }: Pick<InfluxAnswer, 'status' | 
 
 function hintOf(status: number, said: string): string | undefined {
   if (/no space left on device/.test(said))
-    return 'make room on the disk of InfluxDB, then restart it: 1.x takes no writes before that'
+    return 'make room on the disk of InfluxDB, then restart it: it takes no writes before that'
   if (status >= 500 || status === 429 || status === 408) return undefined
   if (status === 401)
     return 'correct influx.username and influx.password (1.x) or influx.token (2.x and 3) in the config'
