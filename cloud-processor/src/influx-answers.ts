@@ -34,6 +34,8 @@ export interface RefusedLines {
   readonly dropped: number
   /** Index in the request → why, of those that InfluxDB names. 3 names all, 1.x and 2.x none. */
   readonly named: ReadonlyMap<number, LineRefusal>
+  /** All that it said. */
+  readonly said: string
 }
 
 const HINTS: Partial<Record<LineRefusalReason, string>> = {
@@ -58,6 +60,7 @@ export function readWriteAnswer({ status, body }: Pick<InfluxAnswer, 'status' | 
       refusal: [...named.values()][0] ?? refusalOf(reason ?? 'refused', said),
       dropped: Number(/dropped=(\d+)/.exec(said)?.[1] ?? 0),
       named,
+      said,
     }
   if (/retention policy not found|database not found|bucket .*not found/.test(said))
     return { kind: 'no_place', said: said.slice(0, SAID_CHARACTERS_MAX) }

@@ -4,6 +4,7 @@
  * Writes are upserts, so parts of a refused request can be written again to find the lines at fault.
  */
 import { type Backoff, backoffDelayMs, type Clock, type Logger, UserError } from '@tributary/runtime'
+import { divide, quotedLines } from './divide-lines.ts'
 import { type LineRefusal, type RefusedLines, readWriteAnswer, type WriteAnswer } from './influx-answers.ts'
 import {
   createInfluxConnection,
@@ -188,25 +189,17 @@ export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: 
   /** Names the lines at fault and writes all others. */
   async function sift(answer: Decided, picked: readonly number[], job: Job): Promise<void> {
     if (answer.kind === 'written') return
-    if (answer.kind === 'lines') {
-      const named = new Map([...answer.named].filter(([at]) => at < picked.length))
-      for (const [at, refusal] of named) job.rejected.set(picked[at] as number, refusal)
-      if (named.size > 0)
-        return writePicked(
-          picked.filter((_, at) => !named.has(at)),
-          job,
-        )
-      if (picked.length === 1 || isAboutEach(answer, picked.length)) {
-        for (const line of picked) job.rejected.set(line, answer.refusal)
-        return
-      }
-    } else if (picked.length === 1) {
-      job.rejected.set(picked[0] as number, { reason: 'refused', detail: 'the line is too large' })
-      return
-    }
-    const middle = picked.length >> 1
-    await writePicked(picked.slice(0, middle), job)
-    await writePicked(picked.slice(middle), job)
+    const refused = answer.kind === 'lines' ? answer : undefined
+    const known = refused === undefined ? new Map<number, LineRefusal>() : refusalsIn(refused, picked, job.lines)
+    if (picked.length === 1 && known.size === 0)
+      known.set(picked[0] as number, refused?.refusal ?? { reason: 'refused', detail: 'the line is too large' })
+    for (const [line, refusal] of known) job.rejected.set(line, refusal)
+    if (known.size > 0)
+      return writePicked(
+        picked.filter((line) => !known.has(line)),
+        job,
+      )
+    for (const part of divide(refused, picked, job.lines)) await writePicked(part, job)
   }
 
   async function writePicked(picked: readonly number[], job: Job): Promise<void> {
@@ -234,7 +227,7 @@ export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: 
         }
         from = to
       }
-      if (job.rejected.size > 0) throw new PartialWriteError(job.rejected)
+      if (job.rejected.size > 0) throw new PartialWriteError(new Map([...job.rejected].sort(([a], [b]) => a - b)))
     },
     prepare: async (signal) => {
       await untilDecided(() => firstLook(signal), signal)
@@ -257,9 +250,14 @@ const isRetry = (outcome: object): outcome is Retry => 'kind' in outcome && outc
 
 const isPassing = (status: number): boolean => status >= 500 || status === 429 || status === 408
 
-/** InfluxDB says that it dropped each line of the request: no need to ask about each, at a millisecond a line. */
-const isAboutEach = ({ refusal, dropped }: RefusedLines, lineCount: number): boolean =>
-  dropped === lineCount && NAMES_THE_FIRST.has(refusal.reason)
+/** What needs no asking, at a millisecond a line: lines that it names or quotes, or all when it says that it dropped so many. */
+function refusalsIn(refused: RefusedLines, picked: readonly number[], lines: LineBuffer): Map<number, LineRefusal> {
+  const { refusal, dropped, named } = refused
+  if (dropped === picked.length && NAMES_THE_FIRST.has(refusal.reason))
+    return new Map(picked.map((line) => [line, refusal]))
+  if (named.size === 0) return quotedLines(refused, picked, lines)
+  return new Map([...named].filter(([at]) => at < picked.length).map(([at, why]) => [picked[at] as number, why]))
+}
 
 function retryOf(failure: unknown): Retry {
   if (failure instanceof UserError) {
