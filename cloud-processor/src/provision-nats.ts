@@ -5,8 +5,8 @@ import { CHECKPOINT_BUCKET, CHECKPOINT_STREAM } from '@tributary/protocol'
 import { messageOf, UserError } from '@tributary/runtime'
 import { CHECKPOINT_STREAM_CONFIG } from './checkpoint-bucket.ts'
 import type { ProcessorConfig } from './config.ts'
-import { makeMissing, type NoteProvision } from './make-missing.ts'
 import { connectionOptions, STREAM_NOT_FOUND, STREAMS } from './nats.ts'
+import { makeMissing, type Provision, type ProvisionOptions } from './provision.ts'
 
 const CONNECT_MS = 5_000
 /** What must be as we make it, or batches and checkpoints are not safe. Sizes and replicas are the owner's business. */
@@ -14,8 +14,8 @@ const COMPARED = ['subjects', 'retention', 'storage', 'discard'] as const
 
 export async function provisionNats(
   config: ProcessorConfig,
-  { dryRun }: { dryRun: boolean },
-  note: NoteProvision,
+  { dryRun }: ProvisionOptions,
+  note: (one: Provision) => void,
 ): Promise<void> {
   const { url } = config.nats
   const fail = (error: unknown, hint: string): never => {

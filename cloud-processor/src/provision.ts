@@ -7,6 +7,8 @@ import type { NoteProvision, Provision } from './make-missing.ts'
 import { provisionInflux } from './provision-influx.ts'
 import { provisionNats } from './provision-nats.ts'
 
+export { makeMissing, type Provision, type ProvisionOutcome } from './make-missing.ts'
+
 export interface ProvisionOptions {
   readonly dryRun: boolean
   readonly signal: AbortSignal
