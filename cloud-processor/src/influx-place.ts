@@ -30,6 +30,16 @@ export class InfluxRefusal extends UserError {
   }
 }
 
+/** Of two that make it at the same time the later one is told that it is there. */
+export async function unlessMade(work: Promise<unknown>): Promise<void> {
+  try {
+    await work
+  } catch (error) {
+    const isThere = error instanceof InfluxRefusal && [409, 422].includes(error.status) && /exist/.test(error.message)
+    if (!isThere) throw error
+  }
+}
+
 const SECONDS = { m: 60, h: 3_600, d: 86_400, w: 604_800 } as const
 
 /** `90d` → seconds; 0: for ever. */

@@ -67,6 +67,12 @@ type Retry = Extract<WriteAnswer, { kind: 'retry' }>
 /** What InfluxDB says of a request's lines. */
 type Decided = Exclude<WriteAnswer, { kind: 'retry' | 'no_place' }>
 
+interface Created {
+  readonly server: InfluxServer
+  /** When somebody else must make what is missing. */
+  readonly refusal: InfluxRefusal | undefined
+}
+
 interface Job {
   readonly lines: LineBuffer
   readonly target: RetentionTarget
@@ -79,6 +85,7 @@ export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: 
   const backoff = options.backoff ?? { firstMs: 200, maxMs: 10_000 }
   /** undefined: to be asked, at first and after it was away; it may come back as another version. */
   let server: InfluxServer | undefined
+  let creating: Promise<Created> | undefined
   let version = 'unknown'
   let error: string | undefined = 'not asked yet'
   let retries = 0
@@ -121,8 +128,15 @@ export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: 
     }
   }
 
-  /** @returns the refusal, when somebody else must make what is missing */
-  async function create(signal: AbortSignal): Promise<{ server: InfluxServer; refusal: InfluxRefusal | undefined }> {
+  /** All partitions ask together. */
+  const create = (signal: AbortSignal): Promise<Created> => {
+    creating ??= createAlone(signal).finally(() => {
+      creating = undefined
+    })
+    return creating
+  }
+
+  async function createAlone(signal: AbortSignal): Promise<Created> {
     const probed = await connection.probe(signal)
     version = probed.version
     server = probed

@@ -94,6 +94,8 @@ export async function startInflux2(token = 'all-access'): Promise<Influx2> {
     }
     if (pathname === '/api/v2/buckets' && orgID === undefined)
       return error(400, 'invalid', 'organization id must be provided')
+    if (pathname === '/api/v2/buckets' && influx.buckets.some(({ name }) => name === posted['name']))
+      return error(422, 'conflict', `bucket with name ${posted['name']} already exists`)
     if (pathname === '/api/v2/buckets') {
       const bucket = { ...posted, orgID, id: `b${made++}` } as Bucket
       influx.buckets.push(bucket)

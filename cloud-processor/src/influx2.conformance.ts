@@ -101,6 +101,15 @@ export function describeInflux2(name: string, start: () => Promise<Influx2Target
       await sink.close()
     })
 
+    test('several make it at the same time: it is made once, and none fails', async () => {
+      const sinks = [createSink(), createSink(), createSink()]
+      await Promise.all([...sinks.map((sink) => sink.write(linesOf('plain', [1]), 'raw', signal())), init(), init()])
+      expect(sinks.flatMap((sink) => sink.complaints())).toEqual([])
+      expect((await init()).every((outcome) => outcome.endsWith(': exists'))).toBe(true)
+      expect(await target.count(database, 'autogen', 'plain')).toBe(1)
+      await Promise.all(sinks.map((sink) => sink.close()))
+    })
+
     test('conflicts, malformed lines, what is too old and too long: exactly these are refused', async () => {
       const sink = createSink()
       await sink.write(linesOf('m', [1], NOW_MS - 60_000), 'raw', signal())

@@ -1,5 +1,5 @@
 /** 2.x: the buckets `<database>/autogen` and `<database>/rollup`, and the names by which InfluxQL finds them, by the management API. */
-import { InfluxRefusal, type ProvisionPlace, secondsOf } from './influx-place.ts'
+import { InfluxRefusal, type ProvisionPlace, secondsOf, unlessMade } from './influx-place.ts'
 import { makeMissing } from './make-missing.ts'
 
 const POLICIES = ['autogen', 'rollup'] as const
@@ -22,8 +22,7 @@ interface Mapping {
 export const provisionBuckets: ProvisionPlace = async ({ database, org, rollupRetention }, ask, dryRun, note) => {
   const inOrg = `org=${encodeURIComponent(org ?? '')}`
   const get = async <T>(path: string): Promise<T> => JSON.parse((await ask('GET', path)).body) as T
-  const post = async <T>(path: string, json: object): Promise<T> =>
-    JSON.parse((await ask('POST', path, { json })).body) as T
+  const post = (path: string, json: object) => ask('POST', path, { json })
 
   async function find(name: string): Promise<Bucket | undefined> {
     const path = `/api/v2/buckets?${inOrg}&name=${encodeURIComponent(name)}`
@@ -59,7 +58,8 @@ export const provisionBuckets: ProvisionPlace = async ({ database, org, rollupRe
         : ''
     const makeBucket = async () => {
       const retentionRules = everySeconds === 0 ? [] : [{ type: 'expire', everySeconds }]
-      bucketID = (await post<Bucket>('/api/v2/buckets', { orgID: await orgID(), name, retentionRules })).id
+      await unlessMade(post('/api/v2/buckets', { orgID: await orgID(), name, retentionRules }))
+      bucketID = (await find(name))?.id
     }
     note(
       await makeMissing(
@@ -70,7 +70,7 @@ export const provisionBuckets: ProvisionPlace = async ({ database, org, rollupRe
     const mapping = mappings.find(({ retention_policy }) => retention_policy === policy)
     const makeMapping = async () => {
       const wanted = { org, bucketID, database, retention_policy: policy, default: policy === 'autogen' }
-      await post('/api/v2/dbrps', wanted)
+      await unlessMade(post('/api/v2/dbrps', wanted))
     }
     note(
       await makeMissing(

@@ -1,6 +1,6 @@
 /** 3: one database. It has no retention policies: windows lie beside the raw data, and the retention is that of the database. */
 
-import type { ProvisionPlace } from './influx-place.ts'
+import { type ProvisionPlace, unlessMade } from './influx-place.ts'
 import { makeMissing } from './make-missing.ts'
 
 const PATH = '/api/v3/configure/database'
@@ -12,6 +12,6 @@ export const provisionInflux3: ProvisionPlace = async ({ database, rollupRetenti
     rollupRetention === undefined
       ? ''
       : 'InfluxDB 3 has one retention for the whole database: take influx.rollup_retention out of the config'
-  const make = async () => void (await ask('POST', PATH, { json: { db: database } }))
+  const make = () => unlessMade(ask('POST', PATH, { json: { db: database } }))
   note(await makeMissing({ place: 'influxdb', what: 'database', name: database }, { exists, difference, dryRun, make }))
 }
