@@ -257,6 +257,7 @@ export function createProcessor(
             folder === undefined
               ? createJetStreamCheckpointStore(createCheckpointBucket(partition, { client, manager }), partition, {
                   owner,
+                  clock,
                   log,
                 })
               : createFileCheckpointStore(at(folder), partition, { owner, log }),
