@@ -8,6 +8,7 @@ import { type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
 import { adoptContracts } from './adopt-contracts.ts'
 import type { Checkpoint, CheckpointStore } from './checkpoint.ts'
+import { createCheckpointWriter } from './checkpoint-writer.ts'
 import type { PartitionConsumer } from './consumer.ts'
 import type { ContextSource } from './contexts.ts'
 import type { ContractMemory } from './contract-memory.ts'
@@ -24,7 +25,7 @@ import { doubtAll, takeOver } from './prior-life.ts'
 import type { RepairList } from './repair-list.ts'
 import { createReplay } from './replay.ts'
 import { agentKeyOf, createState, type PartitionState } from './state.ts'
-import { decodeState, encodeState } from './state-codec.ts'
+import { decodeState } from './state-codec.ts'
 import { step } from './step.ts'
 import { createWatermarkPublisher, type Publish } from './stored-watermark.ts'
 
@@ -35,8 +36,6 @@ const UNACKNOWLEDGED_MAX = 512
 const UNACKNOWLEDGED_BYTES_MAX = 16 * 1024 * 1024
 /** All watermarks are said again this often. */
 const WATERMARKS_EVERY_MS = 10_000
-/** At most one part in ten of the time goes into checkpoints. */
-const CHECKPOINT_SHARE = 10
 /** While notifications wait, the loop looks this often for those that were delivered. */
 const OUTBOX_LOOK_MS = 500
 /** So often gaps are looked at. */
@@ -91,19 +90,16 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   const { partition } = options
   const effects = createEffects()
   const persevere = createPerseverance({ partition, clock, log })
+  const checkpoint = createCheckpointWriter(options.checkpointIntervalMs, { checkpoints, persevere, clock })
   const writer = createEffectWriter(effects, { ...dependencies, partition, persevere })
   let context = contexts.current
   const replay = createReplay()
   let state = createState(context.engine.start())
-  let revision = 0
   const createWatermarks = () => createWatermarkPublisher(publish, { clock, missingAfterMs: context.missingAfterMs })
   let watermarks = createWatermarks()
   let account: AgentAccount[] = []
   let busy = false
   let ready = false
-  let checkpointMs = 0
-  let checkpointBytes = 0
-  let checkpointedAtMs = 0
   let watermarksAtMs = 0
   let gapsAtMs = Number.NEGATIVE_INFINITY
   const requests = createGapRequests(
@@ -134,7 +130,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     // A version that cannot read the state does not come as far as this: it harms nobody.
     const claimed = await persevere('claiming the partition', signal, () => checkpoints.claim(loaded))
     if (claimed.bytes !== loaded.bytes) state = restore(claimed)
-    revision = claimed.revision
+    checkpoint.begin(claimed.revision)
     replay.begin(state.contracts.version === '' || state.contracts.settled ? 0 : REPLAYED_MAX)
     watermarks = createWatermarks()
     unacknowledged = []
@@ -148,12 +144,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     watermarks.publish(state, true)
   }
 
-  const checkpointDueMs = () =>
-    checkpointedAtMs + Math.max(options.checkpointIntervalMs, checkpointMs * (CHECKPOINT_SHARE - 1))
-
   function waitMs(): number {
     const nowMs = clock.monotonicMs()
-    if (unsaved) return Math.max(0, checkpointDueMs() - nowMs)
+    if (unsaved) return Math.max(0, checkpoint.dueAtMs - nowMs)
     const outboxWaits = Object.values(state.outbox.queues).some((queue) => queue.length > 0)
     const untilWatermarks =
       state.agents.size === 0 ? Number.POSITIVE_INFINITY : watermarksAtMs + WATERMARKS_EVERY_MS - nowMs
@@ -243,8 +236,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     }
     if (messages.length > 0) unsaved = true
     const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || unacknowledgedBytes >= UNACKNOWLEDGED_BYTES_MAX
-    if (unsaved && (full || last || clock.monotonicMs() >= checkpointDueMs())) {
-      await saveCheckpoint(signal) // 3. the state agrees with the store
+    if (unsaved && (full || last || clock.monotonicMs() >= checkpoint.dueAtMs)) {
+      await checkpoint.save(state, signal) // 3. the state agrees with the store
       for (const message of unacknowledged) acknowledge(message) // 4. the stream may forget, the gateways trim, people be told
       unacknowledged = []
       unacknowledgedBytes = 0
@@ -295,18 +288,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   async function saveUnsettled(signal: AbortSignal): Promise<void> {
     state.contracts.settled = false
-    await saveCheckpoint(signal)
+    await checkpoint.save(state, signal)
     unsaved = false
     settledUnsaved = []
-  }
-
-  async function saveCheckpoint(signal: AbortSignal): Promise<void> {
-    const startMs = clock.monotonicMs()
-    const bytes = encodeState(state)
-    revision = await persevere('saving the checkpoint', signal, () => checkpoints.save(bytes, revision))
-    checkpointedAtMs = clock.monotonicMs()
-    checkpointMs = checkpointedAtMs - startMs
-    checkpointBytes = bytes.length
   }
 
   async function turn(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
@@ -355,10 +339,10 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       return ready
     },
     get checkpointMs() {
-      return checkpointMs
+      return checkpoint.lastMs
     },
     get checkpointBytes() {
-      return checkpointBytes
+      return checkpoint.lastBytes
     },
     account() {
       if (!busy) account = accountNow()
