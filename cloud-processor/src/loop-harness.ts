@@ -16,7 +16,7 @@ import { createFileCheckpointStore } from './file-checkpoint.ts'
 import { type InfluxSink, type LineRefusal, PartialWriteError } from './influx-sink.ts'
 import { createPartitionLoop, type PartitionLoop } from './loop.ts'
 import { createModelStore, type ModelStore } from './model-store-harness.ts'
-import { createOutbox, type Outbox } from './notifiers/index.ts'
+import { createOutbox, type Notifier, type Outbox } from './notifiers/index.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer } from './repairer.ts'
 import { batchOf, blockOf, readingsOf } from './testing.ts'
@@ -92,12 +92,13 @@ export interface Life {
 interface LifeOptions {
   readonly contexts?: ContextSource
   readonly clock?: Clock
+  readonly notifiers?: readonly Notifier[]
 }
 
 let lives = 0
 /** One life of the process: until everything is acknowledged, or until it is struck. */
 export function begin(world: World, context: StepContext, options: LifeOptions = {}): Life {
-  const { contexts = { current: context, asOf: () => context }, clock = systemClock } = options
+  const { contexts = { current: context, asOf: () => context }, clock = systemClock, notifiers = [] } = options
   const kill = new AbortController()
   const stopping = new AbortController()
   const gone = new AbortController()
@@ -223,7 +224,7 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
       log,
     },
   )
-  const outbox = createOutbox([], { clock: systemClock, log, metrics: createMetrics('test') })
+  const outbox = createOutbox(notifiers, { clock: systemClock, log, metrics: createMetrics('test') })
   const overheard: Outbox = {
     ...outbox,
     offer: (state) => {

@@ -1,8 +1,11 @@
 /** Killed before and after every single operation, the loop must end with the same store, the same dead letters, the same account. */
-import { type DeadLetter, type LetterSettlement, requeueSubject } from '@tributary/protocol'
+import { contractSchema, type DeadLetter, type LetterSettlement, requeueSubject } from '@tributary/protocol'
 import { type Clock, systemClock } from '@tributary/runtime'
 import { describe, expect, test } from 'vitest'
 import type { AgentAccount } from './account.ts'
+import { createAlertEngine } from './alerts/index.ts'
+import type { StepContext } from './batch-scope.ts'
+import { CheckpointConflictError } from './checkpoint.ts'
 import { type ContextSource, createContextSource } from './contexts.ts'
 import { contractSetOf } from './contract-set.ts'
 import { NO_VERSION } from './device-journal.ts'
@@ -20,6 +23,7 @@ import {
   summary,
   type World,
 } from './loop-harness.ts'
+import type { Notifier } from './notifiers/index.ts'
 import { contextOf, mixedContract, registryOf } from './testing.ts'
 
 describe('its checkpoint on a disk that forgets what was not synced', () =>
@@ -240,4 +244,57 @@ test('checkpoints failed for ten minutes: the next one comes as soon as ever', a
   expect(passedMs).toBe(600_000)
   expect(loop.checkpointMs).toBeGreaterThan(0)
   expect(loop.checkpointMs).toBeLessThan(60_000)
+})
+
+/** An alert fires early, and people are told. */
+const alarming = contextOf(
+  [contractSchema.parse({ ...mixedContract, interval: '1s', thresholds: [{ field: 'level', above: 6 }] })],
+  {
+    receivers: ['people'],
+  },
+)
+const firing = (): StepContext => ({ ...alarming, engine: createAlertEngine([], alarming.contracts) })
+/** @param sendMs so long takes each */
+function receiver(sendMs: number, keys: string[]): Notifier {
+  return {
+    name: 'people',
+    send: async ({ key }, signal) => {
+      await systemClock.sleep(sendMs, signal)
+      keys.push(key)
+    },
+  }
+}
+
+test('stopped while notifications are on their way: after the next start nobody is told again', async () => {
+  const world = createWorld(Number.POSITIVE_INFINITY)
+  const told: string[] = []
+  const notifiers = [receiver(100, told)]
+  await begin(world, firing(), { notifiers }).outcome
+  expect(told.length).toBeGreaterThan(0)
+  await begin(world, firing(), { notifiers }).outcome
+  expect(told).toEqual([...new Set(told)])
+})
+
+test('replaced while notifications wait: it tells nobody any more', async () => {
+  const world = createWorld(Number.POSITIVE_INFINITY)
+  let release: () => void = () => undefined
+  world.standing = new Promise((resolve) => {
+    release = resolve
+  })
+  const byFirst: string[] = []
+  const slow = receiver(300, byFirst)
+  const strikesNext: Notifier['send'] = (...given) => {
+    world.strikeAt = 2 * world.operations
+    return slow.send(...given)
+  }
+  const first = begin(world, firing(), { notifiers: [{ ...slow, send: strikesNext }] })
+  expect(await first.outcome).toBe('struck')
+  const bySecond: string[] = []
+  await begin(world, firing(), { notifiers: [receiver(0, bySecond)] }).outcome
+  const before = byFirst.length
+  release()
+  await expect(first.end).rejects.toBeInstanceOf(CheckpointConflictError)
+  await systemClock.sleep(400)
+  expect(bySecond.length).toBeGreaterThan(0)
+  expect(byFirst.length).toBe(before)
 })

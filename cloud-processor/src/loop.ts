@@ -18,7 +18,7 @@ import { clearEffects, createEffects } from './effects.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
 import { momentOf } from './gaps.ts'
 import type { InfluxSink } from './influx-sink.ts'
-import { type Intake, takeIn } from './intake.ts'
+import { takeIn, takenAsFailed } from './intake.ts'
 import { type Outbox, type Settled, settle } from './notifiers/index.ts'
 import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
@@ -38,6 +38,8 @@ const UNACKNOWLEDGED_BYTES_MAX = 16 * 1024 * 1024
 const WATERMARKS_EVERY_MS = 10_000
 /** While notifications wait, the loop looks this often for those that were delivered. */
 const OUTBOX_LOOK_MS = 500
+/** Stopping, it gives receivers so long to take what waits; the rest stays in the checkpoint. */
+const OUTBOX_DRAIN_MS_MAX = 2_000
 /** So often gaps are looked at. */
 const GAPS_LOOK_MS = 500
 /** So many messages may have been processed by a former life, and not be known to its last checkpoint: what may be unacknowledged, and one take. */
@@ -165,6 +167,15 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     state.streamCreated = life.created
   }
 
+  /** What receivers were told leaves the state. */
+  function takeSettled(): void {
+    for (const settled of outbox.takeSettled()) {
+      settle(state.outbox, settled)
+      settledUnsaved.push(settled)
+      unsaved = true
+    }
+  }
+
   function lookAtGaps(): void {
     for (const { site, kept } of requests.takeAnswers()) {
       const agent = state.agents.get(agentKeyOf({ site, agent: kept.agent }))
@@ -197,19 +208,10 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       streamSequence: message.seq,
       receivedAtMs: Math.floor(message.info.timestampNanos / 1e6),
     }
-    let intake: Intake = takeIn(delivery)
+    const taken = takeIn(delivery)
     if (message.info.pending === 0) replay.end()
     const why = poison.get(message.seq)
-    if (why !== undefined)
-      intake = {
-        ...intake,
-        batch: undefined,
-        request: undefined,
-        reason: 'processing_failed',
-        detail: why,
-        bytes: message.data,
-        header: intake.batch?.header,
-      }
+    const intake = why === undefined ? taken : takenAsFailed(taken, message.data, why)
     try {
       step(state, intake, context, effects)
     } catch (error) {
@@ -300,11 +302,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     )
     busy = true
     clearEffects(effects)
-    for (const settled of outbox.takeSettled()) {
-      settle(state.outbox, settled)
-      settledUnsaved.push(settled)
-      unsaved = true
-    }
+    takeSettled()
     noteLife()
     // Before anything is in the effects: it saves the state.
     if (messages.length > 0) await sayContracts(giveUp)
@@ -349,30 +347,42 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       return account
     },
     async run(stopping, giveUp) {
-      while (!stopping.aborted) {
-        busy = true
-        await load(stopping)
-        await consumer.start(stopping)
-        await agreeOnContracts(giveUp)
-        busy = false
-        ready = true
-        try {
-          while (!stopping.aborted) await turn(stopping, giveUp)
-          clearEffects(effects)
-          // A successor's checkpoint must not be overtaken when it is another partition's loss of it that stops this one.
-          const isOrderly = (stopping.reason as Error).name === 'AbortError'
-          if (isOrderly && replay.isOver && state.contracts.version !== '' && !state.contracts.settled) {
-            state.contracts.settled = true
-            unsaved = true
-          }
-          await settleTaken([], true, giveUp)
-        } catch (error) {
-          if (!(error instanceof StepFailure)) throw error
-        } finally {
-          await consumer.stop()
-        }
+      await outbox.start(giveUp)
+      try {
+        while (!stopping.aborted) await runFromCheckpoint(stopping, giveUp)
+      } finally {
+        // Whoever has the partition now tells what is left.
+        await outbox.stop(AbortSignal.abort())
       }
     },
+  }
+
+  /** Until it is to stop, or a step fails. */
+  async function runFromCheckpoint(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
+    busy = true
+    await load(stopping)
+    await consumer.start(stopping)
+    await agreeOnContracts(giveUp)
+    busy = false
+    ready = true
+    try {
+      while (!stopping.aborted) await turn(stopping, giveUp)
+      clearEffects(effects)
+      // A successor's checkpoint must not be overtaken when it is another partition's loss of it that stops this one.
+      const isOrderly = (stopping.reason as Error).name === 'AbortError'
+      if (isOrderly && replay.isOver && state.contracts.version !== '' && !state.contracts.settled) {
+        state.contracts.settled = true
+        unsaved = true
+      }
+      await settleTaken([], true, giveUp)
+      await outbox.stop(AbortSignal.any([giveUp, AbortSignal.timeout(OUTBOX_DRAIN_MS_MAX)]))
+      takeSettled()
+      await settleTaken([], true, giveUp)
+    } catch (error) {
+      if (!(error instanceof StepFailure)) throw error
+    } finally {
+      await consumer.stop()
+    }
   }
 }
 

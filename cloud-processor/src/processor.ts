@@ -68,7 +68,6 @@ export interface ProcessorDependencies {
 const NOTIFICATIONS_PER_RECEIVER_MAX = 1_000
 const HEALTH_EVERY_MS = 10_000
 const ACCOUNT_EVERY_MS = 5_000
-const OUTBOX_DRAIN_MS_MAX = 2_000
 const WATERMARK_ANSWER_MS = 2_000
 
 /** @param configPath paths in the config are relative to its folder */
@@ -198,7 +197,6 @@ export function createProcessor(
       if (nats === undefined) throw new Error('started out of order')
       await sink.prepare(signal)
       partitions = await createPartitions(nats)
-      for (const { outbox } of partitions) await outbox.start(signal)
       const lists = partitions.map(({ repairs }) => repairs)
       repairer = createRepairer(config.repair, { query, lists, clock, log })
       const registryWatch = inBackground(registry.watch(nats, stopping.signal))
@@ -219,8 +217,6 @@ export function createProcessor(
       if (signal.aborted) giveUp.abort(signal.reason)
       stopping.abort(new DOMException('stopped', 'AbortError'))
       await Promise.all(running)
-      const enough = AbortSignal.any([signal, AbortSignal.timeout(OUTBOX_DRAIN_MS_MAX)])
-      await Promise.all(partitions.map(({ outbox }) => outbox.stop(enough)))
       await Promise.all([sink.close(), query.close()])
     },
   }
