@@ -298,3 +298,20 @@ test('replaced while notifications wait: it tells nobody any more', async () => 
   expect(bySecond.length).toBeGreaterThan(0)
   expect(byFirst.length).toBe(before)
 })
+
+test('a mistake that strikes the refusal of a message, too: the partition tries again now and then, not all the time', async () => {
+  const world = createWorld(Number.POSITIVE_INFINITY)
+  const mistake = (): never => {
+    throw new Error('a mistake in the program')
+  }
+  const failing = contextOf(undefined, { registry: { version: NO_VERSION, find: mistake } })
+  const context = Object.defineProperty(failing, 'privacy', { get: mistake })
+  const { outcome, ...life } = begin(world, context)
+  await systemClock.sleep(1_500)
+  const claims = world.operations
+  expect(claims).toBeGreaterThan(1)
+  expect(claims).toBeLessThan(12)
+  world.strikeAt = 2 * world.operations
+  expect(await outcome).toBe('struck')
+  expect(life.told).not.toContain('acknowledged')
+})

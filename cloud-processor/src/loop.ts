@@ -40,6 +40,8 @@ const WATERMARKS_EVERY_MS = 10_000
 const OUTBOX_LOOK_MS = 500
 /** Stopping, it gives receivers so long to take what waits; the rest stays in the checkpoint. */
 const OUTBOX_DRAIN_MS_MAX = 2_000
+/** After a step that failed: a mistake that strikes again and again must not keep servers busy. */
+const STEP_AGAIN_MS = 500
 /** So often gaps are looked at. */
 const GAPS_LOOK_MS = 500
 /** So many messages may have been processed by a former life, and not be known to its last checkpoint: what may be unacknowledged, and one take. */
@@ -380,6 +382,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       await settleTaken([], true, giveUp)
     } catch (error) {
       if (!(error instanceof StepFailure)) throw error
+      await clock.sleep(STEP_AGAIN_MS, stopping).catch(() => undefined)
     } finally {
       await consumer.stop()
     }
