@@ -156,7 +156,7 @@ export function createProcessor(
   const connection: Service = {
     name: 'NATS',
     async start(signal) {
-      nats = await retry(() => connectNats(config), {
+      nats = await retry(() => connectNats(configPath, config), {
         clock,
         signal,
         backoff: { firstMs: 250, maxMs: 5_000 },
