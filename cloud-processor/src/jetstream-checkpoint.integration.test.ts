@@ -9,7 +9,7 @@ import { createLogger, retry, systemClock } from '@tributary/runtime'
 import { createNatsServer, findServer, freePort, type ManagedProcess } from '@tributary/stack'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { checkpointConformance, numberIn, stateOf, take } from './checkpoint.conformance.ts'
-import { CheckpointConflictError } from './checkpoint.ts'
+import { TakenOverError } from './checkpoint.ts'
 import { type CheckpointBucket, createCheckpointBucket, PIECE_BYTES_MAX } from './checkpoint-bucket.ts'
 import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 
@@ -101,7 +101,7 @@ async function saveAll(on: CheckpointBucket, progress: { saved: number }): Promi
         return await work()
       } catch (error) {
         // As the loop does: what failed is tried again.
-        if (error instanceof CheckpointConflictError) throw error
+        if (error instanceof TakenOverError) throw error
       }
   }
   let revision = await untilItWorks(() => take(store))
@@ -163,7 +163,7 @@ test('a predecessor that stood still between its upload and its head: refused, a
   const second = open('second')
   const revision = await second.save(stateOf(3), await take(second))
   release()
-  expect(await saving).toBeInstanceOf(CheckpointConflictError)
+  expect(await saving).toBeInstanceOf(TakenOverError)
   await second.save(stateOf(4), revision)
   expect(numberIn((await open('c').load()).bytes)).toBe(4)
   expect((await bucket.generations()).sort()).toEqual(await generations())
@@ -197,7 +197,7 @@ test('a claim that stood still before it tidied up: what its successor has saved
   expect((await bucket.generations()).sort()).toEqual(await generations())
   const left = await open('c').load()
   expect([numberIn(left.bytes), left.isOlder]).toEqual([2, false])
-  await expect(first.save(stateOf(3), known.revision)).rejects.toBeInstanceOf(CheckpointConflictError)
+  await expect(first.save(stateOf(3), known.revision)).rejects.toBeInstanceOf(TakenOverError)
 })
 
 test('a bucket that is full: what failed attempts have uploaded does not pile up, and is gone once it works again', async () => {
@@ -235,7 +235,7 @@ test('claims and saves at the same moment: of many, the last to claim saves and 
       store.save(stateOf(i + 1), revision).then(
         () => i + 1,
         (error: unknown) => {
-          if (!(error instanceof CheckpointConflictError)) throw error
+          if (!(error instanceof TakenOverError)) throw error
           return 0
         },
       ),
@@ -261,7 +261,7 @@ test.each([
   const loaded = await next.load()
   expect([numberIn(loaded.bytes), loaded.isOlder]).toEqual([3, true])
   const claimed = await next.claim(loaded)
-  await expect(store.save(stateOf(4), revision)).rejects.toBeInstanceOf(CheckpointConflictError)
+  await expect(store.save(stateOf(4), revision)).rejects.toBeInstanceOf(TakenOverError)
   await next.save(stateOf(5), claimed.revision)
   const after = await open('c').load()
   expect([numberIn(after.bytes), after.isOlder]).toEqual([5, false])
@@ -289,7 +289,7 @@ test('NATS lost the bucket, and a successor claimed the partition before its pre
   await wipe()
   const second = open('second')
   const revision = await take(second)
-  await expect(first.save(stateOf(2), known)).rejects.toBeInstanceOf(CheckpointConflictError)
+  await expect(first.save(stateOf(2), known)).rejects.toBeInstanceOf(TakenOverError)
   await second.save(stateOf(3), revision)
   expect(numberIn((await open('c').load()).bytes)).toBe(3)
 })

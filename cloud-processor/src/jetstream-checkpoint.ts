@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { z } from 'zod'
-import { type Checkpoint, type CheckpointStore, takenOver } from './checkpoint.ts'
+import { type Checkpoint, type CheckpointStore, TakenOverError } from './checkpoint.ts'
 import { type BucketEntry, type CheckpointBucket, PIECE_BYTES_MAX, WrongSequenceError } from './checkpoint-bucket.ts'
 
 /** Of one generation. A bucket holds two a partition, and those being uploaded. */
@@ -154,10 +154,13 @@ export function createJetStreamCheckpointStore(
 
   return {
     load,
+    release() {
+      term = 0
+    },
     async claim(known) {
       for (let current = known; ; ) {
         const { sequence, head } = await readHead()
-        if (term > 0 && isAnothers(head)) throw takenOver(partition, head.owner)
+        if (term > 0 && isAnothers(head)) throw new TakenOverError(partition, head.owner)
         if (sequence !== current.revision && (head === undefined || head instanceof Error)) {
           current = await load()
           continue
@@ -204,7 +207,7 @@ export function createJetStreamCheckpointStore(
         const { sequence, head } = await readHead()
         if (isAnothers(head)) {
           await atLeisure(bucket.remove(newest.id))
-          throw takenOver(partition, head.owner)
+          throw new TakenOverError(partition, head.owner)
         }
         log.warn({ partition }, 'the head of the checkpoint is not the one that was put last; written again')
         wasUnsure = true

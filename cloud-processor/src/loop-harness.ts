@@ -42,8 +42,8 @@ export interface World {
   readonly disk: ReturnType<typeof createFaultyFileSystem>
   readonly openCheckpoints: OpenCheckpoints
   operations: number
-  /** The process is struck before (even) or after (odd) operation `strikeAt / 2`; once. */
-  strikeAt: number
+  /** The process is struck before (even) or after (odd) operation `strikeAt / 2`, or where it says; once. */
+  strikeAt: number | string
   /** Where it was: `before checkpoint`, `after lines`, … */
   struckAt: string
   /** Who is struck stands still until then; without it, it dies. */
@@ -111,7 +111,8 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
     onStruck = () => resolve('struck')
   })
   const isStruck = (what: string, index: number, half: 'before' | 'after'): boolean => {
-    if (index * 2 + (half === 'before' ? 0 : 1) !== world.strikeAt) return false
+    const places: unknown[] = [index * 2 + (half === 'before' ? 0 : 1), `${half} ${what}`]
+    if (!places.includes(world.strikeAt)) return false
     world.strikeAt = Number.NaN
     world.struckAt = `${half} ${what}`
     if (world.standing === undefined) {
@@ -203,7 +204,7 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
           world.letters.set(`${msgID} says something else when it comes again`, text)
       }),
   } as unknown as JetStreamClient
-  const owner = `life ${lives++}`
+  const owner = `life (test, since ${new Date(START_MS + lives++).toISOString()}, 0)`
   const checkpoints = world.openCheckpoints(world, owner, operation)
   const repairs = createRepairList(0, () => {
     world.repairClockMs += 1_000
@@ -233,11 +234,12 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
     },
   }
   const loop = createPartitionLoop(
-    { partition: PARTITION, lingerMs: 0, checkpointIntervalMs: 0, resendAfterMs: 1_000 },
+    { partition: PARTITION, owner, lingerMs: 0, checkpointIntervalMs: 0, resendAfterMs: 1_000 },
     {
       consumer,
       sink,
       checkpoints: {
+        release: () => checkpoints.release(),
         load: () => checkpoints.load(),
         claim: (known) =>
           operation('claim', async () => {

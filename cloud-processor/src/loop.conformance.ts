@@ -1,6 +1,6 @@
 /** What the numbered lines of the loop promise, whatever its checkpoint is kept in. */
 import { expect, test } from 'vitest'
-import { CheckpointConflictError } from './checkpoint.ts'
+import { TakenOverError } from './checkpoint.ts'
 import { begin, live, summary, type World } from './loop-harness.ts'
 import { encodeState } from './state-codec.ts'
 import { contextOf } from './testing.ts'
@@ -62,7 +62,7 @@ export function loopConformance(createWorld: (strikeAt: number) => Promise<World
 
       release()
       const end = await first.end.catch((error: unknown) => error)
-      const isRefused = end instanceof CheckpointConflictError
+      const isRefused = end instanceof TakenOverError
       if (!isRefused && !Array.isArray(end)) throw end
       seen[isRefused ? 'refused' : 'had nothing left to do'] += 1
       const told = first.told.slice(toldBefore)
@@ -86,4 +86,27 @@ export function loopConformance(createWorld: (strikeAt: number) => Promise<World
     }
     expect(seen.refused).toBeGreaterThan(25)
   }, 120_000)
+
+  test('one that began earlier claims the partition later: the later one takes it back', async () => {
+    const { expected } = await calmly()
+    const world = await createWorld(Number.NaN)
+    const standing = async (strikeAt: string) => {
+      let release: () => void = () => undefined
+      world.standing = new Promise((resolve) => {
+        release = resolve
+      })
+      world.strikeAt = strikeAt
+      const life = begin(world, contextOf())
+      expect(await life.outcome).toBe('struck')
+      return { life, release }
+    }
+    const elder = await standing('before claim')
+    const younger = await standing('before checkpoint')
+    elder.release()
+    await elder.life.end
+    younger.release()
+    const account = await younger.life.end
+    expect(younger.life.claims).toBe(2)
+    expect(summary(world, account)).toEqual(expected)
+  }, 60_000)
 }

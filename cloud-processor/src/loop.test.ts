@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { AgentAccount } from './account.ts'
 import { createAlertEngine } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
-import { CheckpointConflictError } from './checkpoint.ts'
+import { TakenOverError } from './checkpoint.ts'
 import { type ContextSource, createContextSource } from './contexts.ts'
 import { contractSetOf } from './contract-set.ts'
 import { NO_VERSION } from './device-journal.ts'
@@ -242,8 +242,8 @@ test('checkpoints failed for ten minutes: the next one comes as soon as ever', a
   const { loop, outcome } = begin(world, contextOf(), { clock })
   await outcome
   expect(passedMs).toBe(600_000)
-  expect(loop.checkpointMs).toBeGreaterThan(0)
-  expect(loop.checkpointMs).toBeLessThan(60_000)
+  expect(loop.checkpoint.lastMs).toBeGreaterThan(0)
+  expect(loop.checkpoint.lastMs).toBeLessThan(60_000)
 })
 
 /** An alert fires early, and people are told. */
@@ -293,7 +293,7 @@ test('replaced while notifications wait: it tells nobody any more', async () => 
   await begin(world, firing(), { notifiers: [receiver(0, bySecond)] }).outcome
   const before = byFirst.length
   release()
-  await expect(first.end).rejects.toBeInstanceOf(CheckpointConflictError)
+  await expect(first.end).rejects.toBeInstanceOf(TakenOverError)
   await systemClock.sleep(400)
   expect(bySecond.length).toBeGreaterThan(0)
   expect(byFirst.length).toBe(before)

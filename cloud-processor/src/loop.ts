@@ -8,7 +8,7 @@ import { type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
 import { adoptContracts } from './adopt-contracts.ts'
 import type { Checkpoint, CheckpointStore } from './checkpoint.ts'
-import { createCheckpointWriter } from './checkpoint-writer.ts'
+import { type CheckpointWriter, createCheckpointWriter } from './checkpoint-writer.ts'
 import type { PartitionConsumer } from './consumer.ts'
 import type { ContextSource } from './contexts.ts'
 import type { ContractMemory } from './contract-memory.ts'
@@ -20,6 +20,7 @@ import { momentOf } from './gaps.ts'
 import type { InfluxSink } from './influx-sink.ts'
 import { takeIn, takenAsFailed } from './intake.ts'
 import { type Outbox, type Settled, settle } from './notifiers/index.ts'
+import { mayTakeBack } from './owner.ts'
 import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
 import type { RepairList } from './repair-list.ts'
@@ -71,6 +72,7 @@ export interface LoopDependencies {
 
 export interface LoopOptions {
   readonly partition: number
+  readonly owner: string
   readonly lingerMs: number
   readonly checkpointIntervalMs: number
   /** A gap is asked for when it has been open for so long. */
@@ -85,8 +87,7 @@ export interface PartitionLoop {
   account(): AgentAccount[]
   readonly state: PartitionState
   readonly ready: boolean
-  readonly checkpointMs: number
-  readonly checkpointBytes: number
+  readonly checkpoint: Pick<CheckpointWriter, 'lastMs' | 'lastBytes'>
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
@@ -338,20 +339,21 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     get ready() {
       return ready
     },
-    get checkpointMs() {
-      return checkpoint.lastMs
-    },
-    get checkpointBytes() {
-      return checkpoint.lastBytes
-    },
+    checkpoint,
     account() {
       if (!busy) account = accountNow()
       return account
     },
     async run(stopping, giveUp) {
       await outbox.start(giveUp)
+      const startMs = clock.monotonicMs()
+      const takeBack = (error: unknown) => {
+        if (!mayTakeBack(error, options.owner, clock.monotonicMs() - startMs)) throw error
+        log.warn({ partition, reason: error.message }, 'that one began before this one: the partition is taken back')
+        checkpoints.release()
+      }
       try {
-        while (!stopping.aborted) await runFromCheckpoint(stopping, giveUp)
+        while (!stopping.aborted) await runFromCheckpoint(stopping, giveUp).catch(takeBack)
       } finally {
         // Whoever has the partition now tells what is left.
         await outbox.stop(AbortSignal.abort())

@@ -1,7 +1,5 @@
 /** The wiring: which parts there are, and in which order they start. Stopped in reverse. */
-import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
@@ -47,6 +45,7 @@ import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
+import { createOwner } from './owner.ts'
 import { createPrivacy } from './privacy.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer, type Repairer } from './repairer.ts'
@@ -233,7 +232,7 @@ export function createProcessor(
       })
       return parseControlMessage(keptWatermark, data)
     }
-    const owner = `${config.processor} (${hostname()}, ${randomBytes(4).toString('hex')})`
+    const owner = createOwner(config.processor, clock)
     const { folder } = config.checkpoint
     return config.partitions.map((partition) => {
       const consumer = createPartitionConsumer(partition, { client, manager, owner, clock, log })
@@ -242,6 +241,7 @@ export function createProcessor(
       const loop = createPartitionLoop(
         {
           partition,
+          owner,
           lingerMs: config.linger,
           checkpointIntervalMs: config.checkpoint.interval,
           resendAfterMs: config.gaps.resend_after,
