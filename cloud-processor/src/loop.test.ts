@@ -82,9 +82,13 @@ interface World {
   operations: number
   /** The process dies before (even) or after (odd) operation `dieAt / 2`. */
   dieAt: number
+  /** Writes take long and checkpoints are rare: messages are stepped while what was stepped before is being written. */
+  readonly isSlow: boolean
+  /** Messages were taken while a write was under way. */
+  overlaps: number
 }
 
-const newWorld = (dieAt: number, messages = deliveries()): World => ({
+const newWorld = (dieAt: number, messages = deliveries(), isSlow = false): World => ({
   points: createModelStore(),
   repairClockMs: 0,
   stream: new Map(messages.map((bytes, i) => [i + 1, bytes])),
@@ -94,6 +98,8 @@ const newWorld = (dieAt: number, messages = deliveries()): World => ({
   disk: createFaultyFileSystem({ seed: 7 }),
   operations: 0,
   dieAt,
+  isSlow,
+  overlaps: 0,
 })
 
 let lives = 0
@@ -126,6 +132,8 @@ async function live(
     return new Promise(() => undefined)
   }
   let delivered = 0
+  let writing = 0
+  let looks = 0
   const messageOf = (seq: number, data: Uint8Array) =>
     ({
       seq,
@@ -152,6 +160,7 @@ async function live(
     take: async ({ waitMs }, signal) => {
       const next = [...world.stream].filter(([seq]) => seq > delivered).slice(0, 2)
       delivered = next.at(-1)?.[0] ?? delivered
+      if (next.length > 0 && writing > 0) world.overlaps += 1
       if (world.stream.size === 0 && loop.state.dirty.size === 0) stopping.abort()
       if (next.length === 0 && !signal.aborted)
         await systemClock.sleep(Math.min(waitMs, 2), signal).catch(() => undefined)
@@ -162,7 +171,10 @@ async function live(
   const sink: InfluxSink = {
     async write(lines) {
       const rejected = new Map<number, LineRefusal>()
-      await operation(() => {
+      writing += 1
+      await operation(async () => {
+        if (world.isSlow) await systemClock.sleep(3)
+        if (dead) return
         for (let i = 0; i < lines.count; i++) {
           const text = lines.line(i).toString().trimEnd()
           if (text.includes('level=666,')) rejected.set(i, { reason: 'field_type_conflict', detail: 'refused' })
@@ -172,6 +184,7 @@ async function live(
           }
         }
       })
+      writing -= 1
       if (rejected.size > 0) throw new PartialWriteError(rejected)
     },
     prepare: async () => undefined,
@@ -217,7 +230,7 @@ async function live(
     },
   )
   const loop = createPartitionLoop(
-    { partition: 12, lingerMs: 0, checkpointIntervalMs: 0, resendAfterMs: 1_000 },
+    { partition: 12, lingerMs: 0, checkpointIntervalMs: world.isSlow ? 20 : 0, resendAfterMs: 1_000 },
     {
       consumer,
       sink,
@@ -245,7 +258,7 @@ async function live(
       outbox: createOutbox([], { clock: systemClock, log, metrics: createMetrics('test') }),
       repairs,
       contexts,
-      clock: systemClock,
+      clock: world.isSlow ? { ...systemClock, monotonicMs: () => looks++ } : systemClock,
       log,
       processor: 'processor-1',
     },
@@ -258,28 +271,39 @@ async function live(
 const summary = (world: World, account: AgentAccount[]) => ({
   store: [...world.store].sort(),
   letters: [...world.letters].sort(),
-  account: account.map(({ epochs: _, ...rest }) => rest),
+  account: account.map(({ epochs: _, letters, ...rest }) => ({
+    ...rest,
+    // In the order in which they were met, which is when the store refused them.
+    letters: letters.map((count) => JSON.stringify(count)).sort(),
+  })),
 })
 
-test('killed before and after every operation: the same store, the same dead letters, the same account', async () => {
-  const calm = newWorld(Number.POSITIVE_INFINITY)
-  const expected = summary(calm, (await live(calm, contextOf())) as AgentAccount[])
-  expect(expected.account).toMatchObject([{ produced: 120, stored: 117, deadLettered: 3, inFlight: 0, missing: 0 }])
-  expect(expected.letters).toHaveLength(3)
-  expect(expected.store.filter(([key]) => key.startsWith('mixed_10s'))).toHaveLength(6)
-  expect(calm.operations).toBeGreaterThan(15)
-  let deaths = 0
-  for (let dieAt = 0; ; dieAt++) {
-    const world = newWorld(dieAt)
-    // How many checkpoints there are depends on how long they take: the last deaths may have nothing to interrupt.
-    if ((await live(world, contextOf())) !== 'died') break
-    deaths += 1
-    const account = await live(world, contextOf())
-    if (account === 'died') throw new Error('died twice')
-    expect(summary(world, account), `killed at ${dieAt}`).toEqual(expected)
-  }
-  expect(deaths).toBeGreaterThan(30)
-})
+test.each([
+  { when: 'what is written is waited for', isSlow: false },
+  { when: 'messages are stepped while others are being written', isSlow: true },
+])(
+  'killed before and after every operation: the same store, the same dead letters, the same account ($when)',
+  async ({ isSlow }) => {
+    const calm = newWorld(Number.POSITIVE_INFINITY, deliveries(), isSlow)
+    const expected = summary(calm, (await live(calm, contextOf())) as AgentAccount[])
+    if (isSlow) expect(calm.overlaps).toBeGreaterThan(3)
+    expect(expected.account).toMatchObject([{ produced: 120, stored: 117, deadLettered: 3, inFlight: 0, missing: 0 }])
+    expect(expected.letters).toHaveLength(3)
+    expect(expected.store.filter(([key]) => key.startsWith('mixed_10s'))).toHaveLength(6)
+    expect(calm.operations).toBeGreaterThan(15)
+    let deaths = 0
+    for (let dieAt = 0; ; dieAt++) {
+      const world = newWorld(dieAt, deliveries(), isSlow)
+      // How many checkpoints there are depends on how long they take: the last deaths may have nothing to interrupt.
+      if ((await live(world, contextOf())) !== 'died') break
+      deaths += 1
+      const account = await live(world, contextOf())
+      if (account === 'died') throw new Error('died twice')
+      expect(summary(world, account), `killed at ${dieAt}`).toEqual(expected)
+    }
+    expect(deaths).toBeGreaterThan(30)
+  },
+)
 
 test('killed before and after every operation while late windows are recomputed: the same windows, and none is dirty', async () => {
   const context = contextOf(undefined, { memoryMs: 10_000 })
@@ -303,7 +327,7 @@ test('killed before and after every operation while late windows are recomputed:
   expect(counts).toEqual([10, 10, 10, 10, 10, 10, 1])
   let deaths = 0
   for (let dieAt = 0; dieAt < calm.operations * 2; dieAt++) {
-    const world = newWorld(dieAt, lateDeliveries())
+    const world = newWorld(dieAt, lateDeliveries(), dieAt % 4 > 1)
     // How many batches late windows make depends on when they are looked at: the last deaths may have nothing to interrupt.
     if ((await live(world, context)) === 'died') {
       deaths += 1
@@ -374,6 +398,7 @@ test('contracts that change, and a death at every operation: no reading is both 
       const world = newWorld(
         dieAt,
         deliveries((_, i) => i === 2),
+        operationsEach === 8,
       )
       const contexts = changingContracts(world, operationsEach)
       const died = await live(world, contexts.current, contexts)
@@ -398,37 +423,40 @@ test('contracts that change, and a death at every operation: no reading is both 
   expect(Math.min(seen.stored, seen.refused, seen.deaths)).toBeGreaterThan(50)
 }, 60_000)
 
-test('a batch on which the step fails becomes a dead letter; nothing else is lost', async () => {
-  const world = newWorld(Number.POSITIVE_INFINITY)
-  let lookups = 0
-  const context = contextOf(undefined, {
-    registry: {
-      version: NO_VERSION,
-      find: () => {
-        lookups += 1
-        // The second batch always fails half way.
-        const failing = [...world.stream.keys()][0] === 2 || lookups === 2
-        if (failing && lookups > 1 && lookups < 4) throw new Error('a mistake in the program')
-        return undefined
+test.each([{ isSlow: false }, { isSlow: true }])(
+  'a batch on which the step fails becomes a dead letter; nothing else is lost (slow writes: $isSlow)',
+  async ({ isSlow }) => {
+    const world = newWorld(Number.POSITIVE_INFINITY, deliveries(), isSlow)
+    let lookups = 0
+    const context = contextOf(undefined, {
+      registry: {
+        version: NO_VERSION,
+        find: () => {
+          lookups += 1
+          // The second batch always fails half way.
+          const failing = [...world.stream.keys()][0] === 2 || lookups === 2
+          if (failing && lookups > 1 && lookups < 4) throw new Error('a mistake in the program')
+          return undefined
+        },
       },
-    },
-  })
-  const account = (await live(world, context)) as AgentAccount[]
-  expect(account).toMatchObject([{ produced: 120, inFlight: 0, missing: 0 }])
-  const failed = [...world.letters.values()]
-    .map((text) => JSON.parse(text))
-    .filter(({ reason }) => reason === 'processing_failed')
-  expect(failed.length).toBeGreaterThanOrEqual(1)
-  const [row] = account as [AgentAccount]
-  expect(row.stored + row.deadLettered).toBe(120)
-})
+    })
+    const account = (await live(world, context)) as AgentAccount[]
+    expect(account).toMatchObject([{ produced: 120, inFlight: 0, missing: 0 }])
+    const failed = [...world.letters.values()]
+      .map((text) => JSON.parse(text))
+      .filter(({ reason }) => reason === 'processing_failed')
+    expect(failed.length).toBeGreaterThanOrEqual(1)
+    const [row] = account as [AgentAccount]
+    expect(row.stored + row.deadLettered).toBe(120)
+  },
+)
 
 test('killed at every operation while dead letters are requeued and dropped, each of them twice: the same store, answers and account', async () => {
   const wide = { ...mixedContract.fields['level'], range: [-9_000, 9_000] } as (typeof mixedContract.fields)[string]
   const corrected = contextOf([{ ...mixedContract, fields: { ...mixedContract.fields, level: wide } }])
   /** All that the first part of the story leaves, the dead letters asked for, and the process to die at some operation. */
   const prepared = async (dieAt: number): Promise<World> => {
-    const world = newWorld(Number.POSITIVE_INFINITY)
+    const world = newWorld(Number.POSITIVE_INFINITY, deliveries(), dieAt % 4 > 1)
     await live(world, contextOf())
     const letters = [...world.letters.values()].map((text) => JSON.parse(text) as DeadLetter)
     let next = 100
