@@ -25,6 +25,8 @@ export interface Cost {
   /** By process, the costliest last. */
   readonly microseconds: ReadonlyMap<string, number>
   readonly microsecondsInAll: number
+  /** Of what runs beside it on the same cores and is charged to nobody: the broker and, in this process, the devices. */
+  readonly microsecondsBeside: number
 }
 
 /** Runs `work`, which stores `readings` and says when the last one was in the database. */
@@ -32,12 +34,20 @@ export async function measureCost(
   processes: readonly ManagedProcess[],
   readings: number,
   work: () => Promise<{ readonly atMs: number }>,
+  broker?: ManagedProcess,
 ): Promise<Cost> {
-  const cpuSeconds = () => Promise.all(processes.map(async (process) => (await process.cpuSeconds()) ?? 0))
+  const secondsOf = async (process: ManagedProcess | undefined) => (await process?.cpuSeconds()) ?? 0
+  const cpuSeconds = () => Promise.all(processes.map(secondsOf))
+  const secondsBeside = async () => {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1e6 + (await secondsOf(broker))
+  }
   const before = await cpuSeconds()
+  const beside = await secondsBeside()
   const startMs = clock.monotonicMs()
   const { atMs } = await work()
   const after = await cpuSeconds()
+  const microsecondsBeside = (((await secondsBeside()) - beside) * 1e6) / readings
   const microseconds = new Map(
     processes.map(({ name }, i) => [name, (((after[i] as number) - (before[i] as number)) * 1e6) / readings]),
   )
@@ -46,6 +56,7 @@ export async function measureCost(
     readingsPerSecond: (readings * 1000) / (atMs - startMs),
     microseconds,
     microsecondsInAll: [...microseconds.values()].reduce((sum, value) => sum + value, 0),
+    microsecondsBeside,
   }
 }
 
@@ -54,22 +65,29 @@ export async function measureMaximum(
   path: StoragePath,
   publisher: Publisher,
   workload: Workload,
-  { readings, samplesPerMessage }: { readonly readings: number; readonly samplesPerMessage: number },
+  {
+    readings,
+    samplesPerMessage,
+    broker,
+  }: { readonly readings: number; readonly samplesPerMessage: number; readonly broker: ManagedProcess },
   report: Report,
 ): Promise<Cost> {
   const until = workload.readings + readings
   const messages: Message[] = []
   while (workload.readings < until) messages.push(workload.message(samplesPerMessage))
-  const cost = await measureCost(path.processes, readings, async () => {
+  const work = async () => {
     await publisher.publishAll(messages)
     const { stored, atMs } = await untilStored(path.query, workload, report.progress)
     if (stored !== workload.readings)
       throw new Error(`${path.name}: ${stored} of ${workload.readings} readings are in the database`)
     return { atMs }
-  })
+  }
+  const cost = await measureCost(path.processes, readings, work, broker)
   await expectStored(path.query, workload)
   return cost
 }
 
-export const costText = ({ readingsPerSecond, microseconds, microsecondsInAll }: Cost): string =>
-  `${Math.round(readingsPerSecond).toLocaleString('en-GB')} readings/s; CPU ${microsecondsInAll.toFixed(2)} µs a reading (${[...microseconds].map(([name, value]) => `${name} ${value.toFixed(2)}`).join(', ')})`
+export const rateText = ({ readingsPerSecond }: Cost): string => Math.round(readingsPerSecond).toLocaleString('en-GB')
+
+export const costText = (cost: Cost): string =>
+  `${rateText(cost)} readings/s; CPU ${cost.microsecondsInAll.toFixed(2)} µs a reading (${[...cost.microseconds].map(([name, value]) => `${name} ${value.toFixed(2)}`).join(', ')}), beside it ${cost.microsecondsBeside.toFixed(2)}`

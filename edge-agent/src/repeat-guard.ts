@@ -51,6 +51,7 @@ export function createRepeatGuard(keysMax = KEYS_MAX, keysPerDeviceMin = KEYS_PE
       memory.older = memory.younger
       memory.younger = createKeySet()
     }
+    if (keyCount <= keysMax) return
     for (const [device, { younger, older }] of devices) {
       if (keyCount <= keysMax || devices.size === 1) break
       keyCount -= younger.size + older.size
