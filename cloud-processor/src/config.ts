@@ -130,7 +130,7 @@ export const processorConfigSchema = z.strictObject({
     })
     .prefault({}),
   /** What is there is taken together for at most this long, so that the database gets large writes. */
-  linger: durationMs().prefault('100ms'),
+  linger: durationMs().prefault('25ms'),
   admin: z.strictObject({ listen: hostPort().prefault('127.0.0.1:9603') }).prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
 })
