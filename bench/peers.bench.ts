@@ -149,14 +149,14 @@ async function measure(
     const maximum = (count: number, samplesPerMessage: number) =>
       measureMaximum(path, publisher, load, { readings: count, samplesPerMessage, broker }, report)
     await maximum(WARM_UP_READINGS, SAMPLES_PER_MESSAGE)
+    const singly = await maximum(READINGS_SINGLY, 1)
+    report.print(`${label}, messages of one sample: ${costText(singly)}`)
     const costs: Cost[] = []
     for (let i = 0; i < runs; i++) {
       const cost = await maximum(readings, SAMPLES_PER_MESSAGE)
       report.print(`${label}, messages of ${SAMPLES_PER_MESSAGE} samples: ${costText(cost)}`)
       costs.push(cost)
     }
-    const singly = await maximum(READINGS_SINGLY, 1)
-    report.print(`${label}, messages of one sample: ${costText(singly)}`)
     const options = { readingsPerSecond: OUTAGE_READINGS_PER_SECOND, samplesPerMessage: SAMPLES_PER_MESSAGE }
     const outage = await measureOutage(path, publisher, load, options, report)
     report.print(

@@ -29,6 +29,26 @@ export interface Cost {
   readonly microsecondsBeside: number
 }
 
+const REST_LOOK_MS = 500
+const REST_SHARE = 0.1
+const REST_MS_MAX = 15_000
+
+/** Until what was done before, such as a database that rewrites its files, is not charged to what comes; but not for ever. */
+async function untilAtRest(processes: readonly ManagedProcess[]): Promise<void> {
+  const cpuMs = async () => {
+    const seconds = await Promise.all(processes.map((process) => process.cpuSeconds()))
+    return seconds.reduce<number>((sum, value) => sum + (value ?? 0), 0) * 1000
+  }
+  const untilMs = clock.monotonicMs() + REST_MS_MAX
+  for (let before = await cpuMs(); clock.monotonicMs() < untilMs; ) {
+    const startMs = clock.monotonicMs()
+    await clock.sleep(REST_LOOK_MS)
+    const now = await cpuMs()
+    if (now - before < REST_SHARE * (clock.monotonicMs() - startMs)) return
+    before = now
+  }
+}
+
 /** Runs `work`, which stores `readings` and says when the last one was in the database. */
 export async function measureCost(
   processes: readonly ManagedProcess[],
@@ -42,6 +62,7 @@ export async function measureCost(
     const { user, system } = process.cpuUsage()
     return (user + system) / 1e6 + (await secondsOf(broker))
   }
+  await untilAtRest(processes)
   const before = await cpuSeconds()
   const beside = await secondsBeside()
   const startMs = clock.monotonicMs()

@@ -29,6 +29,9 @@ import { createWriteQueue } from './write-queue.ts'
 
 /** Taken in one go: some 20,000 readings as they usually come, and never more than two of the largest batches. */
 const TAKE_BYTES_MAX = 64 * 1024
+/** Messages are collected for so many times as long as a write takes: a database that is slow gets fewer and larger ones. */
+const LINGER_WRITES = 4
+const LINGER_MS_MIN = 10
 /** Processed and not yet acknowledged: beyond this the checkpoint does not wait for its time. */
 const UNACKNOWLEDGED_MAX = 512
 const UNACKNOWLEDGED_BYTES_MAX = 16 * 1024 * 1024
@@ -75,7 +78,7 @@ export interface PartitionLoop {
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
-  const { consumer, checkpoints, publish, outbox, repairs, contexts, clock, log } = dependencies
+  const { consumer, checkpoints, sink, publish, outbox, repairs, contexts, clock, log } = dependencies
   const { partition } = options
   const persevere = createPerseverance({ partition, clock, log })
   const writes = createWriteQueue(createEffectWriter({ ...dependencies, partition, persevere }))
@@ -147,6 +150,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const soon = outboxWaits || requests.busy || repairs.busy ? OUTBOX_LOOK_MS : Number.POSITIVE_INFINITY
     return Math.max(0, Math.min(untilWatermarks, soon))
   }
+
+  const lingerMs = () => Math.min(options.lingerMs, Math.max(LINGER_MS_MIN, LINGER_WRITES * sink.lastWriteMs))
 
   /** A sequence of the stream means another message than before: nothing that is known by one holds any more. */
   function noteLife(): void {
@@ -296,10 +301,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   async function turn(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
     await writes.room()
-    const messages = await consumer.take(
-      { bytesMax: TAKE_BYTES_MAX, waitMs: waitMs(), lingerMs: options.lingerMs },
-      stopping,
-    )
+    const messages = await consumer.take({ bytesMax: TAKE_BYTES_MAX, waitMs: waitMs(), lingerMs: lingerMs() }, stopping)
     busy = true
     for (const settled of outbox.takeSettled()) {
       settle(state.outbox, settled)
