@@ -25,13 +25,10 @@ import { agentKeyOf, createState, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
 import { createWatermarkPublisher } from './stored-watermark.ts'
-import { createWriteQueue } from './write-queue.ts'
+import { createWriteQueue, lingerMsFor } from './write-queue.ts'
 
 /** Taken in one go: some 20,000 readings as they usually come, and never more than two of the largest batches. */
 const TAKE_BYTES_MAX = 64 * 1024
-/** Messages are collected for so many times as long as a write takes: a database that is slow gets fewer and larger ones. */
-const LINGER_WRITES = 4
-const LINGER_MS_MIN = 10
 /** Processed and not yet acknowledged: beyond this the checkpoint does not wait for its time. */
 const UNACKNOWLEDGED_MAX = 512
 const UNACKNOWLEDGED_BYTES_MAX = 16 * 1024 * 1024
@@ -150,8 +147,6 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const soon = outboxWaits || requests.busy || repairs.busy ? OUTBOX_LOOK_MS : Number.POSITIVE_INFINITY
     return Math.max(0, Math.min(untilWatermarks, soon))
   }
-
-  const lingerMs = () => Math.min(options.lingerMs, Math.max(LINGER_MS_MIN, LINGER_WRITES * sink.lastWriteMs))
 
   /** A sequence of the stream means another message than before: nothing that is known by one holds any more. */
   function noteLife(): void {
@@ -301,7 +296,10 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   async function turn(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
     await writes.room()
-    const messages = await consumer.take({ bytesMax: TAKE_BYTES_MAX, waitMs: waitMs(), lingerMs: lingerMs() }, stopping)
+    const messages = await consumer.take(
+      { bytesMax: TAKE_BYTES_MAX, waitMs: waitMs(), lingerMs: lingerMsFor(sink.lastWriteMs, options.lingerMs) },
+      stopping,
+    )
     busy = true
     for (const settled of outbox.takeSettled()) {
       settle(state.outbox, settled)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { EffectWriter } from './effect-writer.ts'
 import { contextOf, stateFor } from './testing.ts'
-import { createWriteQueue } from './write-queue.ts'
+import { createWriteQueue, lingerMsFor } from './write-queue.ts'
 
 const state = stateFor(contextOf())
 const { signal } = new AbortController()
@@ -79,4 +79,9 @@ test('what a step that failed has left is not written', async () => {
   expect(began).toEqual([2])
   ends[0]?.resolve()
   await queue.settled()
+})
+
+test('messages are collected for as long as the database needs, within limits', () => {
+  expect([0, 2, 10, 60].map((lastWriteMs) => lingerMsFor(lastWriteMs, 100))).toEqual([10, 10, 40, 100])
+  expect(lingerMsFor(10, 0)).toBe(0)
 })

@@ -8,6 +8,13 @@ import type { EffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects, type Effects } from './effects.ts'
 import type { PartitionState } from './state.ts'
 
+/** Messages are collected for so many times as long as a write takes: a database that is slow gets fewer and larger ones. */
+const LINGER_WRITES = 4
+const LINGER_MS_MIN = 10
+
+export const lingerMsFor = (lastWriteMs: number, lingerMsMax: number): number =>
+  Math.min(lingerMsMax, Math.max(LINGER_MS_MIN, LINGER_WRITES * lastWriteMs))
+
 export interface WriteQueue {
   /** What steps append to, between `room` and `launch`. */
   readonly effects: Effects
