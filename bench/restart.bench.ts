@@ -134,7 +134,7 @@ async function measure(
   const partition = partitionOf(SITE)
   const connection = await connect({ servers: natsUrl })
   const client = jetstream(connection)
-  const own = { owner: 'bench', log: createLogger('bench', 'silent') }
+  const own = { owner: 'bench', clock, log: createLogger('bench', 'silent') }
   const checkpoints = join(folder, 'checkpoints')
   const store =
     place === 'NATS'

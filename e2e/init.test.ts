@@ -109,6 +109,23 @@ test('says what it would make, makes it, and then finds it; what differs is said
   expect((await made()).policies?.[1]).toEqual(['rollup', '2160h0m0s', false])
 }, 60_000)
 
+test('a database whose default policy is another: stays as it is, and that raw data goes there is said', async () => {
+  const query = createInfluxQuery({ url: influx.url, database: 'river' })
+  await query('DROP DATABASE river; CREATE DATABASE river WITH DURATION 30d NAME monthly')
+  await query.close()
+  const { code, stdout } = await init(['--json'])
+  expect(code).toBe(1)
+  expect(JSON.parse(stdout).items[1]).toMatchObject({
+    outcome: 'differs',
+    detail:
+      'raw data goes to "monthly", the default: CREATE RETENTION POLICY "autogen" ON "river" DURATION INF REPLICATION 1 DEFAULT changes it',
+  })
+  expect((await made()).policies).toEqual([
+    ['monthly', '720h0m0s', true],
+    ['rollup', '0s', false],
+  ])
+}, 60_000)
+
 test('a server that does not answer: says which and what to do, tells what was made before, ends with 2', async () => {
   await nats.stop()
   try {

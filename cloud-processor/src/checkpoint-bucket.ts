@@ -56,6 +56,8 @@ export const CHECKPOINT_STREAM_CONFIG: Partial<StreamConfig> & { name: string } 
   retention: RetentionPolicy.Limits,
   discard: DiscardPolicy.New,
   max_msgs_per_subject: 2,
+  max_bytes: -1,
+  max_age: 0,
   deny_delete: true,
   allow_rollup_hdrs: true,
   allow_direct: true,

@@ -1,6 +1,6 @@
 /** What every store of checkpoints must do, whatever it is kept in. */
 import { expect, test } from 'vitest'
-import { CheckpointConflictError, type CheckpointStore } from './checkpoint.ts'
+import { type CheckpointStore, TakenOverError } from './checkpoint.ts'
 
 export interface CheckpointWorld {
   /** A store of another processor on the same partition. */
@@ -54,11 +54,11 @@ export function checkpointConformance(createWorld: () => Promise<CheckpointWorld
     const { revision } = await second.claim(loaded)
     // Also before the second one has saved anything.
     const refusal = await first.save(stateOf(2), known).catch((error: unknown) => error)
-    expect(refusal).toBeInstanceOf(CheckpointConflictError)
+    expect(refusal).toBeInstanceOf(TakenOverError)
     expect(String(refusal)).toContain('partition 3 was taken over by second')
-    await expect(take(first)).rejects.toBeInstanceOf(CheckpointConflictError)
+    await expect(take(first)).rejects.toBeInstanceOf(TakenOverError)
     await second.save(stateOf(3), revision)
-    await expect(first.save(stateOf(2), known)).rejects.toBeInstanceOf(CheckpointConflictError)
+    await expect(first.save(stateOf(2), known)).rejects.toBeInstanceOf(TakenOverError)
     expect(numberIn((await world.open('c').load()).bytes)).toBe(3)
   })
 
@@ -68,7 +68,7 @@ export function checkpointConformance(createWorld: () => Promise<CheckpointWorld
     const known = await take(first)
     const second = world.open('second')
     const revision = await take(second)
-    await expect(first.save(stateOf(1), known)).rejects.toBeInstanceOf(CheckpointConflictError)
+    await expect(first.save(stateOf(1), known)).rejects.toBeInstanceOf(TakenOverError)
     await second.save(stateOf(2), revision)
     expect(numberIn((await world.open('c').load()).bytes)).toBe(2)
   })

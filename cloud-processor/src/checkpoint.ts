@@ -20,25 +20,26 @@ export interface CheckpointStore {
    * Takes the partition.
    * @param known what `load` gave
    * @returns that with its new revision, or what somebody saved since
-   * @throws CheckpointConflictError when this store had the partition and somebody else claimed it since
+   * @throws TakenOverError when this store had the partition and somebody else claimed it since
    */
   claim(known: Checkpoint): Promise<Checkpoint>
   /**
    * @param expectedRevision that of the claim or the last save
    * @returns the new revision
-   * @throws CheckpointConflictError when somebody else has claimed the partition since
+   * @throws TakenOverError when somebody else has claimed the partition since
    */
   save(bytes: Uint8Array, expectedRevision: number): Promise<number>
+  /** It forgets that it had the partition: its next claim takes it from whoever has it. */
+  release(): void
 }
 
-export class CheckpointConflictError extends UserError {
-  override readonly name = 'CheckpointConflictError'
+export class TakenOverError extends UserError {
+  override readonly name = 'TakenOverError'
+  readonly by: string
+  constructor(partition: number, by: string) {
+    super(`partition ${partition} was taken over by ${by}`, {
+      hint: 'two processors work on the same partitions: stop one of them, or give each partitions of its own',
+    })
+    this.by = by
+  }
 }
-
-export const TAKEN_OVER_HINT =
-  'two processors work on the same partitions: stop one of them, or give each partitions of its own'
-
-export const takenOver = (partition: number, by: string): CheckpointConflictError =>
-  new CheckpointConflictError(`partition ${partition} was taken over by ${by}: it has claimed the checkpoint`, {
-    hint: TAKEN_OVER_HINT,
-  })

@@ -19,8 +19,8 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream'
 import { BATCH_BYTES_MAX, TELEMETRY_STREAM, telemetryPartitionFilter } from '@tributary/protocol'
-import { backoffDelayMs, type Clock, type Logger, messageOf, UserError } from '@tributary/runtime'
-import { TAKEN_OVER_HINT } from './checkpoint.ts'
+import { backoffDelayMs, type Clock, type Logger, messageOf } from '@tributary/runtime'
+import { TakenOverError } from './checkpoint.ts'
 import { ensureStreams } from './nats.ts'
 
 /** One pull: nats.js stalls when messages times payload passes 64 MB, and 24 of the largest batches stay under 32 MB. */
@@ -92,7 +92,7 @@ export function createPartitionConsumer(
   let pending = 0
   let running = new AbortController()
   let pulling: Promise<void> | undefined
-  let takenOver: UserError | undefined
+  let takenOver: TakenOverError | undefined
   let life: StreamLife | undefined
   /** Highest sequence of this life that was seen. */
   let highestSequence = 0
@@ -147,7 +147,7 @@ export function createPartitionConsumer(
   /**
    * @returns false when there is no consumer any more, as after a stream was deleted, or one from before ours, as after an older
    * copy of the stream's data was put back
-   * @throws UserError when somebody else has made the consumer anew
+   * @throws TakenOverError when somebody else has made the consumer anew
    */
   async function checkOwner(): Promise<boolean> {
     const found = await manager.consumers.info(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
@@ -157,9 +157,7 @@ export function createPartitionConsumer(
     const theirs = found?.config.description
     if (found === undefined || Date.parse(found.created) < madeAt) return false
     if (theirs === owner) return Date.parse(found.created) === madeAt
-    takenOver = new UserError(`partition ${partition} was taken over by ${theirs || 'somebody else'}`, {
-      hint: TAKEN_OVER_HINT,
-    })
+    takenOver = new TakenOverError(partition, theirs || 'somebody else')
     wake()
     throw takenOver
   }
@@ -255,6 +253,7 @@ export function createPartitionConsumer(
       interrupt()
     },
     async start(signal) {
+      takenOver = undefined
       for (let attempt = 1; ; attempt++) {
         try {
           const consumer = await recreate()

@@ -2,7 +2,7 @@ import { createLogger } from '@tributary/runtime'
 import { createFaultyFileSystem, type DiskFault, type FaultyFileSystem } from '@tributary/runtime/testing'
 import { describe, expect, test } from 'vitest'
 import { checkpointConformance, numberIn, stateOf, take } from './checkpoint.conformance.ts'
-import { CheckpointConflictError } from './checkpoint.ts'
+import { TakenOverError } from './checkpoint.ts'
 import { createFileCheckpointStore } from './file-checkpoint.ts'
 
 const log = createLogger('test', 'silent')
@@ -38,7 +38,7 @@ async function saveUntil(disk: FaultyFileSystem, count: number, progress: { save
         break
       } catch (error) {
         // As the loop does: a failed save is tried again.
-        if (error instanceof CheckpointConflictError) throw error
+        if (error instanceof TakenOverError) throw error
       }
     progress.saved = n
   }
@@ -111,7 +111,7 @@ test('a predecessor that was replaced while it wrote is told so: what it wrote i
     }
     return undefined
   }
-  await expect(first.save(stateOf(2), 1)).rejects.toBeInstanceOf(CheckpointConflictError)
+  await expect(first.save(stateOf(2), 1)).rejects.toBeInstanceOf(TakenOverError)
   expect(replaced).toBe(true)
   disk.faultAt = undefined
   revision = await second.save(stateOf(3), 1)

@@ -14,7 +14,7 @@ import {
   readFileWhole,
   writeFileAtomic,
 } from '@tributary/runtime'
-import { type Checkpoint, type CheckpointStore, takenOver } from './checkpoint.ts'
+import { type Checkpoint, type CheckpointStore, TakenOverError } from './checkpoint.ts'
 
 const MAGIC = 0x46435254
 const HEADER_BYTES = 16
@@ -56,7 +56,7 @@ export function createFileCheckpointStore(
   }
   const refuseOthers = async (): Promise<string | undefined> => {
     const found = await readOwner()
-    if (found !== undefined && found !== owner) throw takenOver(partition, found)
+    if (found !== undefined && found !== owner) throw new TakenOverError(partition, found)
     return found
   }
   // A damaged file's revision is not to be trusted: it is no successor's.
@@ -96,6 +96,9 @@ export function createFileCheckpointStore(
 
   return {
     load,
+    release() {
+      claimed = false
+    },
     async claim(known) {
       if (claimed) await refuseOthers()
       await writeFileAtomic(ownerPath, Buffer.from(owner, 'utf8'), fileSystem)
@@ -111,7 +114,7 @@ export function createFileCheckpointStore(
         for (const file of [path(0), path(1)]) {
           const found = damaged.has(file) ? undefined : await headerOnDisk(file)
           if (found !== undefined && found.revision > expectedRevision && found.checksum !== attempted)
-            throw takenOver(
+            throw new TakenOverError(
               partition,
               `somebody else, who saved revision ${found.revision} (this one: ${expectedRevision})`,
             )

@@ -72,6 +72,23 @@ export function takeIn({ subject, bytes, streamSequence, receivedAtMs }: Deliver
   }
 }
 
+/** A message on which the step failed is refused as a whole. */
+export const takenAsFailed = (
+  { site, agent, streamSequence, receivedAtMs, batch }: Intake,
+  bytes: Uint8Array,
+  detail: string,
+): TakenRefusal => ({
+  site,
+  agent,
+  streamSequence,
+  receivedAtMs,
+  batch: undefined,
+  reason: 'processing_failed',
+  detail,
+  bytes,
+  header: batch?.header,
+})
+
 function takeInRequest({ site, agent, streamSequence, receivedAtMs }: Taken, bytes: Uint8Array): Intake {
   const taken = { site, agent, streamSequence, receivedAtMs, batch: undefined }
   const request = parseControlMessage(requeueRequest, bytes)

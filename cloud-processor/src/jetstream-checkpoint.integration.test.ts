@@ -9,7 +9,7 @@ import { createLogger, retry, systemClock } from '@tributary/runtime'
 import { createNatsServer, findServer, freePort, type ManagedProcess } from '@tributary/stack'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { checkpointConformance, numberIn, stateOf, take } from './checkpoint.conformance.ts'
-import { CheckpointConflictError } from './checkpoint.ts'
+import { TakenOverError } from './checkpoint.ts'
 import { type CheckpointBucket, createCheckpointBucket, PIECE_BYTES_MAX } from './checkpoint-bucket.ts'
 import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 
@@ -41,7 +41,8 @@ const bucketOf = async (partition: number) =>
 const wipe = async () => {
   await (await manager()).streams.delete(CHECKPOINT_STREAM).catch(() => undefined)
 }
-const open = (owner: string, on = bucket) => createJetStreamCheckpointStore(on, PARTITION, { owner, log })
+const open = (owner: string, on = bucket) =>
+  createJetStreamCheckpointStore(on, PARTITION, { owner, clock: systemClock, log })
 const headNow = async () => JSON.parse(Buffer.from((await bucket.get(['head']))?.bytes ?? '{}').toString())
 const generations = async (): Promise<string[]> =>
   (await headNow()).generations.map(({ id }: { id: string }) => id).sort()
@@ -100,7 +101,7 @@ async function saveAll(on: CheckpointBucket, progress: { saved: number }): Promi
         return await work()
       } catch (error) {
         // As the loop does: what failed is tried again.
-        if (error instanceof CheckpointConflictError) throw error
+        if (error instanceof TakenOverError) throw error
       }
   }
   let revision = await untilItWorks(() => take(store))
@@ -162,10 +163,64 @@ test('a predecessor that stood still between its upload and its head: refused, a
   const second = open('second')
   const revision = await second.save(stateOf(3), await take(second))
   release()
-  expect(await saving).toBeInstanceOf(CheckpointConflictError)
+  expect(await saving).toBeInstanceOf(TakenOverError)
   await second.save(stateOf(4), revision)
   expect(numberIn((await open('c').load()).bytes)).toBe(4)
   expect((await bucket.generations()).sort()).toEqual(await generations())
+})
+
+test('a claim that stood still before it tidied up: what its successor has saved since stays', async () => {
+  let release: () => void = () => undefined
+  const standing = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const slow: CheckpointBucket = {
+    ...bucket,
+    generations: async () => {
+      await standing
+      return bucket.generations()
+    },
+  }
+  const first = open('first', slow)
+  const loaded = await first.load()
+  const claiming = first.claim(loaded)
+  await retry(async () => expect((await headNow()).owner).toBe('first'), {
+    clock: systemClock,
+    signal: AbortSignal.timeout(10_000),
+    backoff: { firstMs: 10, maxMs: 50 },
+  })
+  const second = open('second')
+  const revision = await second.save(stateOf(1), await take(second))
+  await second.save(stateOf(2), revision)
+  release()
+  const known = await claiming
+  expect((await bucket.generations()).sort()).toEqual(await generations())
+  const left = await open('c').load()
+  expect([numberIn(left.bytes), left.isOlder]).toEqual([2, false])
+  await expect(first.save(stateOf(3), known.revision)).rejects.toBeInstanceOf(TakenOverError)
+})
+
+test('a bucket that is full: what failed attempts have uploaded does not pile up, and is gone once it works again', async () => {
+  let room = Number.POSITIVE_INFINITY
+  const full: CheckpointBucket = {
+    ...bucket,
+    put: (key, bytes, expected) => {
+      if (--room < 0) throw new Error('insufficient storage resources available')
+      return bucket.put(key, bytes, expected)
+    },
+  }
+  const store = open('a', full)
+  let revision = await take(store)
+  for (let n = 1; n <= 3; n++) revision = await store.save(largeState(n), revision)
+  for (let attempt = 1; attempt <= 10; attempt++) {
+    room = attempt % 3
+    await expect(store.save(largeState(4), revision)).rejects.toThrow('insufficient storage')
+    expect((await bucket.generations()).length).toBeLessThanOrEqual(3)
+  }
+  room = Number.POSITIVE_INFINITY
+  await store.save(largeState(4), revision)
+  expect((await bucket.generations()).sort()).toEqual(await generations())
+  expect(numberIn((await open('b').load()).bytes)).toBe(4)
 })
 
 test('claims and saves at the same moment: of many, the last to claim saves and all others are refused', async () => {
@@ -180,7 +235,7 @@ test('claims and saves at the same moment: of many, the last to claim saves and 
       store.save(stateOf(i + 1), revision).then(
         () => i + 1,
         (error: unknown) => {
-          if (!(error instanceof CheckpointConflictError)) throw error
+          if (!(error instanceof TakenOverError)) throw error
           return 0
         },
       ),
@@ -191,16 +246,22 @@ test('claims and saves at the same moment: of many, the last to claim saves and 
   expect(numberIn((await open('reader').load()).bytes)).toBe(won[0])
 })
 
-test('a head that is none: the one before it, and it goes on', async () => {
+const figures = { id: 'ab', pieces: 1, bytes: 10, crc32: 1 }
+const headOf = (...generations: object[]) => JSON.stringify({ format: 1, term: 1, owner: 'x', generations })
+test.each([
+  ['of another format', '{"format":7}'],
+  ['more bytes than a generation may have', headOf({ ...figures, bytes: 1e15 })],
+  ['more pieces than a generation may have', headOf({ ...figures, pieces: 1e15 })],
+])('a head that is none (%s): the one before it, and it goes on', async (_, text) => {
   const store = open('a')
   let revision = await take(store)
   for (let n = 1; n <= 3; n++) revision = await store.save(stateOf(n), revision)
-  await bucket.put(['head'], Buffer.from('{"format":7}'))
+  await bucket.put(['head'], Buffer.from(text))
   const next = open('b')
   const loaded = await next.load()
   expect([numberIn(loaded.bytes), loaded.isOlder]).toEqual([3, true])
   const claimed = await next.claim(loaded)
-  await expect(store.save(stateOf(4), revision)).rejects.toBeInstanceOf(CheckpointConflictError)
+  await expect(store.save(stateOf(4), revision)).rejects.toBeInstanceOf(TakenOverError)
   await next.save(stateOf(5), claimed.revision)
   const after = await open('c').load()
   expect([numberIn(after.bytes), after.isOlder]).toEqual([5, false])
@@ -221,6 +282,18 @@ test('NATS lost the bucket, or has an older copy of it: the processor that has t
   expect(numberIn((await open('c').load()).bytes)).toBe(3)
 })
 
+test('NATS lost the bucket, and a successor claimed the partition before its predecessor saved again: the successor has it', async () => {
+  await take(open('earlier'))
+  const first = open('first')
+  const known = await first.save(stateOf(1), await take(first))
+  await wipe()
+  const second = open('second')
+  const revision = await take(second)
+  await expect(first.save(stateOf(2), known)).rejects.toBeInstanceOf(TakenOverError)
+  await second.save(stateOf(3), revision)
+  expect(numberIn((await open('c').load()).bytes)).toBe(3)
+})
+
 test('NATS killed and started again: what was saved is there', async () => {
   const store = open('a')
   const revision = await store.save(largeState(1), await take(store))
@@ -238,7 +311,11 @@ test('NATS killed and started again: what was saved is there', async () => {
 test('partitions share the bucket and do not touch each other; what it takes on the disk stays bounded', async () => {
   const stores = await Promise.all(
     [1, 2].map(async (partition) => {
-      const store = createJetStreamCheckpointStore(await bucketOf(partition), partition, { owner: 'a', log })
+      const store = createJetStreamCheckpointStore(await bucketOf(partition), partition, {
+        owner: 'a',
+        clock: systemClock,
+        log,
+      })
       return { partition, store, revision: await take(store) }
     }),
   )

@@ -5,9 +5,9 @@
  */
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
-import { type Logger, messageOf } from '@tributary/runtime'
+import { type Clock, type Logger, messageOf } from '@tributary/runtime'
 import { z } from 'zod'
-import { type Checkpoint, type CheckpointStore, takenOver } from './checkpoint.ts'
+import { type Checkpoint, type CheckpointStore, TakenOverError } from './checkpoint.ts'
 import { type BucketEntry, type CheckpointBucket, PIECE_BYTES_MAX, WrongSequenceError } from './checkpoint-bucket.ts'
 
 /** Of one generation. A bucket holds two a partition, and those being uploaded. */
@@ -17,13 +17,16 @@ const PIECES_OPEN_MAX = 8
 
 const generation = z.object({
   id: z.string().regex(/^[0-9a-f]+$/),
-  pieces: z.int().min(0),
-  bytes: z.int().min(0),
+  pieces: z
+    .int()
+    .min(0)
+    .max(GENERATION_BYTES_MAX / PIECE_BYTES_MAX),
+  bytes: z.int().min(0).max(GENERATION_BYTES_MAX),
   crc32: z.int().min(0),
 })
 const headSchema = z.object({
   format: z.literal(1),
-  /** Every claim raises it. */
+  /** Every claim raises it, to the time of day at least: so that the later of two has the higher one although NATS lost the head of the other. */
   term: z.int().min(1),
   owner: z.string(),
   /** The newest first. */
@@ -41,7 +44,7 @@ const EMPTY: Pick<Head, 'generations' | 'older'> = { generations: [], older: fal
 export function createJetStreamCheckpointStore(
   bucket: CheckpointBucket,
   partition: number,
-  { owner, log }: { owner: string; log: Logger },
+  { owner, clock, log }: { owner: string; clock: Clock; log: Logger },
 ): CheckpointStore {
   /** 0: the partition was not claimed yet. */
   let term = 0
@@ -118,9 +121,15 @@ export function createJetStreamCheckpointStore(
     return { bytes, revision: sequence, isOlder }
   }
 
-  /** Removes what no head names: uploads that were torn, or not removed when they were replaced. */
+  /**
+   * Removes what our head does not name: uploads that were torn, or not removed when they were replaced. The head is read after
+   * the list: when it is still ours, no successor had uploaded anything that is in the list.
+   */
   async function tidy(): Promise<void> {
-    for (const id of await bucket.generations()) if (!kept.some((one) => one.id === id)) await bucket.remove(id)
+    const listed = await bucket.generations()
+    const { head } = await readHead()
+    if (head === undefined || head instanceof Error || head.term !== term || head.owner !== owner) return
+    for (const id of listed) if (!head.generations.some((one) => one.id === id)) await bucket.remove(id)
     untidy = false
   }
   const atLeisure = (work: Promise<void>): Promise<void> =>
@@ -145,15 +154,18 @@ export function createJetStreamCheckpointStore(
 
   return {
     load,
+    release() {
+      term = 0
+    },
     async claim(known) {
       for (let current = known; ; ) {
         const { sequence, head } = await readHead()
-        if (term > 0 && isAnothers(head)) throw takenOver(partition, head.owner)
+        if (term > 0 && isAnothers(head)) throw new TakenOverError(partition, head.owner)
         if (sequence !== current.revision && (head === undefined || head instanceof Error)) {
           current = await load()
           continue
         }
-        const next = Math.max(term, seenTerm) + 1
+        const next = Math.max(term, seenTerm, Math.floor(clock.wallMs())) + 1
         // A predecessor at work saves faster than we could load: we take the partition first.
         const moved = sequence !== current.revision ? (head as Head) : undefined
         const { generations, older } = moved ?? { generations: kept, older: current.isOlder }
@@ -174,6 +186,8 @@ export function createJetStreamCheckpointStore(
         throw new Error(
           `the state has ${bytes.length} bytes, more than the ${GENERATION_BYTES_MAX} that fit into a checkpoint`,
         )
+      // What attempts that failed have uploaded must not fill the bucket.
+      if (untidy) await atLeisure(tidy())
       const wasUntidy = untidy
       untidy = true // until we know what became of the pieces
       const newest = await upload(bytes)
@@ -193,7 +207,7 @@ export function createJetStreamCheckpointStore(
         const { sequence, head } = await readHead()
         if (isAnothers(head)) {
           await atLeisure(bucket.remove(newest.id))
-          throw takenOver(partition, head.owner)
+          throw new TakenOverError(partition, head.owner)
         }
         log.warn({ partition }, 'the head of the checkpoint is not the one that was put last; written again')
         wasUnsure = true

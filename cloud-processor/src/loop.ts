@@ -8,6 +8,7 @@ import { messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
 import { adoptContracts } from './adopt-contracts.ts'
 import type { Checkpoint, CheckpointStore } from './checkpoint.ts'
+import { type CheckpointWriter, createCheckpointWriter } from './checkpoint-writer.ts'
 import type { PartitionConsumer } from './consumer.ts'
 import type { ContextSource } from './contexts.ts'
 import type { ContractMemory } from './contract-memory.ts'
@@ -15,14 +16,15 @@ import { isSameVersion } from './device-journal.ts'
 import { createEffectWriter, type EffectWriterDependencies } from './effect-writer.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
 import { momentOf } from './gaps.ts'
-import { type Intake, takeIn } from './intake.ts'
+import { takeIn, takenAsFailed } from './intake.ts'
 import { type Outbox, type Settled, settle } from './notifiers/index.ts'
+import { mayTakeBack } from './owner.ts'
 import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
 import type { RepairList } from './repair-list.ts'
 import { createReplay } from './replay.ts'
 import { agentKeyOf, createState, type PartitionState } from './state.ts'
-import { decodeState, encodeState } from './state-codec.ts'
+import { decodeState } from './state-codec.ts'
 import { step } from './step.ts'
 import { createWatermarkPublisher } from './stored-watermark.ts'
 import { createWriteQueue, lingerMsFor } from './write-queue.ts'
@@ -34,10 +36,12 @@ const UNACKNOWLEDGED_MAX = 512
 const UNACKNOWLEDGED_BYTES_MAX = 16 * 1024 * 1024
 /** All watermarks are said again this often. */
 const WATERMARKS_EVERY_MS = 10_000
-/** At most one part in ten of the time goes into checkpoints. */
-const CHECKPOINT_SHARE = 10
 /** While notifications wait, the loop looks this often for those that were delivered. */
 const OUTBOX_LOOK_MS = 500
+/** Stopping, it gives receivers so long to take what waits; the rest stays in the checkpoint. */
+const OUTBOX_DRAIN_MS_MAX = 2_000
+/** After a step that failed: a mistake that strikes again and again must not keep servers busy. */
+const STEP_AGAIN_MS = 500
 /** So often gaps are looked at. */
 const GAPS_LOOK_MS = 500
 /** So many messages may have been processed by a former life, and not be known to its last checkpoint: what may be unacknowledged, and one take. */
@@ -56,6 +60,7 @@ export interface LoopDependencies extends Omit<EffectWriterDependencies, 'partit
 
 export interface LoopOptions {
   readonly partition: number
+  readonly owner: string
   readonly lingerMs: number
   readonly checkpointIntervalMs: number
   /** A gap is asked for when it has been open for so long. */
@@ -70,27 +75,23 @@ export interface PartitionLoop {
   account(): AgentAccount[]
   readonly state: PartitionState
   readonly ready: boolean
-  readonly checkpointMs: number
-  readonly checkpointBytes: number
+  readonly checkpoint: Pick<CheckpointWriter, 'lastMs' | 'lastBytes'>
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
   const { consumer, checkpoints, sink, publish, outbox, repairs, contexts, clock, log } = dependencies
   const { partition } = options
   const persevere = createPerseverance({ partition, clock, log })
+  const checkpoint = createCheckpointWriter(options.checkpointIntervalMs, { checkpoints, persevere, clock })
   const writes = createWriteQueue(createEffectWriter({ ...dependencies, partition, persevere }))
   let context = contexts.current
   const replay = createReplay()
   let state = createState(context.engine.start())
-  let revision = 0
   const createWatermarks = () => createWatermarkPublisher(publish, { clock, missingAfterMs: context.missingAfterMs })
   let watermarks = createWatermarks()
   let account: AgentAccount[] = []
   let busy = false
   let ready = false
-  let checkpointMs = 0
-  let checkpointBytes = 0
-  let checkpointedAtMs = 0
   let watermarksAtMs = 0
   let gapsAtMs = Number.NEGATIVE_INFINITY
   const requests = createGapRequests(
@@ -121,7 +122,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     // A version that cannot read the state does not come as far as this: it harms nobody.
     const claimed = await persevere('claiming the partition', signal, () => checkpoints.claim(loaded))
     if (claimed.bytes !== loaded.bytes) state = restore(claimed)
-    revision = claimed.revision
+    checkpoint.begin(claimed.revision)
     replay.begin(state.contracts.version === '' || state.contracts.settled ? 0 : REPLAYED_MAX)
     watermarks = createWatermarks()
     unacknowledged = []
@@ -135,12 +136,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     watermarks.publish(state, true)
   }
 
-  const checkpointDueMs = () =>
-    checkpointedAtMs + Math.max(options.checkpointIntervalMs, checkpointMs * (CHECKPOINT_SHARE - 1))
-
   function waitMs(): number {
     const nowMs = clock.monotonicMs()
-    if (unsaved) return Math.max(0, checkpointDueMs() - nowMs)
+    if (unsaved) return Math.max(0, checkpoint.dueAtMs - nowMs)
     const outboxWaits = Object.values(state.outbox.queues).some((queue) => queue.length > 0)
     const untilWatermarks =
       state.agents.size === 0 ? Number.POSITIVE_INFINITY : watermarksAtMs + WATERMARKS_EVERY_MS - nowMs
@@ -157,6 +155,15 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const isAnother = state.streamCreated !== '' && life.created !== state.streamCreated
     state.streamSequence = isAnother ? 0 : Math.min(state.streamSequence, life.lastSequence)
     state.streamCreated = life.created
+  }
+
+  /** What receivers were told leaves the state. */
+  function takeSettled(): void {
+    for (const settled of outbox.takeSettled()) {
+      settle(state.outbox, settled)
+      settledUnsaved.push(settled)
+      unsaved = true
+    }
   }
 
   function lookAtGaps(): void {
@@ -191,19 +198,10 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       streamSequence: message.seq,
       receivedAtMs: Math.floor(message.info.timestampNanos / 1e6),
     }
-    let intake: Intake = takeIn(delivery)
+    const taken = takeIn(delivery)
     if (message.info.pending === 0) replay.end()
     const why = poison.get(message.seq)
-    if (why !== undefined)
-      intake = {
-        ...intake,
-        batch: undefined,
-        request: undefined,
-        reason: 'processing_failed',
-        detail: why,
-        bytes: message.data,
-        header: intake.batch?.header,
-      }
+    const intake = why === undefined ? taken : takenAsFailed(taken, message.data, why)
     try {
       step(state, intake, context, writes.effects)
     } catch (error) {
@@ -226,7 +224,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   async function settleTaken(signal: AbortSignal): Promise<void> {
     await writes.settled() // 1. of all that the state knows readings and windows are stored, 2. what was refused is among the dead letters
     if (!unsaved) return
-    await saveCheckpoint(signal) // 3. the state agrees with the store
+    await checkpoint.save(state, signal) // 3. the state agrees with the store
     for (const message of unacknowledged) acknowledge(message) // 4. the stream may forget, the gateways trim, people be told
     unacknowledged = []
     unacknowledgedBytes = 0
@@ -239,7 +237,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   function isCheckpointDue(): boolean {
     const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || unacknowledgedBytes >= UNACKNOWLEDGED_BYTES_MAX
-    return unsaved && (full || clock.monotonicMs() >= checkpointDueMs())
+    return unsaved && (full || clock.monotonicMs() >= checkpoint.dueAtMs)
   }
 
   function acknowledge(message: JsMsg): void {
@@ -280,18 +278,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   async function saveUnsettled(signal: AbortSignal): Promise<void> {
     state.contracts.settled = false
-    await saveCheckpoint(signal)
+    await checkpoint.save(state, signal)
     unsaved = false
     settledUnsaved = []
-  }
-
-  async function saveCheckpoint(signal: AbortSignal): Promise<void> {
-    const startMs = clock.monotonicMs()
-    const bytes = encodeState(state)
-    revision = await persevere('saving the checkpoint', signal, () => checkpoints.save(bytes, revision))
-    checkpointedAtMs = clock.monotonicMs()
-    checkpointMs = checkpointedAtMs - startMs
-    checkpointBytes = bytes.length
   }
 
   async function turn(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
@@ -301,11 +290,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       stopping,
     )
     busy = true
-    for (const settled of outbox.takeSettled()) {
-      settle(state.outbox, settled)
-      settledUnsaved.push(settled)
-      unsaved = true
-    }
+    takeSettled()
     noteLife()
     if (writes.isIdle) repairs.look(state, context.contracts)
     // Before anything is in the effects: it saves the state.
@@ -340,48 +325,67 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     get ready() {
       return ready
     },
-    get checkpointMs() {
-      return checkpointMs
-    },
-    get checkpointBytes() {
-      return checkpointBytes
-    },
+    checkpoint,
     account() {
       if (!busy && writes.isIdle) account = accountNow()
       return account
     },
     async run(stopping, whenToGiveUp) {
-      const failing = new AbortController()
-      const giveUp = AbortSignal.any([whenToGiveUp, failing.signal])
-      while (!stopping.aborted) {
-        busy = true
-        await load(stopping)
-        await consumer.start(stopping)
-        await agreeOnContracts(giveUp)
-        busy = false
-        ready = true
-        try {
-          while (!stopping.aborted) await turn(stopping, giveUp)
-          // A successor's checkpoint must not be overtaken when it is another partition's loss of it that stops this one.
-          const isOrderly = (stopping.reason as Error).name === 'AbortError'
-          if (isOrderly && replay.isOver && state.contracts.version !== '' && !state.contracts.settled) {
-            state.contracts.settled = true
-            unsaved = true
-          }
-          await settleTaken(giveUp)
-        } catch (error) {
-          if (!(error instanceof StepFailure)) {
-            failing.abort(error) // who was replaced does not write on
-            throw error
-          }
-          writes.discard()
-          // What is under way is older than what comes now: it must not be written after it.
-          await writes.settled()
-        } finally {
-          await consumer.stop()
+      const replaced = new AbortController()
+      const giveUp = AbortSignal.any([whenToGiveUp, replaced.signal])
+      await outbox.start(giveUp)
+      const startMs = clock.monotonicMs()
+      const takeBack = async (error: unknown) => {
+        if (!mayTakeBack(error, options.owner, clock.monotonicMs() - startMs)) {
+          replaced.abort(error) // it does not write on
+          throw error
         }
+        await endWrites()
+        log.warn({ partition, reason: error.message }, 'that one began before this one: the partition is taken back')
+        checkpoints.release()
+      }
+      try {
+        while (!stopping.aborted) await runFromCheckpoint(stopping, giveUp).catch(takeBack)
+      } finally {
+        // Whoever has the partition now tells what is left.
+        await outbox.stop(AbortSignal.abort())
       }
     },
+  }
+
+  /** What is under way is older than what comes now: it must not be written after it. */
+  async function endWrites(): Promise<void> {
+    writes.discard()
+    await writes.settled()
+  }
+
+  /** Until it is to stop, or a step fails. */
+  async function runFromCheckpoint(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
+    busy = true
+    await load(stopping)
+    await consumer.start(stopping)
+    await agreeOnContracts(giveUp)
+    busy = false
+    ready = true
+    try {
+      while (!stopping.aborted) await turn(stopping, giveUp)
+      // A successor's checkpoint must not be overtaken when it is another partition's loss of it that stops this one.
+      const isOrderly = (stopping.reason as Error).name === 'AbortError'
+      if (isOrderly && replay.isOver && state.contracts.version !== '' && !state.contracts.settled) {
+        state.contracts.settled = true
+        unsaved = true
+      }
+      await settleTaken(giveUp)
+      await outbox.stop(AbortSignal.any([giveUp, AbortSignal.timeout(OUTBOX_DRAIN_MS_MAX)]))
+      takeSettled()
+      await settleTaken(giveUp)
+    } catch (error) {
+      if (!(error instanceof StepFailure)) throw error
+      await endWrites()
+      await clock.sleep(STEP_AGAIN_MS, stopping).catch(() => undefined)
+    } finally {
+      await consumer.stop()
+    }
   }
 }
 

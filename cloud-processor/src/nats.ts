@@ -1,5 +1,6 @@
 /** The connection to NATS, and the two streams that the processor needs. */
 import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import {
   DiscardPolicy,
   JetStreamApiError,
@@ -16,9 +17,9 @@ const GIB = 1024 ** 3
 export const STREAM_NOT_FOUND = 10059
 
 /** Waits for the first connection for ever, and comes back for ever. */
-export async function connectNats(config: ProcessorConfig): Promise<NatsConnection> {
+export async function connectNats(configPath: string, config: ProcessorConfig): Promise<NatsConnection> {
   return connect({
-    ...(await connectionOptions(config)),
+    ...(await connectionOptions(configPath, config)),
     maxReconnectAttempts: -1,
     reconnectTimeWait: 500,
     pingInterval: 10_000,
@@ -26,8 +27,12 @@ export async function connectNats(config: ProcessorConfig): Promise<NatsConnecti
   })
 }
 
-/** Where, and who we are. */
-export async function connectionOptions({ nats, processor }: ProcessorConfig): Promise<NodeConnectionOptions> {
+/** Where, and who we are. @param configPath paths in the config are relative to its folder */
+export async function connectionOptions(
+  configPath: string,
+  { nats, processor }: ProcessorConfig,
+): Promise<NodeConnectionOptions> {
+  const at = (path: string) => resolve(dirname(configPath), path)
   const { url, user, password, token, credentials_file, tls_ca_file } = nats
   return {
     servers: url,
@@ -35,8 +40,10 @@ export async function connectionOptions({ nats, processor }: ProcessorConfig): P
     ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { pass: password }),
     ...(token === undefined ? {} : { token }),
-    ...(credentials_file === undefined ? {} : { authenticator: credsAuthenticator(await readFile(credentials_file)) }),
-    ...(tls_ca_file === undefined ? {} : { tls: { caFile: tls_ca_file } }),
+    ...(credentials_file === undefined
+      ? {}
+      : { authenticator: credsAuthenticator(await readFile(at(credentials_file))) }),
+    ...(tls_ca_file === undefined ? {} : { tls: { caFile: at(tls_ca_file) } }),
   }
 }
 
@@ -48,6 +55,7 @@ export const STREAMS: readonly (Partial<StreamConfig> & { name: string })[] = [
     retention: RetentionPolicy.Workqueue,
     discard: DiscardPolicy.New,
     max_bytes: 2 * GIB,
+    max_age: 0,
   },
   {
     name: DEAD_LETTER_STREAM,

@@ -1,7 +1,5 @@
 /** The wiring: which parts there are, and in which order they start. Stopped in reverse. */
-import { randomBytes } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
-import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import type { Msg, NatsConnection } from '@nats-io/transport-node'
@@ -47,6 +45,7 @@ import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
+import { createOwner } from './owner.ts'
 import { createPrivacy } from './privacy.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer, type Repairer } from './repairer.ts'
@@ -68,7 +67,6 @@ export interface ProcessorDependencies {
 const NOTIFICATIONS_PER_RECEIVER_MAX = 1_000
 const HEALTH_EVERY_MS = 10_000
 const ACCOUNT_EVERY_MS = 5_000
-const OUTBOX_DRAIN_MS_MAX = 2_000
 const WATERMARK_ANSWER_MS = 2_000
 
 /** @param configPath paths in the config are relative to its folder */
@@ -157,7 +155,7 @@ export function createProcessor(
   const connection: Service = {
     name: 'NATS',
     async start(signal) {
-      nats = await retry(() => connectNats(config), {
+      nats = await retry(() => connectNats(configPath, config), {
         clock,
         signal,
         backoff: { firstMs: 250, maxMs: 5_000 },
@@ -198,7 +196,6 @@ export function createProcessor(
       if (nats === undefined) throw new Error('started out of order')
       await sink.prepare(signal)
       partitions = await createPartitions(nats)
-      for (const { outbox } of partitions) await outbox.start(signal)
       const lists = partitions.map(({ repairs }) => repairs)
       repairer = createRepairer(config.repair, { query, lists, clock, log })
       const registryWatch = inBackground(registry.watch(nats, stopping.signal))
@@ -219,8 +216,6 @@ export function createProcessor(
       if (signal.aborted) giveUp.abort(signal.reason)
       stopping.abort(new DOMException('stopped', 'AbortError'))
       await Promise.all(running)
-      const enough = AbortSignal.any([signal, AbortSignal.timeout(OUTBOX_DRAIN_MS_MAX)])
-      await Promise.all(partitions.map(({ outbox }) => outbox.stop(enough)))
       await Promise.all([sink.close(), query.close()])
     },
   }
@@ -237,7 +232,7 @@ export function createProcessor(
       })
       return parseControlMessage(keptWatermark, data)
     }
-    const owner = `${config.processor} (${hostname()}, ${randomBytes(4).toString('hex')})`
+    const owner = createOwner(config.processor, clock)
     const { folder } = config.checkpoint
     return config.partitions.map((partition) => {
       const consumer = createPartitionConsumer(partition, { client, manager, owner, clock, log })
@@ -246,6 +241,7 @@ export function createProcessor(
       const loop = createPartitionLoop(
         {
           partition,
+          owner,
           lingerMs: config.linger,
           checkpointIntervalMs: config.checkpoint.interval,
           resendAfterMs: config.gaps.resend_after,
@@ -257,6 +253,7 @@ export function createProcessor(
             folder === undefined
               ? createJetStreamCheckpointStore(createCheckpointBucket(partition, { client, manager }), partition, {
                   owner,
+                  clock,
                   log,
                 })
               : createFileCheckpointStore(at(folder), partition, { owner, log }),

@@ -76,25 +76,24 @@ async function provisionDatabase(
     ),
   )
   const policies = exists || !dryRun ? await ask(`SHOW RETENTION POLICIES ON ${quote(database)}`) : []
+  const standard = policies.find(([, , , , isDefault]) => isDefault)?.[0]
   for (const policy of POLICIES) {
     const found = policies.find(([name]) => name === policy)
     const wanted = (policy === 'rollup' ? rollup_retention : undefined) ?? 'INF'
     const seconds = found && goDurationSeconds(String(found[1]))
     const on = `RETENTION POLICY ${quote(policy)} ON ${quote(database)}`
-    const isDefault = policy === 'autogen' ? ' DEFAULT' : ''
-    const difference =
-      policy === 'rollup' && seconds !== undefined && seconds !== secondsOf(rollup_retention)
-        ? `it keeps ${seconds === 0 ? 'for ever' : found?.[1]}, the config says ${wanted}: ALTER ${on} DURATION ${wanted} changes it`
-        : ''
+    const create = `CREATE ${on} DURATION ${wanted} REPLICATION 1${policy === 'autogen' ? ' DEFAULT' : ''}`
+    // Whose default it is is for its owner to say: raw data goes there.
+    const isOther = policy === 'autogen' && standard !== undefined && standard !== policy
+    let difference = ''
+    if (isOther)
+      difference = `raw data goes to "${standard}", the default: ${found ? `ALTER ${on} DEFAULT` : create} changes it`
+    else if (policy === 'rollup' && seconds !== undefined && seconds !== secondsOf(rollup_retention))
+      difference = `it keeps ${seconds === 0 ? 'for ever' : found?.[1]}, the config says ${wanted}: ALTER ${on} DURATION ${wanted} changes it`
     note(
       await makeMissing(
         { place: 'influxdb', what: 'retention policy', name: `${database}.${policy}` },
-        {
-          exists: !!found,
-          difference,
-          dryRun,
-          make: () => make(`CREATE ${on} DURATION ${wanted} REPLICATION 1${isDefault}`),
-        },
+        { exists: !!found || isOther, difference, dryRun, make: () => make(create) },
       ),
     )
   }

@@ -25,15 +25,22 @@ export interface ProvisionOptions {
   readonly onDone?: (one: Provision) => void
 }
 
-/** @throws UserError when a server does not answer or does not allow it; what was made before stays */
-export async function provision(config: ProcessorConfig, options: ProvisionOptions): Promise<Provision[]> {
+/**
+ * @param configPath paths in the config are relative to its folder
+ * @throws UserError when a server does not answer or does not allow it; what was made before stays
+ */
+export async function provision(
+  configPath: string,
+  config: ProcessorConfig,
+  options: ProvisionOptions,
+): Promise<Provision[]> {
   const done: Provision[] = []
   const note = (one: Provision) => {
     done.push(one)
     options.onDone?.(one)
   }
   await provisionInflux(config.influx, options, note)
-  await provisionNats(config, options, note)
+  await provisionNats(configPath, config, options, note)
   return done
 }
 

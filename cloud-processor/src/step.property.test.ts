@@ -5,7 +5,6 @@ import { accountOf } from './account.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { createSketch, quantiles, type Sketch, sketchedCount, sketchRun } from './sketch.ts'
 import { allSeries, type PartitionState } from './state.ts'
-import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
 import { batchOf, blockOf, contextOf, intakeOf, readingsOf, type SampleValues, stateFor } from './testing.ts'
 import { CELLS } from './window.ts'
@@ -182,35 +181,5 @@ test('the account balances after every batch, and what is in flight is what lies
       }
     }),
     { numRuns: 100 },
-  )
-})
-
-test('a replay from any checkpoint gives the same bytes and the same state', () => {
-  fc.assert(
-    fc.property(story, fc.nat(), ({ batches, order }, cut) => {
-      const context = contextOf()
-      const at = cut % order.length
-      const through = (state: PartitionState, from: number, to: number): string => {
-        const effects = createEffects()
-        let written = ''
-        for (let i = from; i < to; i++) {
-          step(state, intakeOf(batches[order[i] as number] as Batch, { streamSequence: i + 1 }), context, effects)
-          written += effects.lines.bytes.toString('utf8', 0, effects.lines.length)
-          written += effects.rollups.bytes.toString('utf8', 0, effects.rollups.length)
-          written += JSON.stringify(effects.deadLetters)
-          clearEffects(effects)
-        }
-        return written
-      }
-      const first = stateFor(context)
-      through(first, 0, at)
-      const checkpoint = encodeState(first)
-      const expected = through(first, at, order.length)
-      const restored = decodeState(checkpoint, context.contracts)
-      expect(Buffer.from(encodeState(restored)).equals(checkpoint)).toBe(true)
-      expect(through(restored, at, order.length)).toBe(expected)
-      expect(Buffer.from(encodeState(restored)).equals(encodeState(first))).toBe(true)
-    }),
-    { numRuns: 60 },
   )
 })

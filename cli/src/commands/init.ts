@@ -33,7 +33,7 @@ async function init({ config: path, dryRun = false, json }: InitOptions): Promis
   process.once('SIGINT', onSignal)
   const items: Provision[] = []
   try {
-    await provision(config, { dryRun, signal: interrupt.signal, onDone: (one) => items.push(one) })
+    await provision(path, config, { dryRun, signal: interrupt.signal, onDone: (one) => items.push(one) })
   } finally {
     process.off('SIGINT', onSignal)
     // What was made before a failure is said, too.
