@@ -36,6 +36,14 @@ export function figureText({ what, value, unit, budget, beside }: Figure): strin
   return `${said}${kept}${beside ? `; ${beside}` : ''}`
 }
 
+/** Columns side by side, the first to the left, the others to the right. */
+export function tableLines(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)))
+  return rows.map((row) =>
+    row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  '),
+  )
+}
+
 /** The smallest value with at least `share` of all at or below it; NaN of none. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)

@@ -5,7 +5,7 @@ import { systemClock } from '@tributary/runtime'
 import { FIELD_NAMES, KIND, type Workload } from './workload.ts'
 
 const clock = systemClock
-const LOOK_MS = 200
+const LOOK_MS = 100
 /** So long nothing came: nothing more will. */
 const QUIET_MS = 6_000
 const SUM_TOLERANCE = 1e-9

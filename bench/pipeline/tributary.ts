@@ -26,6 +26,8 @@ export interface TributaryOptions {
   readonly brokerUrl: string
   /** As in the agent's config; undefined: its default. */
   readonly batchAge?: string
+  /** The agent runs as `docs/capacity.md` has it for many readings, not as the unit for a Pi has it. */
+  readonly isFast?: boolean
   /** CPU profiles of agent, gateway and processor are written there as they end. */
   readonly profileFolder?: string | undefined
 }
@@ -42,7 +44,7 @@ export async function buildBundles(folder: string): Promise<Bundles> {
 export async function createTributary(
   folder: string,
   bundles: Bundles,
-  { brokerUrl, batchAge, profileFolder }: TributaryOptions,
+  { brokerUrl, batchAge, isFast, profileFolder }: TributaryOptions,
 ): Promise<StoragePath> {
   await mkdir(folder, { recursive: true })
   const file = (name: string) => join(folder, name)
@@ -124,7 +126,7 @@ export async function createTributary(
   const processor = node('processor', [bundles.command, 'processor'], () => answers(`${admin(processorPort)}/readyz`))
   const agent = node(
     'agent',
-    ['--optimize-for-size', '--single-threaded-gc', '--max-semi-space-size=1', bundles.agent],
+    [...(isFast ? [] : ['--optimize-for-size']), '--single-threaded-gc', '--max-semi-space-size=1', bundles.agent],
     async () => {
       const status = await askJson<{ inputs: { state: string }[] }>(`${admin(agentPort)}/status`)
       return status?.inputs[0]?.state === 'open'

@@ -138,7 +138,7 @@ export const processorConfigSchema = z.strictObject({
       share: z.number().min(0.001).max(0.5).default(0.1),
     })
     .prefault({}),
-  /** What is there is taken together for at most this long, so that the database gets large writes. */
+  /** What is there is taken together for four times as long as the last write took, and at most this long, so that the database gets few large writes. */
   linger: durationMs().prefault('100ms'),
   admin: z.strictObject({ listen: hostPort().prefault('127.0.0.1:9603') }).prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),

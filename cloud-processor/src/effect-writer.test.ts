@@ -87,7 +87,7 @@ test('lines of a requeued letter that InfluxDB refuses are dead letters named af
   const published: { subject: string; id: string; value: DeadLetter & LetterSettlement }[] = []
   const effects = createEffects()
   const signal = new AbortController().signal
-  const writer = createEffectWriter(effects, {
+  const writer = createEffectWriter({
     partition: 12,
     sink: {
       write: async (lines) => {
@@ -117,8 +117,7 @@ test('lines of a requeued letter that InfluxDB refuses are dead letters named af
   })
   const state = stateFor(corrected)
   const perform = async () => {
-    await writer.storeLines(state, signal)
-    await writer.publishLetters(signal)
+    await writer.write(effects, state, signal)
     clearEffects(effects)
     return published.splice(0)
   }

@@ -1,8 +1,8 @@
 /**
  * Where the effects of a step go: lines to the store, refusals to the stream of dead letters, the rest to whoever listens.
  *
- * Guarantee: `storeLines` returns when each line is in the store, or a dead letter of this step; `publishLetters` when the stream has
- * confirmed each of them.
+ * Guarantee: `write` returns when each line is in the store, or a dead letter of these effects, and the stream has confirmed each
+ * dead letter. Raw lines and windows are under way at the same time: they are in two retention policies, so none is the other's point.
  */
 import type { JetStreamClient } from '@nats-io/jetstream'
 import {
@@ -46,45 +46,45 @@ export interface EffectWriterDependencies {
 }
 
 export interface EffectWriter {
-  /** @param state learns which readings the store refused */
-  storeLines(state: PartitionState, signal: AbortSignal): Promise<void>
-  publishLetters(signal: AbortSignal): Promise<void>
-  announce(): void
+  /** @param state learns which readings the store refused; it may know of messages that came after those of the effects */
+  write(effects: Effects, state: PartitionState, signal: AbortSignal): Promise<void>
 }
 
-/** @param effects of the messages taken last; emptied by its owner */
-export function createEffectWriter(
-  effects: Effects,
-  {
-    partition,
-    sink,
-    client,
-    ensureStreams,
-    publish,
-    persevere,
-    clock,
-    log,
-    processor,
-    onStored,
-  }: EffectWriterDependencies,
-): EffectWriter {
+export function createEffectWriter({
+  partition,
+  sink,
+  client,
+  ensureStreams,
+  publish,
+  persevere,
+  clock,
+  log,
+  processor,
+  onStored,
+}: EffectWriterDependencies): EffectWriter {
   async function writeLines(
-    lines: LineBuffer,
+    effects: Effects,
     target: 'raw' | 'rollup',
     state: PartitionState,
     signal: AbortSignal,
   ): Promise<void> {
+    const lines = target === 'raw' ? effects.lines : effects.rollups
     if (lines.count === 0) return
     try {
       await sink.write(lines, target, signal)
     } catch (error) {
       if (!(error instanceof PartialWriteError)) throw error
-      refuseLines(lines, state, error)
+      refuseLines(effects, lines, state, error)
     }
   }
 
   /** Readings that InfluxDB refused move from stored to dead-lettered. */
-  function refuseLines(lines: LineBuffer, state: PartitionState, { rejected }: PartialWriteError): void {
+  function refuseLines(
+    effects: Effects,
+    lines: LineBuffer,
+    state: PartitionState,
+    { rejected }: PartialWriteError,
+  ): void {
     const firstLineOf = new Map<number, number>()
     for (let i = 0; i < lines.count; i++) {
       const origin = lines.origins[i] as number
@@ -147,7 +147,7 @@ export function createEffectWriter(
   }
 
   /** For whoever listens at the moment. */
-  function announce(): void {
+  function announce(effects: Effects): void {
     const say = (subject: string, value: unknown) => publish(subject, Buffer.from(JSON.stringify(value), 'utf8'))
     for (const anomaly of effects.anomalies)
       if (isName(anomaly.device)) say(anomalySubject(anomaly.site, anomaly.device), anomaly)
@@ -185,15 +185,16 @@ export function createEffectWriter(
   }
 
   return {
-    async storeLines(state, signal) {
-      await writeLines(effects.lines, 'raw', state, signal)
-      await writeLines(effects.rollups, 'rollup', state, signal)
-    },
-    async publishLetters(signal) {
+    async write(effects, state, signal) {
+      const outcomes = await Promise.allSettled([
+        writeLines(effects, 'raw', state, signal),
+        writeLines(effects, 'rollup', state, signal),
+      ])
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
       await publishAll(effects.deadLetters.map(ofLetter), signal)
       await publishAll(effects.settlements.map(ofSettlement), signal)
+      announce(effects)
     },
-    announce,
   }
 }
 

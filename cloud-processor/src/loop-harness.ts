@@ -48,6 +48,10 @@ export interface World {
   struckAt: string
   /** Who is struck stands still until then; without it, it dies. */
   standing: Promise<void> | undefined
+  /** Writes take long and checkpoints are rare: messages are stepped while what was stepped before is being written. */
+  readonly isSlow: boolean
+  /** Messages were taken while a write was under way. */
+  overlaps: number
 }
 
 /** On a disk that forgets what was not synced. */
@@ -56,7 +60,7 @@ export const filesOnFaultyDisk: OpenCheckpoints = (world, owner) =>
 
 export const createWorld = (
   strikeAt: number,
-  { messages = deliveries(), openCheckpoints = filesOnFaultyDisk }: Partial<WorldOptions> = {},
+  { messages = deliveries(), openCheckpoints = filesOnFaultyDisk, isSlow = false }: Partial<WorldOptions> = {},
 ): World => ({
   points: createModelStore(),
   repairClockMs: 0,
@@ -70,11 +74,14 @@ export const createWorld = (
   strikeAt,
   struckAt: '',
   standing: undefined,
+  isSlow,
+  overlaps: 0,
 })
 
 interface WorldOptions {
   readonly messages: readonly Uint8Array[]
   readonly openCheckpoints: OpenCheckpoints
+  readonly isSlow: boolean
 }
 
 export interface Life {
@@ -133,6 +140,8 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
     return result
   }
   let delivered = 0
+  let writing = 0
+  let looks = 0
   const messageOf = (seq: number, data: Uint8Array) =>
     ({
       seq,
@@ -164,6 +173,7 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
     take: async ({ waitMs }, signal) => {
       const next = [...world.stream].filter(([seq]) => seq > delivered).slice(0, 2)
       delivered = next.at(-1)?.[0] ?? delivered
+      if (next.length > 0 && writing > 0) world.overlaps += 1
       if (world.stream.size === 0 && loop.state.dirty.size === 0) stopping.abort()
       if (next.length === 0 && !signal.aborted)
         await systemClock.sleep(Math.min(waitMs, 2), signal).catch(() => undefined)
@@ -174,7 +184,10 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
   const sink: InfluxSink = {
     async write(lines) {
       const rejected = new Map<number, LineRefusal>()
-      await operation('lines', () => {
+      writing += 1
+      await operation('lines', async () => {
+        if (world.isSlow) await systemClock.sleep(3)
+        if (dead) return
         for (let i = 0; i < lines.count; i++) {
           const text = lines.line(i).toString().trimEnd()
           if (text.includes('level=666,')) rejected.set(i, { reason: 'field_type_conflict', detail: 'refused' })
@@ -184,6 +197,7 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
           }
         }
       })
+      writing -= 1
       if (rejected.size > 0) throw new PartialWriteError(rejected)
     },
     prepare: async () => undefined,
@@ -234,7 +248,7 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
     },
   }
   const loop = createPartitionLoop(
-    { partition: PARTITION, owner, lingerMs: 0, checkpointIntervalMs: 0, resendAfterMs: 1_000 },
+    { partition: PARTITION, owner, lingerMs: 0, checkpointIntervalMs: world.isSlow ? 20 : 0, resendAfterMs: 1_000 },
     {
       consumer,
       sink,
@@ -256,7 +270,7 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
       outbox: overheard,
       repairs,
       contexts,
-      clock,
+      clock: world.isSlow ? { ...clock, monotonicMs: () => looks++ } : clock,
       log,
       processor: 'processor-1',
     },
@@ -284,7 +298,11 @@ export const live = (world: World, context: StepContext, options?: LifeOptions) 
 export const summary = (world: World, account: AgentAccount[]) => ({
   store: [...world.store].sort(),
   letters: [...world.letters].sort(),
-  account: account.map(({ epochs: _, ...rest }) => rest),
+  account: account.map(({ epochs: _, letters, ...rest }) => ({
+    ...rest,
+    // In the order in which they were met, which is when the store refused them.
+    letters: letters.map((count) => JSON.stringify(count)).sort(),
+  })),
 })
 
 /** Twelve batches, two of them in the other's place; one reading out of range, one line that the store refuses, one poison. */

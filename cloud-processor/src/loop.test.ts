@@ -29,6 +29,16 @@ import { contextOf, mixedContract, registryOf } from './testing.ts'
 describe('its checkpoint on a disk that forgets what was not synced', () =>
   loopConformance(async (strikeAt) => createWorld(strikeAt)))
 
+describe('messages are stepped while others are being written', () => {
+  loopConformance(async (strikeAt) => createWorld(strikeAt, { isSlow: true }))
+
+  test('so it is', async () => {
+    const world = createWorld(Number.POSITIVE_INFINITY, { isSlow: true })
+    await live(world, contextOf())
+    expect(world.overlaps).toBeGreaterThan(3)
+  })
+})
+
 test('killed before and after every operation while late windows are recomputed: the same windows, and none is dirty', async () => {
   const context = contextOf(undefined, { memoryMs: 10_000 })
   const windowsOf = ({ points }: World) =>
@@ -51,7 +61,7 @@ test('killed before and after every operation while late windows are recomputed:
   expect(counts).toEqual([10, 10, 10, 10, 10, 10, 1])
   let deaths = 0
   for (let strikeAt = 0; strikeAt < calm.operations * 2; strikeAt++) {
-    const world = createWorld(strikeAt, { messages: lateDeliveries() })
+    const world = createWorld(strikeAt, { messages: lateDeliveries(), isSlow: strikeAt % 4 > 1 })
     // How many batches late windows make depends on when they are looked at: the last deaths may have nothing to interrupt.
     if ((await live(world, context)) === 'struck') {
       deaths += 1
@@ -119,7 +129,7 @@ test('contracts that change, and a death at every operation: no reading is both 
   const seen = { stored: 0, refused: 0, deaths: 0 }
   for (const operationsEach of [3, 8])
     for (let strikeAt = 0; ; strikeAt++) {
-      const world = createWorld(strikeAt, { messages: deliveries((_, i) => i === 2) })
+      const world = createWorld(strikeAt, { messages: deliveries((_, i) => i === 2), isSlow: operationsEach === 8 })
       const contexts = changingContracts(world, operationsEach)
       const died = await live(world, contexts.current, { contexts })
       const account = died === 'struck' ? await live(world, contexts.current, { contexts }) : died

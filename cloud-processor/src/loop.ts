@@ -1,10 +1,10 @@
 /**
  * Guarantee: a message is acknowledged after its readings are in the store, its refusals among the dead letters, and the state
  * that knows it in a checkpoint; whenever the process dies, what comes again is repeated without a trace. The order stands in
- * `settleTaken`.
+ * `settleTaken`. Stepping goes on while what was stepped before is being written (`write-queue.ts`), but never into a checkpoint.
  */
-import type { JetStreamClient, JsMsg } from '@nats-io/jetstream'
-import { type Clock, type Logger, messageOf } from '@tributary/runtime'
+import type { JsMsg } from '@nats-io/jetstream'
+import { messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
 import { adoptContracts } from './adopt-contracts.ts'
 import type { Checkpoint, CheckpointStore } from './checkpoint.ts'
@@ -13,11 +13,9 @@ import type { PartitionConsumer } from './consumer.ts'
 import type { ContextSource } from './contexts.ts'
 import type { ContractMemory } from './contract-memory.ts'
 import { isSameVersion } from './device-journal.ts'
-import { createEffectWriter } from './effect-writer.ts'
-import { clearEffects, createEffects } from './effects.ts'
+import { createEffectWriter, type EffectWriterDependencies } from './effect-writer.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
 import { momentOf } from './gaps.ts'
-import type { InfluxSink } from './influx-sink.ts'
 import { takeIn, takenAsFailed } from './intake.ts'
 import { type Outbox, type Settled, settle } from './notifiers/index.ts'
 import { mayTakeBack } from './owner.ts'
@@ -28,7 +26,8 @@ import { createReplay } from './replay.ts'
 import { agentKeyOf, createState, type PartitionState } from './state.ts'
 import { decodeState } from './state-codec.ts'
 import { step } from './step.ts'
-import { createWatermarkPublisher, type Publish } from './stored-watermark.ts'
+import { createWatermarkPublisher } from './stored-watermark.ts'
+import { createWriteQueue, lingerMsFor } from './write-queue.ts'
 
 /** Taken in one go: some 20,000 readings as they usually come, and never more than two of the largest batches. */
 const TAKE_BYTES_MAX = 64 * 1024
@@ -48,26 +47,15 @@ const GAPS_LOOK_MS = 500
 /** So many messages may have been processed by a former life, and not be known to its last checkpoint: what may be unacknowledged, and one take. */
 const REPLAYED_MAX = 2 * UNACKNOWLEDGED_MAX + 100
 
-export interface LoopDependencies {
+export interface LoopDependencies extends Omit<EffectWriterDependencies, 'partition' | 'persevere'> {
   readonly consumer: PartitionConsumer
-  readonly sink: InfluxSink
   readonly checkpoints: CheckpointStore
-  readonly client: JetStreamClient
-  /** Makes the stream of dead letters again when somebody deleted it. */
-  readonly ensureStreams: () => Promise<void>
-  /** Core NATS. */
-  readonly publish: Publish
   readonly askWatermark: AskWatermark
   /** A gap was asked for. */
   readonly onResendRequest?: () => void
   readonly outbox: Outbox
   readonly repairs: RepairList
   readonly contexts: ContextSource
-  readonly clock: Clock
-  readonly log: Logger
-  /** The name of this processor: whose dead letters those of derived lines are. */
-  readonly processor: string
-  readonly onStored?: (readings: number, latenciesMs: readonly number[]) => void
 }
 
 export interface LoopOptions {
@@ -91,12 +79,11 @@ export interface PartitionLoop {
 }
 
 export function createPartitionLoop(options: LoopOptions, dependencies: LoopDependencies): PartitionLoop {
-  const { consumer, checkpoints, publish, outbox, repairs, contexts, clock, log } = dependencies
+  const { consumer, checkpoints, sink, publish, outbox, repairs, contexts, clock, log } = dependencies
   const { partition } = options
-  const effects = createEffects()
   const persevere = createPerseverance({ partition, clock, log })
   const checkpoint = createCheckpointWriter(options.checkpointIntervalMs, { checkpoints, persevere, clock })
-  const writer = createEffectWriter(effects, { ...dependencies, partition, persevere })
+  const writes = createWriteQueue(createEffectWriter({ ...dependencies, partition, persevere }))
   let context = contexts.current
   const replay = createReplay()
   let state = createState(context.engine.start())
@@ -199,8 +186,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     if (!replay.isOver || isSameVersion(state.registryVersion, context.registry.version)) return
     state.registryVersion = context.registry.version
     unsaved = true
-    await settleTaken([], true, signal)
-    clearEffects(effects)
+    writes.launch(state, signal)
+    await settleTaken(signal)
   }
 
   /** Puts one message through `step`. */
@@ -216,7 +203,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const why = poison.get(message.seq)
     const intake = why === undefined ? taken : takenAsFailed(taken, message.data, why)
     try {
-      step(state, intake, context, effects)
+      step(state, intake, context, writes.effects)
     } catch (error) {
       poison.set(message.seq, messageOf(error))
       log.error(
@@ -225,33 +212,32 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       )
       throw new StepFailure()
     }
+    unacknowledged.push(message)
+    unacknowledgedBytes += message.data.length
+    unsaved = true
   }
 
   /**
    * What makes data safe, in this order. A crash between any two lines repeats what was not acknowledged, on the state of the
    * last checkpoint: the lines overwrite themselves, dead letters and notifications keep their keys.
    */
-  async function settleTaken(messages: readonly JsMsg[], last: boolean, signal: AbortSignal): Promise<void> {
-    await writer.storeLines(state, signal) // 1. readings and windows are stored
-    await writer.publishLetters(signal) // 2. what was refused is among the dead letters
-    writer.announce()
-    for (const message of messages) {
-      unacknowledged.push(message)
-      unacknowledgedBytes += message.data.length
-    }
-    if (messages.length > 0) unsaved = true
+  async function settleTaken(signal: AbortSignal): Promise<void> {
+    await writes.settled() // 1. of all that the state knows readings and windows are stored, 2. what was refused is among the dead letters
+    if (!unsaved) return
+    await checkpoint.save(state, signal) // 3. the state agrees with the store
+    for (const message of unacknowledged) acknowledge(message) // 4. the stream may forget, the gateways trim, people be told
+    unacknowledged = []
+    unacknowledgedBytes = 0
+    unsaved = false
+    settledUnsaved = []
+    watermarks.publish(state, false)
+    outbox.offer(state.outbox)
+    account = accountNow()
+  }
+
+  function isCheckpointDue(): boolean {
     const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || unacknowledgedBytes >= UNACKNOWLEDGED_BYTES_MAX
-    if (unsaved && (full || last || clock.monotonicMs() >= checkpoint.dueAtMs)) {
-      await checkpoint.save(state, signal) // 3. the state agrees with the store
-      for (const message of unacknowledged) acknowledge(message) // 4. the stream may forget, the gateways trim, people be told
-      unacknowledged = []
-      unacknowledgedBytes = 0
-      unsaved = false
-      settledUnsaved = []
-      watermarks.publish(state, false)
-      outbox.offer(state.outbox)
-      account = accountNow()
-    }
+    return unsaved && (full || clock.monotonicMs() >= checkpoint.dueAtMs)
   }
 
   function acknowledge(message: JsMsg): void {
@@ -268,6 +254,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   async function sayContracts(signal: AbortSignal): Promise<void> {
     const { contracts } = state
     if (!contracts.settled && contracts.version === context.contractsVersion) return
+    await writes.settled()
     contracts.version = context.contractsVersion
     contracts.source = context.contractsSource
     await saveUnsettled(signal)
@@ -277,15 +264,13 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   /** Between two messages: everything before is in a checkpoint made with the old contracts, everything after follows one made with the new. */
   async function changeContracts(signal: AbortSignal): Promise<void> {
-    clearEffects(effects)
     const before = context.contractsVersion
     context = contexts.current
-    state = adoptContracts(state, context, effects)
+    state = adoptContracts(state, context, writes.effects)
     repairs.forget()
-    await writer.storeLines(state, signal)
-    await writer.publishLetters(signal)
+    writes.launch(state, signal)
+    await writes.settled()
     await saveUnsettled(signal)
-    clearEffects(effects)
     outbox.offer(state.outbox)
     account = accountNow()
     log.info({ partition, version: context.contractsVersion, before }, 'from here on by other contracts')
@@ -299,31 +284,32 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   }
 
   async function turn(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
+    await writes.room()
     const messages = await consumer.take(
-      { bytesMax: TAKE_BYTES_MAX, waitMs: waitMs(), lingerMs: options.lingerMs },
+      { bytesMax: TAKE_BYTES_MAX, waitMs: waitMs(), lingerMs: lingerMsFor(sink.lastWriteMs, options.lingerMs) },
       stopping,
     )
     busy = true
-    clearEffects(effects)
     takeSettled()
     noteLife()
+    if (writes.isIdle) repairs.look(state, context.contracts)
     // Before anything is in the effects: it saves the state.
     if (messages.length > 0) await sayContracts(giveUp)
-    if (repairs.settle(state, effects, context.contracts)) unsaved = true
+    if (repairs.settle(state, writes.effects, context.contracts)) unsaved = true
     if (messages.length > 0) await adoptRegistry(giveUp)
     const replayed = replay.count(messages)
     let rest = messages
     if (isChangeDue()) {
-      const before = messages.slice(0, replayed)
-      for (const message of before) process(message)
-      await settleTaken(before, true, giveUp)
+      for (const message of messages.slice(0, replayed)) process(message)
+      writes.launch(state, giveUp)
+      await settleTaken(giveUp)
       await changeContracts(giveUp)
       rest = messages.slice(replayed)
     }
     for (const message of rest) process(message)
     lookAtGaps()
-    await settleTaken(rest, stopping.aborted, giveUp)
-    repairs.look(state, context.contracts)
+    writes.launch(state, giveUp)
+    if (isCheckpointDue() || stopping.aborted) await settleTaken(giveUp)
     if (clock.monotonicMs() - watermarksAtMs >= WATERMARKS_EVERY_MS && !unsaved) {
       watermarksAtMs = clock.monotonicMs()
       watermarks.publish(state, true)
@@ -341,14 +327,20 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     },
     checkpoint,
     account() {
-      if (!busy) account = accountNow()
+      if (!busy && writes.isIdle) account = accountNow()
       return account
     },
-    async run(stopping, giveUp) {
+    async run(stopping, whenToGiveUp) {
+      const replaced = new AbortController()
+      const giveUp = AbortSignal.any([whenToGiveUp, replaced.signal])
       await outbox.start(giveUp)
       const startMs = clock.monotonicMs()
-      const takeBack = (error: unknown) => {
-        if (!mayTakeBack(error, options.owner, clock.monotonicMs() - startMs)) throw error
+      const takeBack = async (error: unknown) => {
+        if (!mayTakeBack(error, options.owner, clock.monotonicMs() - startMs)) {
+          replaced.abort(error) // it does not write on
+          throw error
+        }
+        await endWrites()
         log.warn({ partition, reason: error.message }, 'that one began before this one: the partition is taken back')
         checkpoints.release()
       }
@@ -361,6 +353,12 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     },
   }
 
+  /** What is under way is older than what comes now: it must not be written after it. */
+  async function endWrites(): Promise<void> {
+    writes.discard()
+    await writes.settled()
+  }
+
   /** Until it is to stop, or a step fails. */
   async function runFromCheckpoint(stopping: AbortSignal, giveUp: AbortSignal): Promise<void> {
     busy = true
@@ -371,19 +369,19 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     ready = true
     try {
       while (!stopping.aborted) await turn(stopping, giveUp)
-      clearEffects(effects)
       // A successor's checkpoint must not be overtaken when it is another partition's loss of it that stops this one.
       const isOrderly = (stopping.reason as Error).name === 'AbortError'
       if (isOrderly && replay.isOver && state.contracts.version !== '' && !state.contracts.settled) {
         state.contracts.settled = true
         unsaved = true
       }
-      await settleTaken([], true, giveUp)
+      await settleTaken(giveUp)
       await outbox.stop(AbortSignal.any([giveUp, AbortSignal.timeout(OUTBOX_DRAIN_MS_MAX)]))
       takeSettled()
-      await settleTaken([], true, giveUp)
+      await settleTaken(giveUp)
     } catch (error) {
       if (!(error instanceof StepFailure)) throw error
+      await endWrites()
       await clock.sleep(STEP_AGAIN_MS, stopping).catch(() => undefined)
     } finally {
       await consumer.stop()

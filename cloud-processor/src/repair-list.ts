@@ -108,7 +108,7 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
       const isDue = state.dirty.size > 0 && monotonicMs() - lookedAtMs >= LOOK_MS
       const took = take(state, effects, contracts)
       const tookFromMemory = isDue && takeFromMemory(state, effects)
-      writing = before - state.dirty.size
+      writing += before - state.dirty.size
       return takeFromSpans(state, contracts) || tookFromMemory || took
     },
     look(state, contracts) {

@@ -105,6 +105,7 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
       bootId,
       ageMs: config.batch.age,
       readings: config.batch.readings,
+      durabilityMs: durabilityMs(config),
       readingsTotal: recovered.readingsTotal,
       completeThroughMs: recovered.completeThroughMs,
     },

@@ -27,6 +27,7 @@ async function start(
     readings?: number
     bytesMax?: number
     durabilityMs?: number
+    restMs?: number
     tombstones?: () => Promise<Tombstone[]>
   } = {},
 ) {
@@ -49,6 +50,7 @@ async function start(
       bootId: 'boot',
       ageMs: options.ageMs ?? 20,
       readings: options.readings ?? 1_000,
+      ...(options.restMs === undefined ? {} : { durabilityMs: options.restMs }),
       readingsTotal: recovered.readingsTotal,
       completeThroughMs: recovered.completeThroughMs,
     },
@@ -134,6 +136,22 @@ describe('what is reported as stored', () => {
     expect(batch?.header).toMatchObject({ readingCount: 101, readingsTotal: 101, sampleCount: 1 })
     expect(writer.totals).toMatchObject({ deadLetters: 100, deadLetteredReadings: 100 })
   })
+})
+
+test('a disk that has rested is not waited for; one that has just synced collects', async () => {
+  const { writer } = await start(temporaryFolder(), { durabilityMs: 60_000, restMs: 300 })
+  let stored = 0
+  const accept = (sequence: number) => writer.accept('in', deliveryOf({ sequence, value: 1 }), () => stored++)
+  accept(1)
+  await until('the first', () => stored === 1, 5_000)
+  accept(2)
+  await clock.sleep(200)
+  expect(stored).toBe(1)
+  writer.hurryDisk()
+  await until('the second', () => stored === 2, 5_000)
+  await clock.sleep(350)
+  accept(3)
+  await until('the third', () => stored === 3, 5_000)
 })
 
 describe('a disk that may collect for a minute', () => {

@@ -39,6 +39,8 @@ export interface BatchWriterOptions {
   readonly bootId: string
   readonly ageMs: number
   readonly readings: number
+  /** What comes so long after the last sync does not wait for others to share its own: the disk syncs no more often than the spool lets it. */
+  readonly durabilityMs?: number
   /** Readings in the epoch so far. */
   readonly readingsTotal: number
   /** What it promised last, by a clock that is trusted. */
@@ -123,6 +125,7 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
   const closed: ClosedBatch[] = []
   let writing = false
   let diskHurried = false
+  let syncedAtMs = Number.NEGATIVE_INFINITY
   let fullSinceMs: number | undefined
   const roomCallbacks = new Set<() => void>()
   /** What is on disk promises. */
@@ -255,9 +258,12 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
   const append = async (bytes: Uint8Array, readingsTotal: number): Promise<'full' | Error | undefined> => {
     try {
       const appended = spool.append(bytes, { total: readingsTotal })
-      if (diskHurried || closed.length > 0) spool.hurry()
+      const { durabilityMs } = options
+      const isRested = durabilityMs !== undefined && clock.monotonicMs() - syncedAtMs >= durabilityMs
+      if (diskHurried || isRested || closed.length > 0) spool.hurry()
       diskHurried = false
       await appended
+      syncedAtMs = clock.monotonicMs()
       if (fullSinceMs !== undefined)
         log.info({ fullForMs: clock.monotonicMs() - fullSinceMs }, 'the spool takes batches again')
       fullSinceMs = undefined

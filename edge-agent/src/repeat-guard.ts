@@ -51,6 +51,7 @@ export function createRepeatGuard(keysMax = KEYS_MAX, keysPerDeviceMin = KEYS_PE
       memory.older = memory.younger
       memory.younger = createKeySet()
     }
+    if (keyCount <= keysMax) return
     for (const [device, { younger, older }] of devices) {
       if (keyCount <= keysMax || devices.size === 1) break
       keyCount -= younger.size + older.size
@@ -76,19 +77,25 @@ export function createRepeatGuard(keysMax = KEYS_MAX, keysPerDeviceMin = KEYS_PE
 
 /** The same whatever the order of the fields: what is read back from columns has another. */
 export function keyOf(sample: Sample, timeMs: number | undefined): number {
+  const { names, values } = sample
+  if (names !== seeded.names) seeded = { names, seeds: names.map(seedOfNumber) }
   let low = 0
   let high = 0
-  for (let i = 0; i < sample.names.length; i++) {
-    const name = sample.names[i] as string
-    const value = sample.values[i] as FieldValue
-    const type = typeof value === 'number' ? 1 : typeof value === 'boolean' ? 2 : 3
-    let seedLow = hashText(name, 0x811c9dc5 ^ type)
+  for (let i = 0; i < names.length; i++) {
+    const value = values[i] as FieldValue
+    let seedLow: number
+    if (typeof value === 'number') {
+      seedLow = seeded.seeds[i] as number
+      bits.setFloat64(0, value)
+    } else {
+      seedLow = hashText(names[i] as string, 0x811c9dc5 ^ (typeof value === 'boolean' ? 2 : 3))
+      bits.setFloat64(0, typeof value === 'string' ? 0 : Number(value))
+    }
     let seedHigh = Math.imul(seedLow, 0x9e3779b1) ^ 0x9747b28c
     if (typeof value === 'string') {
       seedLow = hashText(value, seedLow)
       seedHigh = hashText(value, seedHigh)
     }
-    bits.setFloat64(0, typeof value === 'string' ? 0 : Number(value))
     low = (low + mix(seedLow)) | 0
     high = (high + mix(seedHigh)) | 0
   }
@@ -99,6 +106,9 @@ export function keyOf(sample: Sample, timeMs: number | undefined): number {
   return (high & 0x1fffff) * 2 ** 32 + low
 }
 
+const seedOfNumber = (name: string): number => hashText(name, 0x811c9dc5 ^ 1)
+/** Samples that were read by one layout share the list of their names. */
+let seeded: { readonly names: readonly string[]; readonly seeds: readonly number[] } = { names: [], seeds: [] }
 const bits = new DataView(new ArrayBuffer(8))
 
 /** FNV-1a. */

@@ -60,6 +60,7 @@ export const isIdentifier = (text: string): boolean => text.length <= NAME_BYTES
 /** 2001-09-09 and 2100-01-01: a time outside is uptime, seconds or microseconds taken for milliseconds since 1970. */
 const TIME_MS_MIN = 1e12
 const TIME_MS_MAX = 4_102_444_800_000
+export const isTimeMs = (timeMs: number): boolean => timeMs >= TIME_MS_MIN && timeMs <= TIME_MS_MAX
 
 /** Reads one flat map of fields with the reserved keys `device`, `kind` and `time_ms`, and adds it to the delivery. */
 export function readSample(value: unknown, defaults: SampleDefaults, delivery: Delivery): void {
@@ -134,7 +135,7 @@ function mistakeIn(
     return { reason: 'bad_device', detail: `device ${show(device)} must be a name: ${NAME_RULE}` }
   if (typeof kind !== 'string' || !isIdentifier(kind))
     return { reason: 'bad_kind', detail: `kind ${show(kind)} must be ${IDENTIFIER_RULE}` }
-  if (measuredAtMs !== undefined && !(measuredAtMs >= TIME_MS_MIN && measuredAtMs <= TIME_MS_MAX))
+  if (measuredAtMs !== undefined && !isTimeMs(measuredAtMs))
     return { reason: 'bad_time', detail: 'time_ms must be milliseconds since 1970, after 2001 and before 2100' }
   if (fieldCount > BLOCK_FIELDS_MAX)
     return { reason: 'too_many_fields', detail: `${fieldCount} fields, at most ${BLOCK_FIELDS_MAX} are taken` }
@@ -176,7 +177,7 @@ function readNumber(value: unknown): number | undefined {
 
 function readSequence(value: unknown): number | undefined {
   const number = typeof value === 'number' || typeof value === 'bigint' ? readNumber(value) : undefined
-  return Number.isSafeInteger(number) && (number as number) >= 0 ? number : undefined
+  return number !== undefined && Number.isSafeInteger(number) && number >= 0 ? number + 0 : undefined
 }
 
 export function isPlainObject(value: unknown): value is Record<string, unknown> {

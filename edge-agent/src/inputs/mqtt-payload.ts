@@ -4,6 +4,7 @@ import { messageOf } from '@tributary/runtime'
 import type { TopicConfig } from '../config.ts'
 import { exactNumber, parseExactJson } from '../exact-json.ts'
 import { type Delivery, emptyDelivery, isPlainObject, readSample, toJson } from '../sample.ts'
+import { createLayoutReader, type LayoutReader } from './json-layout.ts'
 import { matchTopic, parseTopicPattern, type TopicPattern } from './topic-pattern.ts'
 
 /** Small enough that the samples of one message always fit into a batch, whatever they look like. */
@@ -14,19 +15,23 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 export type ReadMessage = (topic: string, payload: Uint8Array, receivedAtMs: number) => Delivery
 
 export function createMessageReader(topics: readonly TopicConfig[]): ReadMessage {
-  const patterns = topics.map((topic) => ({ topic, pattern: parseTopicPattern(topic.pattern) as TopicPattern }))
+  const patterns = topics.map((topic) => ({
+    topic,
+    pattern: parseTopicPattern(topic.pattern) as TopicPattern,
+    layouts: topic.payload === 'json' && topic.fields === undefined ? createLayoutReader() : undefined,
+  }))
   return (name, payload, receivedAtMs) => {
     const delivery = emptyDelivery(receivedAtMs)
     const refuse = (reason: string, detail: string) =>
       delivery.refusals.push({ device: '', reason, detail, original: payload, readingCount: 0 })
-    for (const { topic, pattern } of patterns) {
+    for (const { topic, pattern, layouts } of patterns) {
       const match = matchTopic(pattern, name)
       if (!match) continue
       if (payload.length > PAYLOAD_BYTES_MAX)
         refuse('payload_too_large', `${name}: ${payload.length} bytes, at most ${PAYLOAD_BYTES_MAX} are read`)
       else {
         const before = delivery.samples.length + delivery.refusals.length
-        const problem = readPayload(topic, match, payload, delivery)
+        const problem = readPayload(topic, match, payload, delivery, layouts)
         if (problem) refuse(problem.reason, `${name}: ${problem.detail}`)
         else if (delivery.samples.length + delivery.refusals.length === before)
           refuse('no_samples', `${name}: the list holds no sample`)
@@ -45,8 +50,12 @@ function readPayload(
   match: { device: string | undefined; field: string | undefined },
   payload: Uint8Array,
   delivery: Delivery,
+  layouts: LayoutReader | undefined,
 ): Problem | undefined {
-  const defaults = { device: match.device ?? topic.device, kind: topic.kind }
+  const { device = topic.device } = match
+  const { kind } = topic
+  if (device !== undefined && kind !== undefined && layouts?.read(payload, device, kind, delivery)) return undefined
+  const defaults = { device, kind }
   let text: string
   try {
     text = utf8.decode(payload)
@@ -80,6 +89,7 @@ function readPayload(
     }
     readSample(sample, defaults, delivery)
   }
+  if (delivery.refusals.length === 0) layouts?.learn(text)
   return undefined
 }
 
