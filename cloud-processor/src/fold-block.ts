@@ -1,7 +1,9 @@
 /** Where windows meet batches: what a block adds to them, when they close, and when they are written. */
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { COUNTER_CELLS, segmentsOf } from './counter.ts'
+import { addSegment, joinLoose, rowsToCorrect, settleCounters } from './count-rows.ts'
+import { carryOver, SEGMENT_CELLS, segmentsOf } from './counter.ts'
+import { contiguousThrough } from './deduplicate.ts'
 import { leavePart } from './late-rows.ts'
 import { raiseRow } from './raise-row.ts'
 import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
@@ -12,7 +14,6 @@ import {
   foldRun,
   forgetBefore,
   forgetOldest,
-  mergeCounter,
   mergeFold,
   mergeString,
   PROVISIONAL_MS,
@@ -22,12 +23,12 @@ import {
   type Windows,
   windowStart,
 } from './window.ts'
-import { rowToCorrect, writeRow } from './window-lines.ts'
+import { writeRow } from './window-lines.ts'
 
 const fold = createFold()
 /** A device that delivered late counts as one that may for so long. */
 const LATE_FOR_MS = 3_600_000
-const segment = new Float64Array(COUNTER_CELLS)
+const segment = new Float64Array(SEGMENT_CELLS)
 
 /** Runs of samples of one narrowest window are folded once and merged into its row, and into wider ones if that was raised. */
 export function foldBlock(
@@ -106,19 +107,26 @@ function countRun(
   to: number,
   rows: readonly (WindowRow | undefined)[],
 ): void {
-  const { shape } = (series.windows as readonly Windows[])[0] as Windows
-  const wrapsAt = shape.counters[counter]?.wrapsAt ?? Number.POSITIVE_INFINITY
+  const allWindows = series.windows as readonly Windows[]
+  const wrapsAt = allWindows[0]?.shape.counters[counter]?.wrapsAt ?? Number.POSITIVE_INFINITY
+  const isWhole = s.epoch !== undefined && contiguousThrough(s.epoch.sequences) >= s.batch.header.sequence
   segmentsOf(column.values, column.present, refused, timesMs, from, to, wrapsAt, segment, () => {
+    let isCertain = rows[0] !== undefined
     for (let w = 0; w < rows.length; w++) {
       const row = rows[w]
-      if (row && !mergeCounter(row, counter, segment, 0, shape)) leaveToStore(s, series, w, row)
+      const windows = allWindows[w] as Windows
+      if (row === undefined) carryOver(windows.carry, counter, segment, 0)
+      else {
+        if (!addSegment(row, windows, counter, segment, isWhole)) isCertain = false
+        if (!isCertain) leaveToStore(s, series, w, row)
+      }
     }
   })
 }
 
 const windowsOf = ({ windows = [] }: DeviceSeries, w: number): Windows => windows[w] as Windows
 
-/** What a counter of the row counted cannot be known here: it is computed anew when the row has left memory. */
+/** What a counter of the row counted cannot be known here: it is computed anew from the store. */
 export function leaveToStore(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
   row.uncertain = true
   addDirty(s.state, series, windowsOf(series, w).widthMs, row.startMs)
@@ -174,12 +182,9 @@ function countLate(
   if (rows[0] === undefined || rows[0].closed) series.lateAtMs = Math.max(series.lateAtMs, s.agent.watermarkMs)
   for (let w = 0; w < rows.length; w++)
     if (rows[w] === undefined) {
-      const { widthMs, shape, forgottenBeforeMs } = allWindows[w] as Windows
-      const forgottenMs = windowStart(startMs, widthMs)
-      addDirty(s.state, series, widthMs, forgottenMs)
-      // What its counters counted up to the next window may be another thing now.
-      if (shape.counters.length > 0 && forgottenMs + widthMs < forgottenBeforeMs)
-        addDirty(s.state, series, widthMs, forgottenMs + widthMs)
+      const windows = allWindows[w] as Windows
+      addDirty(s.state, series, windows.widthMs, windowStart(startMs, windows.widthMs))
+      correctAfter(s, series, w, startMs)
     }
 }
 
@@ -190,6 +195,7 @@ export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: n
     for (const row of windows.open) {
       if (row.startMs + windows.widthMs > watermarkMs) windows.open[kept++] = row
       else {
+        joinLoose(row, windows.shape.counters)
         raise(s, series, w, row)
         row.closed = true
         if (row.changed) write(s, series, w, row)
@@ -238,10 +244,25 @@ function write(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): 
     addDirty(s.state, series, windows.widthMs, row.startMs)
     return
   }
+  // Forgotten since it was touched: what lies before it is not known any more.
+  if (row.counters && windows.rows.get(row.startMs) !== row) row.uncertain = true
+  if (w === 0)
+    settleCounters(series, row, (wider, startMs, parent, isCertain) => {
+      if (parent === undefined) addDirty(s.state, series, windowsOf(series, wider).widthMs, startMs)
+      else {
+        if (!isCertain) leaveToStore(s, series, wider, parent)
+        touch(s, series, wider, parent)
+      }
+    })
+  if (row.uncertain) addDirty(s.state, series, windows.widthMs, row.startMs)
   s.state.counters.windowsWritten += 1
   if (row.revision > 0) s.state.counters.windowsRevised += 1
   const prefix = series.windowPrefixes[w] as Uint8Array
   writeRow(s.effects.rollups, prefix, series.windowKeys, REVISION_KEY, row, windows)
-  const next = rowToCorrect(windows, row)
-  if (next) write(s, series, w, next)
+  correctAfter(s, series, w, row.startMs)
+}
+
+/** What counters counted from before that time on may be another thing now in the next rows. */
+function correctAfter(s: BatchScope, series: DeviceSeries, w: number, startMs: number): void {
+  for (const next of rowsToCorrect(windowsOf(series, w), startMs)) write(s, series, w, next)
 }

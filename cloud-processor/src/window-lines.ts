@@ -1,5 +1,5 @@
 /** Rows of windows as lines: what each field of a row is called, its percentiles, and what its counters counted. */
-import { type Counted, type Counter, countWindow, hasReadings, leadDiffers, noteLead } from './counter.ts'
+import { noteTold, tally } from './count-rows.ts'
 import { fieldKey, type LineBuffer } from './line-protocol.ts'
 import { quantiles, rankOf, type Sketch, scaleFor, sketchedCount } from './sketch.ts'
 import { CELLS, COUNT, LAST, M2, MAX, MEAN, MIN, type WindowRow, type Windows } from './window.ts'
@@ -29,7 +29,6 @@ const SHARES = [0.5, 0.95, 0.99] as const
 export const SHARE_NAMES = ['p50', 'p95', 'p99'] as const
 const ranks = new Uint32Array(SHARES.length)
 const found = new Float64Array(SHARES.length)
-const counted: Counted = { increase: 0, rate: 0, resets: 0, lead: 0 }
 
 const ROLLED_UP_KEY = fieldKey('rolled_up')
 /** What a row is written to. */
@@ -108,33 +107,12 @@ function writePercentiles(lines: RowLines, key: WindowKeys, sketch: Sketch, slot
 }
 
 function writeCounter(lines: RowLines, key: WindowKeys, c: number, row: WindowRow, windows: Windows): void {
-  if (!tally(row, c, windows)) return
+  const counted = tally(row, c, windows)
+  if (counted === undefined) return
   lines.float(key.increase, counted.increase, key.scale)
   writeFinite(lines, key.rate, counted.rate, key.scale)
   lines.integer(key.resets, counted.resets)
-  noteLead(row.counters as Float64Array, c, counted.lead)
-}
-
-function tally(row: WindowRow, c: number, windows: Windows): boolean {
-  if (row.counters === undefined || !hasReadings(row.counters, c)) return false
-  let before: WindowRow | undefined
-  for (const other of windows.rows.values())
-    if (other.startMs < row.startMs && other.startMs >= (before?.startMs ?? Number.NEGATIVE_INFINITY))
-      if (hasReadings(other.counters as Float64Array, c)) before = other
-  countWindow(row.counters, c, before?.counters, windows.carry, (windows.shape.counters[c] as Counter).wrapsAt, counted)
-  return true
-}
-
-/** The next row, if it was written with another increase than it has now: what lies before it has changed. */
-export function rowToCorrect(windows: Windows, { startMs }: WindowRow): WindowRow | undefined {
-  if (windows.shape.counters.length === 0) return undefined
-  let next: WindowRow | undefined
-  for (const other of windows.rows.values())
-    if (other.startMs > startMs && other.startMs < (next?.startMs ?? Number.POSITIVE_INFINITY)) next = other
-  if (next === undefined || next.revision === 0) return undefined
-  for (let c = 0; c < windows.shape.counters.length; c++)
-    if (tally(next, c, windows) && leadDiffers(next.counters as Float64Array, c, counted.lead)) return next
-  return undefined
+  noteTold(row.counters as Float64Array, c, counted)
 }
 
 /** Beyond some 1e154 squares overflow: what cannot be said is left out, and the rest of the row is stored. */
