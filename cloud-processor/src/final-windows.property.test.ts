@@ -63,7 +63,7 @@ const measured = fc.record({
 })
 const story = fc.record({
   beginMs: fc.constantFrom(1_767_225_600_000, 1_767_228_599_000, -7_300_000),
-  measured: fc.array(measured, { minLength: 1, maxLength: 70 }),
+  measured: fc.array(measured, { minLength: 4, maxLength: 90 }),
   perBatch: fc.integer({ min: 1, max: 6 }),
   /** By how many batches each comes later than it was promised. */
   delays: fc.array(fc.constantFrom(0, 0, 0, 0, 1, 2, 5, 30), { minLength: 1, maxLength: 30 }),
@@ -246,6 +246,6 @@ test('any permutation, duplication and lateness gives the windows of plain compu
     }),
     { numRuns: 200 },
   )
-  expect(revised).toBeGreaterThan(500)
-  expect(repaired).toBeGreaterThan(500)
+  expect(revised).toBeGreaterThan(200)
+  expect(repaired).toBeGreaterThan(200)
 })

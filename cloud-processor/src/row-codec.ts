@@ -1,6 +1,6 @@
 /** Rows of windows in a checkpoint: what JSON says of them, and their numbers and sketches, packed. */
 import { COUNTER_CELLS, LAST_TIME as COUNTER_LAST_TIME, FIRST_TIME, forgetCarry, TOLD_SINCE } from './counter.ts'
-import { PackedReader, PackedWriter } from './packed-numbers.ts'
+import { PackedReader, PackedWriter } from './packed-values.ts'
 import type { DeviceSeries, FieldSeries } from './series.ts'
 import { createSketch, renumberSlots } from './sketch.ts'
 import { CELLS, COUNT, emptyRow, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
