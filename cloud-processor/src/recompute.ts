@@ -267,6 +267,7 @@ function decide({ window, series, windows, row, nextMs }: Work, stored: StoredRo
   const lacks = series.fields.some(({ name, slot }) => Number(stored?.get(`${name}_count`) ?? 0) > readingsOf(slot))
   const isEmpty = series.fields.every(({ slot }) => readingsOf(slot) === 0)
   const revision = stored === undefined ? 0 : Number(stored.get('revision') ?? 0) + 1
+  row.tellsSketched = series.fields.some(({ name }) => stored?.get(`${name}_sketched`) !== undefined)
   const said = valuesOf(series, windows, row)
   row.revision = revision
   const isSaid = stored !== undefined && [...said].every(([column, value]) => stored.get(column) === value)

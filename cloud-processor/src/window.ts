@@ -42,6 +42,8 @@ export interface WindowRow {
   loose: LooseSegment[] | undefined
   /** Its readings are part of the next wider row. */
   raised: boolean
+  /** The store has been told that percentiles are of a part of the readings: it is told again when they are of all. */
+  tellsSketched: boolean
   /** What its counters counted cannot be known from what is here: the store is asked whenever it was written. */
   uncertain: boolean
   /** How often it was written. */
@@ -122,6 +124,7 @@ export const emptyRow = (startMs: number, { fieldCount, hasSketch, counters }: R
   counters: counters.length > 0 ? createCounterCells(counters.length) : undefined,
   loose: undefined,
   raised: false,
+  tellsSketched: false,
   uncertain: false,
   revision: 0,
   closed: false,
