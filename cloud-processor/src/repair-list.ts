@@ -32,7 +32,7 @@ interface Waiting {
 }
 
 export interface RepairList {
-  /** Takes what was recomputed, and rows that memory has. @returns whether the state changed */
+  /** Takes what was recomputed, rows that memory has, and windows whose kind has no contract any more. @returns whether the state changed */
   settle(state: PartitionState, effects: Effects, contracts: Contracts): boolean
   /** To be called when everything that the state knows is stored. */
   look(state: PartitionState, contracts: Contracts): void
@@ -93,9 +93,16 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
     return changed
   }
 
-  function takeFromMemory(state: PartitionState, effects: Effects): boolean {
+  function takeOthers(state: PartitionState, effects: Effects, contracts: Contracts): boolean {
     let changed = false
     for (const [key, window] of state.dirty) {
+      if (!contracts.has(window.kind)) {
+        // Nobody knows how to compute it: it must not keep the others out.
+        state.counters.windowsKept += 1
+        state.dirty.delete(key)
+        changed = true
+        continue
+      }
       if (whose(state, window) !== 'memory') continue
       const series = findSeries(state, window.site, window.device, window.kind)
       const windows = windowsOf(series, window)
@@ -113,9 +120,9 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
       const before = state.dirty.size
       const isDue = state.dirty.size > 0 && monotonicMs() - lookedAtMs >= LOOK_MS
       const took = take(state, effects, contracts)
-      const tookFromMemory = isDue && takeFromMemory(state, effects)
+      const tookOthers = isDue && takeOthers(state, effects, contracts)
       writing = before - state.dirty.size
-      return takeFromSpans(state, contracts) || tookFromMemory || took
+      return takeFromSpans(state, contracts) || tookOthers || took
     },
     look(state, contracts) {
       const nowMs = monotonicMs()
