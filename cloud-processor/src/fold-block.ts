@@ -5,10 +5,11 @@ import { addSegment, joinLoose, rowsToCorrect, settleCounters } from './count-ro
 import { carryOver, SEGMENT_CELLS, segmentsOf } from './counter.ts'
 import { contiguousThrough } from './deduplicate.ts'
 import { leavePart } from './late-rows.ts'
+import { isInDoubt } from './prior-life.ts'
 import { raiseRow } from './raise-row.ts'
 import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
 import { sketchRun } from './sketch.ts'
-import { addDirty } from './state.ts'
+import { addDirty, agentKeyOf } from './state.ts'
 import {
   createFold,
   foldRun,
@@ -28,6 +29,8 @@ import { writeRow } from './window-lines.ts'
 const fold = createFold()
 /** A device that delivered late counts as one that may for so long. */
 const LATE_FOR_MS = 3_600_000
+/** Of an agent that was not heard of for so long windows are written although they are open. */
+const QUIET_MS = 60_000
 const segment = new Float64Array(SEGMENT_CELLS)
 
 /** Runs of samples of one narrowest window are folded once and merged into its row, and into wider ones if that was raised. */
@@ -235,6 +238,23 @@ function writeProvisional(s: BatchScope): void {
         }
     }
     limitRows(s, series, series.windows)
+  }
+}
+
+/** Agents that may be gone for good: their windows are written as they stand, once. */
+export function writeQuiet(s: BatchScope): void {
+  if (s.inDoubt) return
+  for (const agent of s.state.agents.values()) {
+    const heardAtMs = Math.max(...[...agent.epochs.values()].map(({ lastReceivedAtMs }) => lastReceivedAtMs))
+    if (agent === s.agent || s.receivedAtMs - heardAtMs < QUIET_MS || isInDoubt(agent)) continue
+    for (const series of agent.series) {
+      if (series.agent !== agentKeyOf(agent) || series.windows === undefined) continue
+      for (const [w, { open }] of series.windows.entries())
+        for (const row of open) {
+          raise(s, series, w, row)
+          if (row.changed) write(s, series, w, row)
+        }
+    }
   }
 }
 
