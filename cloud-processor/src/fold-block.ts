@@ -88,13 +88,17 @@ export function foldBlock(
 }
 
 function limitRows(s: BatchScope, series: DeviceSeries, allWindows: readonly Windows[]): void {
-  for (const windows of allWindows) {
-    for (const dropped of forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))) {
-      const w = allWindows.indexOf(windows)
+  for (const [w, windows] of allWindows.entries()) {
+    const oldest = forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))
+    const isChanged = oldest.some(({ listed }) => listed) && windows.shape.counters.length > 0
+    for (const dropped of oldest) {
+      // What a counter counted up to it may be another thing now.
+      if (!dropped.closed || isChanged) addDirty(s.state, series, windows.widthMs, dropped.startMs)
+      if (dropped.closed) continue
       raise(s, series, w, dropped)
-      addDirty(s.state, series, windows.widthMs, dropped.startMs)
       if (dropped.changed) write(s, series, w, dropped)
     }
+    if (isChanged) correctAfter(s, series, w, (oldest.at(-1) as WindowRow).startMs)
   }
 }
 
@@ -205,8 +209,8 @@ export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: n
       }
     }
     windows.open.length = kept
-    if (Number.isFinite(watermarkMs)) forgetBefore(windows, watermarkMs - memoryOf(s, series, watermarkMs))
   }
+  if (Number.isFinite(watermarkMs)) s.closed.push({ series, watermarkMs })
 }
 
 /** A device that is never late needs less memory. */
@@ -224,6 +228,9 @@ export function writeTouched(s: BatchScope): void {
       series.windows?.[width]?.open.push(row)
     } else write(s, series, width, row)
   }
+  // Not before all is written: counters begin with what lies before.
+  for (const { series, watermarkMs } of s.closed)
+    for (const windows of series.windows ?? []) forgetBefore(windows, watermarkMs - memoryOf(s, series, watermarkMs))
 }
 
 function writeProvisional(s: BatchScope): void {

@@ -284,7 +284,7 @@ export function distrustWindows(windows: Windows, throughMs: number): number[] {
   return starts
 }
 
-/** Forgets the oldest rows when there are too many. @returns those of them that were still open, ascending */
+/** Forgets the oldest rows when there are too many. @returns those, ascending */
 export function forgetOldest(windows: Windows, limit: number): WindowRow[] {
   const excess = windows.rows.size - limit
   if (excess <= 0) return []
@@ -297,5 +297,5 @@ export function forgetOldest(windows: Windows, limit: number): WindowRow[] {
   if (windows.current !== undefined && windows.current.startMs <= lastMs) windows.current = undefined
   windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, lastMs + windows.widthMs)
   windows.open = windows.open.filter((row) => row.startMs > lastMs)
-  return oldest.filter((row) => !row.closed)
+  return oldest
 }
