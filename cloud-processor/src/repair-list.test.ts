@@ -2,6 +2,7 @@
 import { type Contract, contractSchema } from '@tributary/protocol'
 import { expect, test } from 'vitest'
 import { createModelStore } from './model-store-harness.ts'
+import { takeOver } from './prior-life.ts'
 import { type Recomputed, recompute } from './recompute.ts'
 import { createRepairList, UNREST_MS_MAX } from './repair-list.ts'
 import { addDirty } from './state.ts'
@@ -12,7 +13,9 @@ import {
   clearEffects,
   contextOf,
   createEffects,
+  EPOCH,
   intakeOf,
+  RECEIVED_AT_MS,
   type SampleValues,
   stateFor,
   step,
@@ -42,12 +45,15 @@ function world() {
   let nowMs = 0
   let sequence = 0
   const list = createRepairList(REST_MS, () => nowMs)
-  const turn = (samples: readonly SampleValues[] = [], { throughMs = 0, contracts = context.contracts } = {}) => {
+  const turn = (
+    samples: readonly SampleValues[] = [],
+    { throughMs = 0, contracts = context.contracts, skips = 0 } = {},
+  ) => {
     nowMs += 1_000
     clearEffects(effects)
     list.settle(state, effects, contracts)
     if (samples.length > 0 || throughMs > 0) {
-      sequence += 1
+      sequence += 1 + skips
       const blocks = samples.length > 0 ? [blockOf('d', 'plant', samples)] : []
       step(state, intakeOf(batchOf({ sequence, completeThroughMs: throughMs, blocks })), context, effects)
     }
@@ -160,5 +166,20 @@ test('a late reading of a counter, minutes before the next: the window of that o
   expect(w.row(T + 290_000)).toMatchObject({ total_increase: 40 })
   expect(w.row(T + 300_000)).toMatchObject({ total_increase: 10, total_rate: 1 })
   expect(w.row(T + 360_000)).toMatchObject({ total_increase: 40 })
+  expect(w.state.dirty.size).toBe(0)
+})
+
+test('a state was lost: the first window of a counter that it knows begins with what the store has before', async () => {
+  const w = world()
+  w.store.write(`plant,device=d,site=workshop total=100i ${T + 5_000}`)
+  w.turn([at(50, { total: 140 }), at(61, { total: 150 })], { skips: 4 })
+  const totals = { readings: 9, deadLettered: 0, shed: 0, missing: 0, newestMs: T + 5_000, closedThroughMs: T }
+  const now = { atMs: RECEIVED_AT_MS, patienceMs: RECEIVED_AT_MS }
+  takeOver(w.state, 'workshop', { agent: 'agent-a', epoch: EPOCH, sequence: 4, totals }, now)
+  w.turn([], { throughMs: T + 80_000 })
+  expect(w.row(T + 50_000)).toMatchObject({ total_increase: 0 })
+  await w.pass(3 * REST_MS)
+  expect(w.row(T + 50_000)).toMatchObject({ total_increase: 40 })
+  expect(w.row(T + 60_000)).toMatchObject({ total_increase: 10 })
   expect(w.state.dirty.size).toBe(0)
 })
