@@ -183,3 +183,18 @@ test('a state was lost: the first window of a counter that it knows begins with 
   expect(w.row(T + 60_000)).toMatchObject({ total_increase: 10 })
   expect(w.state.dirty.size).toBe(0)
 })
+
+test('a state was lost that had held windows open for hours: all of them are computed from the store', async () => {
+  const w = world()
+  for (const seconds of [100, 3_000, 7_000])
+    w.store.write(`plant,device=d,site=workshop running=t ${T + seconds * 1_000}`)
+  w.turn([at(7_300, { running: false })], { skips: 4 })
+  const totals = { readings: 9, deadLettered: 0, shed: 0, missing: 0, newestMs: T + 7_200_000, closedThroughMs: T }
+  const now = { atMs: RECEIVED_AT_MS, patienceMs: RECEIVED_AT_MS }
+  takeOver(w.state, 'workshop', { agent: 'agent-a', epoch: EPOCH, sequence: 4, totals }, now)
+  w.turn([], { throughMs: T + 7_400_000 })
+  await w.pass(60_000)
+  for (const seconds of [100, 3_000, 7_000, 7_300])
+    expect(w.row(T + seconds * 1_000)).toMatchObject({ running_count: 1 })
+  expect(w.state.dirty.size + w.state.dirtySpans.size).toBe(0)
+})
