@@ -48,7 +48,7 @@ export function adoptContracts(
     const { shape, contract } = series
     for (const [field, { type }] of shape.extras)
       if (
-        series.fieldNamed.has(field) ||
+        series.layout.slotOf.has(field) ||
         (type !== 'string' && next.privacy.sensitivityOf(contract.kind, field) !== 'none')
       )
         shape.extras.delete(field)
@@ -94,7 +94,7 @@ function writeRows(state: PartitionState, series: DeviceSeries, { rollups }: Pic
       if (isHeldBack || row.uncertain) addDirty(state, series, windows.widthMs, row.startMs)
       if (!isHeldBack) {
         state.counters.windowsWritten += 1
-        writeRow(rollups, series.windowPrefixes[w] as Uint8Array, series.windowKeys, REVISION_KEY, row, windows)
+        writeRow(rollups, series.windowPrefixes[w] as Uint8Array, series.layout.windowKeys, REVISION_KEY, row, windows)
       }
     }
 }

@@ -7,7 +7,7 @@ import { contiguousThrough } from './deduplicate.ts'
 import { leavePart } from './late-rows.ts'
 import { isInDoubt } from './prior-life.ts'
 import { raiseRow } from './raise-row.ts'
-import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
+import { type DeviceSeries, type FieldSeries, fieldNamed, REVISION_KEY } from './series.ts'
 import { sketchRun } from './sketch.ts'
 import { addDirty, agentKeyOf } from './state.ts'
 import {
@@ -44,7 +44,7 @@ export function foldBlock(
   const allWindows = series.windows as readonly Windows[]
   const [narrowest] = allWindows
   if (narrowest === undefined) return
-  const fields = columns.map(({ field }) => series.fieldNamed.get(field))
+  const fields = columns.map(({ field }) => fieldNamed(series, field))
   const rows: (WindowRow | undefined)[] = []
   for (let from = 0; from < timesMs.length; ) {
     const startMs = windowStart(timesMs[from] as number, narrowest.widthMs)
@@ -88,8 +88,11 @@ export function foldBlock(
 }
 
 function limitRows(s: BatchScope, series: DeviceSeries, allWindows: readonly Windows[]): void {
-  for (const [w, windows] of allWindows.entries()) {
-    const oldest = forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))
+  for (let w = 0; w < allWindows.length; w++) {
+    const windows = allWindows[w] as Windows
+    const limit = rowsMax(windows.widthMs, s.context.memoryMs)
+    if (windows.rows.size <= limit) continue
+    const oldest = forgetOldest(windows, limit)
     const isChanged = oldest.some(({ listed }) => listed) && windows.shape.counters.length > 0
     for (const dropped of oldest) {
       // What a counter counted up to it may be another thing now.
@@ -285,7 +288,7 @@ function write(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): 
   s.state.counters.windowsWritten += 1
   if (row.revision > 0) s.state.counters.windowsRevised += 1
   const prefix = series.windowPrefixes[w] as Uint8Array
-  writeRow(s.effects.rollups, prefix, series.windowKeys, REVISION_KEY, row, windows)
+  writeRow(s.effects.rollups, prefix, series.layout.windowKeys, REVISION_KEY, row, windows)
   correctAfter(s, series, w, row.startMs)
 }
 

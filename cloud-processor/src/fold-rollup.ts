@@ -20,7 +20,7 @@ import { leaveToStore, touch } from './fold-block.ts'
 import { writeLate } from './late-rows.ts'
 import { AHEAD_MS_MAX, addLetter } from './refuse.ts'
 import { partText, rowOfPart } from './rolled-up-part.ts'
-import type { DeviceSeries } from './series.ts'
+import { type DeviceSeries, fieldNamed } from './series.ts'
 import { addDirty } from './state.ts'
 import {
   CELLS,
@@ -135,9 +135,9 @@ function foldWindow(
     for (let c = 0; c < columns.length; c++) {
       if (refused[c]?.[i] === 1) continue
       const column = columns[c] as RollupColumn
-      if (mergeCell(series, windows, target, column, timesMs[i] as number, i, !row) && windows.isNarrowest)
-        counted.add(c)
-      if (row && !counted.has(c) && series.fieldNamed.get(column.field)?.counter !== undefined)
+      const isCertain = mergeCell(series, windows, target, column, timesMs[i] as number, i, !row)
+      if (row && isCertain && windows.isNarrowest) counted.add(c)
+      if (row && !counted.has(c) && fieldNamed(series, column.field)?.counter !== undefined)
         leaveToStore(s, series, w, row)
       if (part) mergeCell(series, windows, part, column, timesMs[i] as number, i, true)
     }
@@ -162,7 +162,7 @@ function mergeCell(
   i: number,
   isLate: boolean,
 ): boolean {
-  const field = series.fieldNamed.get(column.field)
+  const field = fieldNamed(series, column.field)
   const count = column.counts[i] as number
   if (field === undefined || count === 0) return true
   const lastMs = startMs + (column.lastOffsetsMs[i] as number)

@@ -12,7 +12,7 @@ import type { BatchScope } from './batch-scope.ts'
 import { convertValues } from './convert-values.ts'
 import { countShed } from './deduplicate.ts'
 import { refuseViolations } from './refuse.ts'
-import type { DeviceSeries } from './series.ts'
+import { type DeviceSeries, fieldNamed } from './series.ts'
 import { EXTRA_FIELDS_MAX, extraOf } from './shape.ts'
 
 /** Readings of fields with `sensitivity: drop` are shed, for this reason. */
@@ -46,7 +46,7 @@ export function judgeBlock(s: BatchScope, series: DeviceSeries, received: Device
   const converted = policy.type === 'reject' ? undefined : convertValues(contract, received)
   const clear = converted?.block ?? received
   const violations = checkBlock(contract, clear, (field) => {
-    const last = series.fieldNamed.get(field)?.lastValue
+    const last = fieldNamed(series, field)?.lastValue
     return last === undefined || Number.isNaN(last) ? undefined : last
   })
   const interval =
@@ -117,7 +117,7 @@ function refuseSamples(
 /** A field that the contract does not have, and that its policy takes, must be one that the store can take. */
 function refuseExtra(refused: Refusal[], series: DeviceSeries, column: FieldColumn): void {
   const { field, type } = column
-  if (series.fieldNamed.has(field)) return
+  if (series.layout.slotOf.has(field)) return
   const extra = extraOf(series, field, type)
   const samples = [...column.values.keys()].filter((i) => column.present?.[i] !== 0)
   if (extra === undefined) {

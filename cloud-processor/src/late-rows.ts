@@ -15,7 +15,7 @@ export function writeLate(s: BatchScope, series: DeviceSeries, w: number, row: W
   const prefix = linePrefix(`${contract.kind}_${windowName(windows.widthMs)}`, { site, device, part: PART })
   s.state.counters.windowsWritten += 1
   if (row.revision > 0) s.state.counters.windowsRevised += 1
-  writeRow(s.effects.rollups, prefix, series.windowKeys, REVISION_KEY, row, windows)
+  writeRow(s.effects.rollups, prefix, series.layout.windowKeys, REVISION_KEY, row, windows)
 }
 
 /** What was rolled up of a narrower row, for a wider one that is forgotten: raw points do not tell it. */

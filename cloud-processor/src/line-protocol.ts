@@ -22,14 +22,17 @@ export const plainName = (text: string): string => text.replace(/[\r\n\t]/g, ' '
 export const escapeKey = (text: string): string => plainName(text).replace(/[,= ]/g, '\\$&')
 export const escapeMeasurement = (text: string): string => plainName(text).replace(/[, ]/g, '\\$&')
 
-/** `measurement,tag=value,… ` with the space; tags without a value are left out. Tags are sorted, as InfluxDB likes them. */
-export function linePrefix(measurement: string, tags: Readonly<Record<string, string>>): Uint8Array {
-  const written = Object.entries(tags)
+/** `,tag=value,…`; tags without a value are left out. They are sorted, as InfluxDB likes them. */
+export const lineTags = (tags: Readonly<Record<string, string>>): string =>
+  Object.entries(tags)
     .filter(([, value]) => value !== '')
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `,${escapeKey(key)}=${escapeKey(value)}`)
-  return Buffer.from(`${escapeMeasurement(measurement)}${written.join('')} `, 'utf8')
-}
+    .join('')
+
+/** `measurement,tag=value,… ` with the space. @param tags or what `lineTags` made of them */
+export const linePrefix = (measurement: string, tags: Readonly<Record<string, string>> | string): Uint8Array =>
+  Buffer.from(`${escapeMeasurement(measurement)}${typeof tags === 'string' ? tags : lineTags(tags)} `, 'utf8')
 
 /** `field=`, ready to be copied. */
 export const fieldKey = (field: string): Uint8Array => Buffer.from(`${escapeKey(field)}=`, 'utf8')

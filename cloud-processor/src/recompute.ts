@@ -21,7 +21,7 @@ import {
   together,
 } from './repair-queries.ts'
 import { mergePart, rowOfPart } from './rolled-up-part.ts'
-import { createSeries, type DeviceSeries, REVISION_KEY } from './series.ts'
+import { createSeries, type DeviceSeries, fieldNamed, REVISION_KEY } from './series.ts'
 import { sketchRun } from './sketch.ts'
 import { type DirtyWindow, dirtyKeyOf } from './state.ts'
 import {
@@ -132,7 +132,7 @@ function workOf(window: DirtyWindow, series: DeviceSeries): Work {
 function takeNeighbours({ window, series, windows, nextMs }: Work, neighbours: readonly InfluxSeries[]): void {
   for (const { tags, columns, values } of neighbours) {
     if (tags?.['site'] !== plainName(window.site) || tags['device'] !== plainName(window.device)) continue
-    const counter = series.fieldNamed.get(columns[1] ?? '')?.counter
+    const counter = fieldNamed(series, columns[1] ?? '')?.counter
     const [timeMs, value] = values[0] ?? []
     if (counter === undefined || typeof timeMs !== 'number' || typeof value !== 'number') continue
     if (timeMs < window.startMs) windows.carry.set([value, timeMs], 2 * counter)
@@ -287,7 +287,7 @@ const isToldIn = (stored: StoredRow | undefined, said: StoredRow, column: string
   stored?.get(column) === said.get(column)
 
 /** What the row says, as the store answers it; without its revision. */
-function valuesOf({ windowKeys }: DeviceSeries, windows: Windows, row: WindowRow): Map<string, unknown> {
+function valuesOf({ layout: { windowKeys } }: DeviceSeries, windows: Windows, row: WindowRow): Map<string, unknown> {
   const said = new Map<string, unknown>()
   const note = (key: Uint8Array, value: unknown) => void said.set(Buffer.from(key).toString('utf8').slice(0, -1), value)
   const lines: RowLines = {

@@ -4,7 +4,7 @@ import type { BatchScope } from './batch-scope.ts'
 import { type ColumnRefusal, contractLetters } from './dead-letter.ts'
 import { countDeadLettered } from './deduplicate.ts'
 import type { Effects } from './effects.ts'
-import type { DeviceSeries } from './series.ts'
+import { type DeviceSeries, fieldNamed } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
 
 /** Reasons counted singly of one agent: those of the edge are the agent's own words. */
@@ -156,7 +156,7 @@ function samplesBefore(
   samples: readonly number[],
 ): (number | null)[] {
   const column = columns.find(({ type }) => type === 'number')
-  const field = column && series.fieldNamed.get(column.field)
+  const field = column && fieldNamed(series, column.field)
   if (column === undefined || field === undefined) return samples.map(() => null)
   const isBounded = series.contract.policy.range !== 'pass'
   return samples.map((sample) => {

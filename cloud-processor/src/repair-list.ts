@@ -205,5 +205,12 @@ function write(state: PartitionState, effects: Effects, series: DeviceSeries, ro
   state.counters.windowsWritten += 1
   state.counters.windowsRepaired += 1
   if (row.revision > 0) state.counters.windowsRevised += 1
-  writeRow(effects.rollups, series.windowPrefixes[width] as Uint8Array, series.windowKeys, REVISION_KEY, row, windows)
+  writeRow(
+    effects.rollups,
+    series.windowPrefixes[width] as Uint8Array,
+    series.layout.windowKeys,
+    REVISION_KEY,
+    row,
+    windows,
+  )
 }

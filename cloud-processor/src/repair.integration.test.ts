@@ -187,7 +187,7 @@ test.each([
       writeRow(
         rollups,
         new Uint8Array(),
-        series.windowKeys,
+        series.layout.windowKeys,
         fieldKey('revision'),
         said,
         windows as NonNullable<typeof windows>,

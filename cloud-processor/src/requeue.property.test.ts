@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { accountOf } from './account.ts'
 import { clearEffects, createEffects, type Effects } from './effects.ts'
+import { fieldNamed } from './series.ts'
 import { createSettledLetters, isSettled, noteSettled, SETTLED_MAX, wasForgotten } from './settled-letters.ts'
 import { allSeries, type PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
@@ -149,7 +150,7 @@ test('any order and repetition of batches and requeues: the same account, the sa
       for (const series of allSeries(world.state))
         for (const { rows, widthMs } of series.windows ?? [])
           for (const row of rows.values()) {
-            const at = (series.fieldNamed.get('level')?.slot as number) * CELLS
+            const at = (fieldNamed(series, 'level')?.slot as number) * CELLS
             const endMs = row.startMs + widthMs
             if (!row.closed) continue // an hour goes on
             const inside = samples.filter(

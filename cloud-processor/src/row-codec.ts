@@ -1,7 +1,7 @@
 /** Rows of windows in a checkpoint: what JSON says of them, and their numbers and sketches, packed. */
 import { COUNTER_CELLS, LAST_TIME as COUNTER_LAST_TIME, FIRST_TIME, forgetCarry, TOLD_SINCE } from './counter.ts'
 import { PackedReader, PackedWriter } from './packed-values.ts'
-import type { DeviceSeries, FieldSeries } from './series.ts'
+import { type DeviceSeries, fieldNamed } from './series.ts'
 import { createSketch, renumberSlots } from './sketch.ts'
 import { CELLS, COUNT, emptyRow, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
 
@@ -31,6 +31,12 @@ export interface SavedWindows {
 }
 
 const isTime = (cell: number): boolean => [FIRST_TIME, COUNTER_LAST_TIME, TOLD_SINCE].includes(cell % COUNTER_CELLS)
+
+/** Where the fields and the counters of saved rows stand in rows of now; undefined when the contract has them no more. */
+interface Places {
+  readonly slots: readonly (number | undefined)[]
+  readonly counters: readonly (number | undefined)[]
+}
 
 export class RowWriter {
   private readonly packed = new PackedWriter()
@@ -94,12 +100,16 @@ export class RowReader {
     fields: readonly string[],
     counters: readonly string[],
   ): [widthMs: number, startMs: number][] {
+    const places: Places = {
+      slots: fields.map((name) => series?.layout.slotOf.get(name)),
+      counters: counters.map((name) => series && fieldNamed(series, name)?.counter),
+    }
     let kept = 0
     for (const [w, one] of saved.entries()) {
       const windows = series?.windows?.[w]
       const isKept = kept === w && windows?.widthMs === (one.widthMs ?? WIDTHS_MS_BEFORE_3[w])
       if (isKept) kept += 1
-      this.restoreWidth(series, isKept ? windows : undefined, w, one, fields, counters)
+      this.restoreWidth(isKept ? windows : undefined, w, one, places)
     }
     const lost: [number, number][] = []
     if (series === undefined || !Number.isFinite(series.newestMs)) return lost
@@ -112,25 +122,22 @@ export class RowReader {
   }
 
   private restoreWidth(
-    series: DeviceSeries | undefined,
     windows: Windows | undefined,
     w: number,
     { forgottenBeforeMs, lateForgottenMs, carry, rows, late = [] }: SavedWindows,
-    fields: readonly string[],
-    counters: readonly string[],
+    places: Places,
   ): void {
     if (windows) {
       windows.forgottenBeforeMs = forgottenBeforeMs ?? Number.NEGATIVE_INFINITY
       windows.lateForgottenMs = lateForgottenMs ?? Number.NEGATIVE_INFINITY
-      for (const { name, counter } of series?.fields ?? []) {
-        if (counter === undefined) continue
-        const c = counters.indexOf(name)
-        if (c < 0) forgetCarry(windows.carry, counter)
-        else for (const cell of [0, 1]) windows.carry[2 * counter + cell] = carry?.[2 * c + cell] ?? Number.NaN
+      for (let place = 0; place < windows.shape.counters.length; place++) {
+        const c = places.counters.indexOf(place)
+        if (c < 0) forgetCarry(windows.carry, place)
+        else for (const cell of [0, 1]) windows.carry[2 * place + cell] = carry?.[2 * c + cell] ?? Number.NaN
       }
     }
     for (const [place, saved] of [...rows, ...late].entries()) {
-      const row = this.restoreRow(series, windows, w, saved, fields, counters)
+      const row = this.restoreRow(windows, w, saved, places)
       if (windows === undefined || row === undefined) continue
       if (place >= rows.length) windows.late.set(row.startMs, row)
       else {
@@ -141,24 +148,19 @@ export class RowReader {
   }
 
   private restoreRow(
-    series: DeviceSeries | undefined,
     windows: Windows | undefined,
     w: number,
     [startMs, revision, flags, changed, strings, rolledUp, loose]: SavedRow,
-    fields: readonly string[],
-    counters: readonly string[],
+    { slots, counters }: Places,
   ): WindowRow | undefined {
     const row = windows && emptyRow(startMs, windows.shape)
-    const slots = fields.map((name) => series?.fieldNamed.get(name)?.slot)
     for (const slot of slots) this.restoreCells(slot === undefined ? undefined : row?.cells, slot ?? 0, startMs)
-    for (const name of counters) {
-      const place = series?.fieldNamed.get(name)?.counter
+    for (const place of counters)
       for (let cell = 0; cell < COUNTER_CELLS; cell++) {
         const value = this.packed.number()
         if (row?.counters && place !== undefined)
           row.counters[place * COUNTER_CELLS + cell] = isTime(cell) ? value + startMs : value
       }
-    }
     const sketch = this.version < 3 ? undefined : this.packed.sketch()
     if (row === undefined) return undefined
     if (sketch && row.sketch) row.sketch = slots.every((slot, i) => slot === i) ? sketch : renumberSlots(sketch, slots)
@@ -168,16 +170,17 @@ export class RowReader {
     }
     row.rolledUp = rolledUp ?? undefined
     for (const [c, ...cells] of loose ?? []) {
-      const place = series?.fieldNamed.get(counters[c] ?? '')?.counter
+      const place = counters[c]
       if (place !== undefined) row.loose = [...(row.loose ?? []), { counter: place, cells: Float64Array.from(cells) }]
     }
     row.revision = revision
     // A field that became a counter meanwhile has readings that were not counted.
-    const isUncounted = ({ name, slot, counter }: FieldSeries) =>
-      counter !== undefined && !counters.includes(name) && row.cells[slot * CELLS + COUNT] !== 0
+    const isUncounted = windows?.shape.counters.some(
+      ({ slot }, place) => !counters.includes(place) && row.cells[slot * CELLS + COUNT] !== 0,
+    )
     row.closed = (flags & CLOSED) !== 0
     row.raised = this.version < 3 ? w === 0 || row.closed : (flags & RAISED) !== 0
-    row.uncertain = (flags & UNCERTAIN) !== 0 || series?.fields.some(isUncounted) === true
+    row.uncertain = (flags & UNCERTAIN) !== 0 || isUncounted === true
     row.changed = changed === 1
     return row
   }

@@ -6,7 +6,7 @@
 import type { ContractField, DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
-import type { DeviceSeries, FieldSeries } from './series.ts'
+import { type DeviceSeries, type FieldSeries, fieldNamed } from './series.ts'
 
 /** Fields that the contract does not have, remembered of one device and kind; further ones are refused. */
 export const EXTRA_FIELDS_MAX = 32
@@ -113,7 +113,7 @@ export function observeShape(s: BatchScope, series: DeviceSeries, block: DeviceB
   shape.samples += block.timesMs.length
   for (let c = 0; c < block.columns.length; c++) {
     const column = block.columns[c] as FieldColumn
-    const field = series.fieldNamed.get(column.field)
+    const field = fieldNamed(series, column.field)
     if (field === undefined) observeExtra(s, series, block, column)
     else {
       const seenAt = shape.seenAt[field.slot] as number

@@ -7,7 +7,7 @@ import type { DeviceThreshold } from './device-record.ts'
 import { enrichTransition } from './enrich.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
 import { enqueue } from './notifiers/index.ts'
-import type { DeviceSeries, FieldSeries } from './series.ts'
+import { type DeviceSeries, type FieldSeries, fieldNamed } from './series.ts'
 import { agentKeyOf } from './state.ts'
 
 const ANOMALIES_KEPT = 100
@@ -40,7 +40,7 @@ export function watchBlock(
   const { timesMs } = block
   for (let c = 0; c < block.columns.length; c++) {
     const column = block.columns[c] as FieldColumn
-    const field = series.fieldNamed.get(column.field)
+    const field = fieldNamed(series, column.field)
     if (field === undefined || column.type === 'string') continue
     const refused = refusals[c] ?? null
     if (field.watches.length === 0) {

@@ -115,7 +115,7 @@ test('percentiles that were of a part of the readings are told to be of all, onc
   const lines = new LineBuffer()
   if (one?.row === undefined || one.windows === undefined) throw new Error('it was kept')
   const prefix = linePrefix('plant_10s', { site: 'workshop', device: 'd' })
-  writeRow(lines, prefix, one.series.windowKeys, fieldKey('revision'), one.row, one.windows)
+  writeRow(lines, prefix, one.series.layout.windowKeys, fieldKey('revision'), one.row, one.windows)
   store.write(lines.line(0).toString().trimEnd())
   const row = store.series.get('plant_10s,device=d,site=workshop')?.get(T)
   expect([row?.get('current_sketched'), row?.get('revision')]).toEqual([2, 5])
