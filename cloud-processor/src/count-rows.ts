@@ -87,6 +87,7 @@ function segmentIn({ counters: cells, loose }: WindowRow, c: number, counters: r
   return joined
 }
 
+const NONE: readonly WindowRow[] = []
 const counted: Counted = { increase: 0, resets: 0, sinceMs: 0, rate: 0, lacksLead: false }
 
 /** What a counter of a row comes to, until the next call. @returns undefined when the row has no reading of it */
@@ -159,8 +160,9 @@ export function noteTold(cells: Float64Array, c: number, { increase, resets, sin
 }
 
 /** Rows after that time that were written, and count something else now: what lies before them has changed. */
-export function rowsToCorrect(windows: Windows, afterMs: number): WindowRow[] {
+export function rowsToCorrect(windows: Windows, afterMs: number): readonly WindowRow[] {
   const { counters } = windows.shape
+  if (counters.length === 0) return NONE
   const found = new Set<WindowRow>()
   for (let c = 0; c < counters.length; c++) {
     let next: WindowRow | undefined

@@ -176,3 +176,11 @@ test('what an agent rolled up counts with its last value', () => {
   give({ sequence: 5, readingsBefore: 3, completeThroughMs: START_MS + 90_000_000 })
   expect(lines.get(window('10s', 20))).toMatchObject({ increase: 70, resets: 0 })
 })
+
+test('what was rolled up to a minute lies in between of nobody knows what: that minute and the wider windows are left to the store', () => {
+  const { dirty, give } = windowsOf([samplesOf([1, 100], [50, 180])], [0])
+  const rollups = [rollupOf('m', samplesOf([21, 130], [25, 170]), { kind: 'meter', fromSequence: 3, widthMs: 60_000 })]
+  const stone = { epoch: '0123456789abcdef', fromSequence: 3, toSequence: 3, readingCount: 2, reason: 'rolled_up_1m' }
+  give({ sequence: 4, readingsBefore: 4, rollups, tombstones: [stone], completeThroughMs: START_MS + 90_000_000 })
+  expect([...dirty.values()].map(({ widthMs }) => widthMs)).toEqual([60_000, 900_000, 3_600_000])
+})
