@@ -104,6 +104,10 @@ export function tally(row: WindowRow, c: number, windows: Windows): Readonly<Cou
   return counted
 }
 
+/** Whether what lies before the row is known to others alone. */
+export const lacksLead = (row: WindowRow, windows: Windows): boolean =>
+  windows.shape.counters.some((_, c) => tally(row, c, windows)?.lacksLead)
+
 /** A wider row takes over the span of a row that is raised, and of one that is a sum itself the sum. */
 export function raiseCounters(parent: WindowRow, row: WindowRow, { isNarrowest, shape }: Windows): void {
   if (parent.counters === undefined || row.counters === undefined) return

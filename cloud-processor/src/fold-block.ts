@@ -1,7 +1,7 @@
 /** Where windows meet batches: what a block adds to them, when they close, and when they are written. */
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { addSegment, joinLoose, rowsToCorrect, settleCounters } from './count-rows.ts'
+import { addSegment, joinLoose, lacksLead, rowsToCorrect, settleCounters } from './count-rows.ts'
 import { carryOver, SEGMENT_CELLS, segmentsOf } from './counter.ts'
 import { contiguousThrough } from './deduplicate.ts'
 import { leavePart } from './late-rows.ts'
@@ -209,6 +209,7 @@ export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: n
         raise(s, series, w, row)
         row.closed = true
         if (row.changed) write(s, series, w, row)
+        else if (row.uncertain) addDirty(s.state, series, windows.widthMs, row.startMs)
       }
     }
     windows.open.length = kept
@@ -274,8 +275,8 @@ function write(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): 
     addDirty(s.state, series, windows.widthMs, row.startMs)
     return
   }
-  // Forgotten since it was touched: what lies before it is not known any more.
-  if (row.counters && windows.rows.get(row.startMs) !== row) row.uncertain = true
+  // What lies before it is not known any more, or was not known to this state.
+  if (row.counters && (windows.rows.get(row.startMs) !== row || lacksLead(row, windows))) row.uncertain = true
   if (w === 0)
     settleCounters(series, row, (wider, startMs, parent, isCertain) => {
       if (parent === undefined) addDirty(s.state, series, windowsOf(series, wider).widthMs, startMs)

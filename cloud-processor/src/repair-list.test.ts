@@ -13,7 +13,9 @@ import {
   clearEffects,
   contextOf,
   createEffects,
+  decodeState,
   EPOCH,
+  encodeState,
   intakeOf,
   RECEIVED_AT_MS,
   type SampleValues,
@@ -39,7 +41,7 @@ const plant = contractSchema.parse({
 /** A partition with its store; a second passes with each turn. */
 function world() {
   const context = contextOf([plant], { memoryMs: 60_000, punctualMemoryMs: 60_000 })
-  const state = stateFor(context)
+  let state = stateFor(context)
   const store = createModelStore()
   const effects = createEffects()
   let nowMs = 0
@@ -62,7 +64,13 @@ function world() {
     list.look(state, contracts)
   }
   return {
-    state,
+    get state() {
+      return state
+    },
+    restart() {
+      state = decodeState(encodeState(state), context.contracts)
+      list.forget()
+    },
     store,
     list,
     turn,
@@ -95,16 +103,16 @@ test('windows of a kind that has no contract any more do not stay in the list', 
 
 test('a row of booleans is not overwritten by one of fewer readings, and stands once the store said so three times', async () => {
   const w = world()
-  const { store, state } = w
+  const { store } = w
   store.write(`plant,device=d,site=workshop running=f ${T + 2_000}`)
   store.write(`plant_10s,device=d,site=workshop running_mean=0.5,running_count=2i,running_last=f,revision=3i ${T}`)
   w.turn([at(3_600, { running: true })], { throughMs: T + 3_700_000 })
-  const [series] = [...allSeries(state)]
-  if (series) addDirty(state, series, 10_000, T)
+  const [series] = [...allSeries(w.state)]
+  if (series) addDirty(w.state, series, 10_000, T)
   await w.pass(2 * REST_MS + 5_000)
-  expect([state.dirty.size, state.counters.windowsKept]).toEqual([1, 0])
+  expect([w.state.dirty.size, w.state.counters.windowsKept]).toEqual([1, 0])
   await w.pass(2 * REST_MS)
-  expect([state.dirty.size, state.counters.windowsKept]).toEqual([0, 1])
+  expect([w.state.dirty.size, w.state.counters.windowsKept]).toEqual([0, 1])
   expect(w.row(T)).toMatchObject({ running_mean: 0.5, running_count: 2, revision: 3 })
 })
 
@@ -148,6 +156,7 @@ test('what memory cannot tell of a counter is corrected while the row is in memo
   await w.pass(2 * REST_MS)
   expect(w.row(T)).toMatchObject({ total_increase: 140 + 20 + 140, total_resets: 1, revision: 1 })
   expect(w.state.dirty.size).toBe(0)
+  w.restart()
   w.turn([at(8, { total: 165 })])
   expect(w.row(T)).toMatchObject({ total_count: 5, revision: 2 })
   await w.pass(2 * REST_MS)

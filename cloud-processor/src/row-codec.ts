@@ -116,6 +116,7 @@ export class RowReader {
     for (const windows of series.windows?.slice(kept) ?? []) {
       const startMs = windowStart(series.newestMs, windows.widthMs)
       windows.forgottenBeforeMs = startMs + windows.widthMs
+      for (let c = 0; c < windows.shape.counters.length; c++) forgetCarry(windows.carry, c)
       lost.push([windows.widthMs, startMs])
     }
     return lost
