@@ -165,7 +165,9 @@ export function measure(series: number, samplesPerBlock: number, withDetectors: 
 }
 
 export async function run(report: Report): Promise<void> {
-  report.print('CPU µs a reading from batch bytes to line protocol; windows of 10 s, 1 min, 15 min and 1 h with percentiles')
+  report.print(
+    'CPU µs a reading from batch bytes to line protocol; windows of 10 s, 1 min, 15 min and 1 h with percentiles',
+  )
   const counts = report.options.long ? [100, 1_000, 10_000, 100_000] : [100, 10_000]
   for (const withDetectors of [false, true])
     for (const samplesPerBlock of [10, 1]) {

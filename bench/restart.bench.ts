@@ -1,5 +1,5 @@
 /**
- * How long a processor takes to take a partition of 100,000 series over: real servers, a real process, from its start until it is
+ * How long a processor takes to take a partition of 100,000 series over: real servers, the program as it is shipped, from its start until it is
  * ready, and until the next batch is stored; with the checkpoint in NATS, and in files. The state is that of three minutes, and
  * the account must go on from it to the reading. Only when named, or with `--full`.
  */
@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
+import { buildCommand } from '@tributary/cli/build'
 import {
   batchOf,
   blockOf,
@@ -35,7 +36,6 @@ import {
   createNatsServer,
   findServer,
   freePort,
-  tributaryProgram,
 } from '@tributary/stack'
 import { mebibytes, type Report } from './report.ts'
 
@@ -48,6 +48,8 @@ const DEVICES_A_BATCH = 250
 const BUDGET_S = 5
 const SITE = 'bench'
 const AGENT = 'agent-a'
+/** The processor's default. */
+const PUNCTUAL_MEMORY_MS = 60_000
 const STORED_MS_MAX = 60_000
 
 const definition = {
@@ -59,6 +61,14 @@ const definition = {
     Array.from({ length: FIELDS }, (_, i) => [`field_${i}`, { type: 'float', label: `Field ${i}`, decimals: 2 }]),
   ),
   detectors: { outlier: ['field_0'], flatline: { field_1: '5m' }, silence: '1m' },
+}
+
+interface Surroundings {
+  readonly folder: string
+  /** The command's bundle. */
+  readonly program: string
+  readonly natsUrl: string
+  readonly influxUrl: string
 }
 
 /** What a processor had saved, and what comes next. */
@@ -89,7 +99,7 @@ function prepare(report: Report): Prepared {
       yield batch
     }
   }
-  const context = contextOf([contractSchema.parse(definition)])
+  const context = contextOf([contractSchema.parse(definition)], { punctualMemoryMs: PUNCTUAL_MEMORY_MS })
   const state = stateFor(context)
   const effects = createEffects()
   for (let second = 0; second < SECONDS; second += SAMPLE_EVERY_S) {
@@ -115,8 +125,10 @@ export async function run(report: Report): Promise<void> {
   })
   try {
     await Promise.all([nats.start(), influx.start()])
+    const program = await buildCommand(join(folder, 'command'))
     const prepared = prepare(report)
-    for (const place of ['NATS', 'files'] as const) await measure(report, folder, nats.url, influx.url, place, prepared)
+    for (const place of ['NATS', 'files'] as const)
+      await measure(report, { folder, program, natsUrl: nats.url, influxUrl: influx.url }, place, prepared)
   } finally {
     await Promise.all([nats.stop(), influx.stop()])
     await rm(folder, { recursive: true, force: true })
@@ -125,9 +137,7 @@ export async function run(report: Report): Promise<void> {
 
 async function measure(
   report: Report,
-  folder: string,
-  natsUrl: string,
-  influxUrl: string,
+  { folder, program, natsUrl, influxUrl }: Surroundings,
   place: 'NATS' | 'files',
   { bytes, next, readings }: Prepared,
 ): Promise<void> {
@@ -173,7 +183,7 @@ async function measure(
   const processor = createManagedProcess({
     name: 'processor',
     program: process.execPath,
-    arguments: [tributaryProgram, 'processor', '--config', config, '--partitions', String(partition)],
+    arguments: [program, 'processor', '--config', config, '--partitions', String(partition)],
     logFile: join(folder, 'processor.log'),
     isReady: () => answers(`${url}/readyz`),
   })

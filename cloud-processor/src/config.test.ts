@@ -89,6 +89,18 @@ test('all mistakes at once', () => {
   ).toEqual(['checkpoint.interval', 'influx.url', 'influx.version', 'lingers', 'nats.url', 'processor'])
 })
 
+test('a version of InfluxDB may be a number; 2 needs token and org', () => {
+  const withInflux = (more: string) => minimal.replace('127.0.0.1:8086"', `127.0.0.1:8086", ${more}`)
+  expect(parse(withInflux('version: 3')).influx.version).toBe('3')
+  expect(parse(withInflux('version: "2", token: t, org: o')).influx).toMatchObject({
+    version: '2',
+    token: 't',
+    org: 'o',
+  })
+  expect(mistakesIn(withInflux('version: 2, token: ""'))).toEqual(['influx.token', 'influx.org'])
+  expect(mistakesIn(withInflux('version: 4'))).toEqual(['influx.version'])
+})
+
 test('the version is that of the package', () => {
   const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
   expect(VERSION).toBe(manifest.version)

@@ -49,25 +49,34 @@ export const processorConfigSchema = z.strictObject({
     /** Certificate authority for `tls://`. */
     tls_ca_file: path().optional(),
   }),
-  influx: z.strictObject({
-    url: z.url({ protocol: /^https?$/, error: 'must be an http or https address' }),
-    /** `auto` asks the server. */
-    version: z.enum(['auto', '1', '2']).default('auto'),
-    database: z.string().min(1).default('tributary'),
-    /** 1.x. */
-    username: z.string().optional(),
-    password: z.string().optional(),
-    /** 2.x. */
-    token: z.string().optional(),
-    org: z.string().optional(),
-    timeout: durationMs().prefault('30s'),
-    lines_per_request: z.int().min(100).max(50_000).default(5_000),
-    /** How long windows are kept, as InfluxDB writes durations; for ever when absent. */
-    rollup_retention: z
-      .string()
-      .regex(/^\d+(m|h|d|w)$/, 'must be a duration such as "90d"')
-      .optional(),
-  }),
+  influx: z
+    .strictObject({
+      url: z.url({ protocol: /^https?$/, error: 'must be an http or https address' }),
+      /** `auto` asks the server. 2 means 2.x, as 1 and 3 do. */
+      version: z
+        .preprocess((one) => (typeof one === 'number' ? String(one) : one), z.enum(['auto', '1', '2', '3']))
+        .default('auto'),
+      database: z.string().min(1).default('tributary'),
+      /** 1.x. */
+      username: z.string().optional(),
+      password: z.string().optional(),
+      /** 2.x and 3. */
+      token: z.string().optional(),
+      /** 2.x. */
+      org: z.string().optional(),
+      timeout: durationMs().prefault('30s'),
+      lines_per_request: z.int().min(100).max(50_000).default(5_000),
+      /** How long windows are kept, as InfluxDB writes durations; for ever when absent. Not for 3. */
+      rollup_retention: z
+        .string()
+        .regex(/^\d+(m|h|d|w)$/, 'must be a duration such as "90d"')
+        .optional(),
+    })
+    .superRefine(({ version, token, org }, { addIssue }) => {
+      if (version !== '2') return
+      for (const [key, value] of Object.entries({ token, org }))
+        if (!value) addIssue({ code: 'custom', path: [key], message: 'is needed by InfluxDB 2.x' })
+    }),
   /** What this processor works on; several share a stream by it. */
   partitions: partitions().prefault('0-15'),
   /** Folder of contracts, one YAML file a kind. */

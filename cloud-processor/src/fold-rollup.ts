@@ -23,8 +23,8 @@ import { partText, rowOfPart } from './rolled-up-part.ts'
 import { type DeviceSeries, fieldNamed } from './series.ts'
 import { addDirty } from './state.ts'
 import {
-  CELLS,
   COUNT,
+  createFold,
   forgetLate,
   LAST,
   LAST_TIME,
@@ -42,7 +42,7 @@ import {
   windowStart,
 } from './window.ts'
 
-const fold = new Float64Array(CELLS)
+const fold = createFold()
 const segment = new Float64Array(SEGMENT_CELLS)
 
 /** The windows are not merged: the readings of some came otherwise. They are to be recomputed from the store. */

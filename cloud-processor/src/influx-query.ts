@@ -1,5 +1,5 @@
 /** InfluxQL over `/query`, which InfluxDB 1.x, 2.x and 3 Core all answer. */
-import { createInfluxConnection, type InfluxOptions } from './influx-connection.ts'
+import { createInfluxConnection, type InfluxOptions, type InfluxServer } from './influx-connection.ts'
 
 export interface InfluxSeries {
   readonly name: string
@@ -17,7 +17,13 @@ export interface InfluxQuery {
 
 export function createInfluxQuery(options: InfluxOptions): InfluxQuery {
   const connection = createInfluxConnection(options)
-  const query = async (influxql: string, signal?: AbortSignal): Promise<InfluxSeries[]> => {
+  let server: InfluxServer | undefined
+  /** 3 answers one statement a request. */
+  const isOneByOne = async (signal: AbortSignal | undefined): Promise<boolean> => {
+    server ??= await connection.probe(signal)
+    return server.major === 3
+  }
+  const ask = async (influxql: string, signal: AbortSignal | undefined): Promise<InfluxSeries[]> => {
     const parameters = new URLSearchParams({ db: options.database, epoch: 'ms', q: influxql })
     const answer = await connection.request('POST', '/query', {
       body: parameters.toString(),
@@ -32,8 +38,19 @@ export function createInfluxQuery(options: InfluxOptions): InfluxQuery {
       )
     return parsed.results?.flatMap((result) => result.series ?? []) ?? []
   }
+  const query = async (influxql: string, signal?: AbortSignal): Promise<InfluxSeries[]> => {
+    const statements = statementsOf(influxql)
+    if (statements.length < 2 || !(await isOneByOne(signal))) return ask(influxql, signal)
+    const series: InfluxSeries[] = []
+    for (const statement of statements) series.push(...(await ask(statement, signal)))
+    return series
+  }
   return Object.assign(query, { close: () => connection.close() })
 }
+
+/** Cut at the semicolons that stand in no quotes. */
+const statementsOf = (influxql: string): string[] =>
+  (influxql.match(/(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^;"'])+/g) ?? []).filter((one) => one.trim() !== '')
 
 interface QueryAnswer {
   readonly error?: string

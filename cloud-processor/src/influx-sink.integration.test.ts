@@ -16,7 +16,11 @@ const signal = () => AbortSignal.timeout(20_000)
 const log = createLogger('test', 'silent')
 
 /** A line a value: numbers as floats, strings as strings, undefined as something that is no line. */
-function linesOf(measurement: string, values: readonly (number | string | undefined)[], timeMs = NOW_MS): LineBuffer {
+function linesOf(
+  measurement: string,
+  values: readonly (number | string | undefined)[],
+  timeMs: number | ((i: number) => number) = NOW_MS,
+): LineBuffer {
   const lines = new LineBuffer(1024)
   for (const [i, value] of values.entries()) {
     const prefix = linePrefix(measurement, { device: `device-${i}` })
@@ -24,7 +28,7 @@ function linesOf(measurement: string, values: readonly (number | string | undefi
     if (typeof value === 'number') lines.float(VALUE, value, 100)
     else if (value === undefined) lines.float(fieldKey('bad"field,x'), 1, 1)
     else lines.string(VALUE, value)
-    lines.end(prefix, timeMs + i, 1, 0)
+    lines.end(prefix, typeof timeMs === 'number' ? timeMs + i : timeMs(i), 1, 0)
     if (value === undefined) {
       // What our own code never writes: the equals sign becomes a space.
       const at = lines.line(i).indexOf('='.charCodeAt(0), lines.line(i).lastIndexOf('bad'))
@@ -77,6 +81,14 @@ describe('with a real influxd', () => {
   const count = async (measurement: string) =>
     (await query(`SELECT count(value) FROM ${measurement}`))[0]?.values[0]?.[1] ?? 0
 
+  async function writeRequests(): Promise<number> {
+    const statistics = (await (await fetch(`${influx.url}/debug/vars`)).json()) as Record<
+      string,
+      { values?: { writeReq?: number } }
+    >
+    return Object.values(statistics).find(({ values }) => values?.writeReq !== undefined)?.values?.writeReq ?? 0
+  }
+
   test('writes, more than one request, into both retention policies; writing again changes nothing', async () => {
     const lines = linesOf(
       'plain',
@@ -118,6 +130,22 @@ describe('with a real influxd', () => {
       [40, 'malformed_line'],
     ])
     expect(await count('mixed')).toBe(48)
+  })
+
+  test('every fifth line in conflict, malformed ones between them, two shards: named without asking about each', async () => {
+    const before = NOW_MS - 30 * 86_400_000
+    for (const timeMs of [NOW_MS, before]) await sink.write(linesOf('many', [1], timeMs - 10_000), 'raw', signal())
+    const values = Array.from({ length: 4_000 }, (_, i) => (i % 5 === 0 ? 'text' : i % 999 === 1 ? undefined : i))
+    const lines = linesOf('many', values, (i) => (i % 2 === 0 ? before : NOW_MS) + i)
+    const requests = await writeRequests()
+    const error = (await sink.write(lines, 'raw', signal()).catch((e: unknown) => e)) as PartialWriteError
+    const expected = values.flatMap((value, i): [number, string][] =>
+      typeof value === 'string' ? [[i, 'field_type_conflict']] : value === undefined ? [[i, 'malformed_line']] : [],
+    )
+    expect([...error.rejected].map(([line, { reason }]) => [line, reason])).toEqual(expected)
+    expect(await count('many')).toBe(2 + 4_000 - expected.length)
+    expect((await writeRequests()) - requests).toBeLessThan(10)
+    expect(error.rejected.get(1)?.detail).toMatch(/^unable to parse 'many,device=device-1 .*': invalid field format$/)
   })
 
   test('older than the retention policy keeps: named, alone and together with good ones', async () => {
@@ -262,36 +290,6 @@ describe('with answers that this influxd does not give', () => {
     expect(complaint).toHaveLength(1)
     if (hint === undefined) expect(complaint[0]?.level).toBe('warn')
     else expect(complaint[0]?.hint).toMatch(hint)
-    await sink.close()
-  })
-
-  test('2.x: its address, and 422 is about lines', async () => {
-    const sink = sinkFor({ version: '2', org: 'o', token: 't' })
-    answers = [
-      {
-        status: 422,
-        body: '{"code":"unprocessable entity","message":"failure writing points to database: partial write: field type conflict: dropped=1"}',
-      },
-      { status: 204 },
-      {
-        status: 422,
-        body: '{"code":"unprocessable entity","message":"failure writing points to database: partial write: field type conflict: dropped=1"}',
-      },
-    ]
-    // Buckets cannot be made at this server; that is no reason not to write.
-    seen = []
-    const original = answers
-    answers = [
-      { status: 200, body: '{"orgs":[{"id":"1"}]}' },
-      { status: 200, body: '{"buckets":[{"id":"1"}]}' },
-      { status: 200, body: '{"buckets":[{"id":"2"}]}' },
-      ...original,
-    ]
-    const error = (await sink
-      .write(linesOf('m', [1, 2]), 'rollup', signal())
-      .catch((e: unknown) => e)) as PartialWriteError
-    expect([...error.rejected.keys()]).toEqual([1])
-    expect(seen.at(-1)?.path).toBe('/api/v2/write?org=o&bucket=d%2Frollup&precision=ms')
     await sink.close()
   })
 })

@@ -1,24 +1,22 @@
 /**
  * Guarantee: when `write` resolves, every line is in the store; when it rejects with PartialWriteError, all but the named
  * ones are. Everything else it tries again until the signal aborts: nothing is given up because the database is away.
- * Writes are upserts, so halves of a refused request can be written again to find the lines at fault.
+ * Writes are upserts, so parts of a refused request can be written again to find the lines at fault.
  */
-import { type Backoff, backoffDelayMs, type Clock, type Logger } from '@tributary/runtime'
-import { createInfluxConnection, describeInfluxError, type InfluxOptions } from './influx-connection.ts'
+import { type Backoff, backoffDelayMs, type Clock, type Logger, UserError } from '@tributary/runtime'
+import { divide, quotedLines } from './divide-lines.ts'
+import { type LineRefusal, type RefusedLines, readWriteAnswer, type WriteAnswer } from './influx-answers.ts'
+import {
+  createInfluxConnection,
+  describeInfluxError,
+  type InfluxOptions,
+  type InfluxServer,
+} from './influx-connection.ts'
+import { InfluxRefusal } from './influx-place.ts'
 import type { LineBuffer } from './line-protocol.ts'
+import { provisionStore } from './provision-influx.ts'
 
-export type LineRefusalReason =
-  | 'field_type_conflict'
-  | 'out_of_retention'
-  | 'malformed_line'
-  | 'series_limit'
-  | 'refused'
-
-export interface LineRefusal {
-  readonly reason: LineRefusalReason
-  /** What InfluxDB said. */
-  readonly detail: string
-}
+export type { LineRefusal, LineRefusalReason } from './influx-answers.ts'
 
 /** Some lines will never be taken; all others were. */
 export class PartialWriteError extends Error {
@@ -43,7 +41,7 @@ export interface InfluxStatus {
 export interface InfluxSink {
   write(lines: LineBuffer, target: RetentionTarget, signal: AbortSignal): Promise<void>
   status(): InfluxStatus
-  /** Makes database and retention policies (2.x: buckets) when they are missing; tried until it works. */
+  /** Finds out which InfluxDB it is and makes what is missing there; tried until it works, or is not allowed. */
   prepare(signal: AbortSignal): Promise<void>
   readonly retries: number
   readonly linesWritten: number
@@ -60,23 +58,42 @@ export interface SinkOptions extends InfluxOptions {
 }
 
 /** Refusals that InfluxDB counts and explains with the first of them. */
-const NAMES_THE_FIRST: ReadonlySet<LineRefusalReason> = new Set(['out_of_retention', 'field_type_conflict'])
+const NAMES_THE_FIRST: ReadonlySet<LineRefusal['reason']> = new Set(['out_of_retention', 'field_type_conflict'])
 const REQUEST_BYTES_MAX = 8 * 1024 * 1024
 /** A stable complaint is said again this often, not at every attempt. */
 const SAY_AGAIN_MS = 30_000
 
+type Retry = Extract<WriteAnswer, { kind: 'retry' }>
+/** What InfluxDB says of a request's lines. */
+type Decided = Exclude<WriteAnswer, { kind: 'retry' | 'no_place' }>
+
+interface Created {
+  readonly server: InfluxServer
+  /** When somebody else must make what is missing. */
+  readonly refusal: InfluxRefusal | undefined
+}
+
+interface Job {
+  readonly lines: LineBuffer
+  readonly target: RetentionTarget
+  readonly rejected: Map<number, LineRefusal>
+  readonly signal: AbortSignal
+}
+
 export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: Clock; log: Logger }): InfluxSink {
   const connection = createInfluxConnection(options)
   const backoff = options.backoff ?? { firstMs: 200, maxMs: 10_000 }
+  /** undefined: to be asked, at first and after it was away; it may come back as another version. */
+  let server: InfluxServer | undefined
+  let creating: Promise<Created> | undefined
   let version = 'unknown'
-  let major: 1 | 2 | undefined
   let error: string | undefined = 'not asked yet'
   let retries = 0
   let linesWritten = 0
   let lastWriteMs = 0
   let said = { text: '', atMs: Number.NEGATIVE_INFINITY }
 
-  const complain = (text: string, hint: string | undefined, attempt: number, delayMs: number) => {
+  const complain = ({ text, hint }: Retry, attempt: number, delayMs: number) => {
     error = text
     retries += 1
     const nowMs = clock.monotonicMs()
@@ -93,7 +110,7 @@ export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: 
   }
 
   /** Tries until there is an answer that decides something. */
-  async function untilDecided<T>(work: () => Promise<T | Retry>, signal: AbortSignal): Promise<T> {
+  async function untilDecided<T extends object>(work: () => Promise<T | Retry>, signal: AbortSignal): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       signal.throwIfAborted()
       let outcome: T | Retry
@@ -101,169 +118,134 @@ export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: 
         outcome = await work()
       } catch (failure) {
         signal.throwIfAborted()
-        outcome = new Retry(`InfluxDB cannot be reached: ${describeInfluxError(failure)}`, undefined)
+        server = undefined
+        outcome = retryOf(failure)
       }
-      if (!(outcome instanceof Retry)) return outcome
+      if (!isRetry(outcome)) return outcome
       const delayMs = backoffDelayMs(backoff, attempt)
-      complain(outcome.text, outcome.hint, attempt, delayMs)
+      complain(outcome, attempt, delayMs)
       await clock.sleep(delayMs, signal)
     }
   }
 
-  async function create(signal: AbortSignal): Promise<Retry | undefined> {
-    const probed = await connection.probe(signal)
-    major = probed.major
-    version = probed.version
-    return major === 1 ? createDatabase(signal) : createBuckets(signal)
-  }
-
-  async function createDatabase(signal: AbortSignal): Promise<Retry | undefined> {
-    const name = quote(options.database)
-    const duration = options.rollupRetention ?? 'INF'
-    const statements = [
-      `CREATE DATABASE ${name}`,
-      `CREATE RETENTION POLICY "rollup" ON ${name} DURATION ${duration} REPLICATION 1`,
-    ]
-    for (const statement of statements) {
-      const answer = await connection.request('POST', '/query', {
-        body: new URLSearchParams({ q: statement }).toString(),
-        contentType: 'application/x-www-form-urlencoded',
-        signal,
-      })
-      const exists = /already exists/.test(answer.body)
-      if (answer.status >= 300 || (/"error"/.test(answer.body) && !exists))
-        return refused(answer.status, `${statement}: ${answer.body}`)
-    }
-    return undefined
-  }
-
-  /** 2.x: buckets and their InfluxQL names. A token that may not do this is no reason to stop: the buckets may be there. */
-  async function createBuckets(signal: AbortSignal): Promise<Retry | undefined> {
-    const orgs = await connection.request('GET', `/api/v2/orgs?org=${encodeURIComponent(options.org ?? '')}`, {
-      signal,
+  /** All partitions ask together. */
+  const create = (signal: AbortSignal): Promise<Created> => {
+    creating ??= createAlone(signal).finally(() => {
+      creating = undefined
     })
-    if (orgs.status === 401) return refused(orgs.status, orgs.body)
-    const orgID = (parseJson(orgs.body) as { orgs?: { id: string }[] } | undefined)?.orgs?.[0]?.id
-    for (const policy of ['autogen', 'rollup'] as const) {
-      const name = `${options.database}/${policy}`
-      const found = await connection.request('GET', `/api/v2/buckets?name=${encodeURIComponent(name)}`, { signal })
-      const bucket = (parseJson(found.body) as { buckets?: { id: string }[] } | undefined)?.buckets?.[0]
-      if (bucket !== undefined) continue
-      const made = await connection.request('POST', '/api/v2/buckets', {
-        body: JSON.stringify({
-          orgID,
-          name,
-          retentionRules: policy === 'rollup' ? retentionRules(options.rollupRetention) : [],
-        }),
-        contentType: 'application/json',
-        signal,
-      })
-      const bucketID = (parseJson(made.body) as { id?: string } | undefined)?.id
-      if (made.status >= 300 || bucketID === undefined) {
-        log.warn({ bucket: name, status: made.status }, `could not create the bucket: ${made.body.slice(0, 200)}`)
-        continue
-      }
-      await connection.request('POST', '/api/v2/dbrps', {
-        body: JSON.stringify({
-          orgID,
-          bucketID,
-          database: options.database,
-          retention_policy: policy,
-          default: policy === 'autogen',
-        }),
-        contentType: 'application/json',
-        signal,
-      })
-    }
-    return undefined
+    return creating
   }
 
-  const writePath = (target: RetentionTarget): string =>
-    major === 2
-      ? `/api/v2/write?org=${encodeURIComponent(options.org ?? '')}&bucket=${encodeURIComponent(`${options.database}/${target === 'raw' ? 'autogen' : 'rollup'}`)}&precision=ms`
-      : `/write?db=${encodeURIComponent(options.database)}${target === 'raw' ? '' : '&rp=rollup'}&precision=ms`
-
-  /** @returns what is wrong with the request's lines, 'halve' when it is too large, undefined when it is written */
-  async function post(
-    body: Uint8Array,
-    lineCount: number,
-    target: RetentionTarget,
-    signal: AbortSignal,
-  ): Promise<LineRefusal | 'halve' | undefined | Retry> {
-    if (major === undefined) {
-      const failure = await create(signal)
-      if (failure) return failure
+  async function createAlone(signal: AbortSignal): Promise<Created> {
+    const probed = await connection.probe(signal)
+    version = probed.version
+    server = probed
+    try {
+      await provisionStore(connection, probed.major, options, { dryRun: false, signal }, () => undefined)
+      return { server: probed, refusal: undefined }
+    } catch (failure) {
+      if (!(failure instanceof InfluxRefusal) || isPassing(failure.status)) throw failure
+      return { server: probed, refusal: failure }
     }
+  }
+
+  /** A user or token that may write and nothing else is a good one: it matters only when something is missing. */
+  async function firstLook(signal: AbortSignal): Promise<InfluxServer> {
+    const { server: found, refusal } = await create(signal)
+    if (refusal === undefined) works()
+    else error = `nothing is written yet, and ${refusal.message}`
+    if (refusal)
+      log.info(
+        { url: options.url, reason: refusal.message },
+        'cannot make what is missing in InfluxDB; it is taken to be there',
+      )
+    return found
+  }
+
+  function writePath({ major }: InfluxServer, target: RetentionTarget): string {
+    const database = encodeURIComponent(options.database)
+    if (major === 1) return `/write?db=${database}${target === 'raw' ? '' : '&rp=rollup'}&precision=ms`
+    if (major === 3) return `/api/v3/write_lp?db=${database}&precision=millisecond&accept_partial=true`
+    const bucket = encodeURIComponent(`${options.database}/${target === 'raw' ? 'autogen' : 'rollup'}`)
+    return `/api/v2/write?org=${encodeURIComponent(options.org ?? '')}&bucket=${bucket}&precision=ms`
+  }
+
+  async function post(body: Uint8Array, lineCount: number, target: RetentionTarget, signal: AbortSignal) {
+    const path = writePath(server ?? (await firstLook(signal)), target)
     const startMs = clock.monotonicMs()
-    const { status, body: answer } = await connection.request('POST', writePath(target), { body, signal })
+    const answer = readWriteAnswer(await connection.request('POST', path, { body, signal }))
     lastWriteMs = clock.monotonicMs() - startMs
-    if (status < 300) {
+    if (answer.kind === 'written') {
       linesWritten += lineCount
       works()
-      return undefined
     }
-    if (status === 413) return lineCount === 1 ? { reason: 'refused', detail: 'the line is too large' } : 'halve'
-    const reason = status === 400 || status === 422 ? reasonOf(answer) : undefined
-    if (reason !== undefined) return { reason, detail: messageIn(answer) }
-    if (status === 404 || /retention policy not found|database not found|bucket .* not found/.test(answer)) {
-      const failure = await create(signal)
-      return (
-        failure ??
-        new Retry(
-          `InfluxDB had lost its database (${messageIn(answer)}); it was created again`,
-          'what was stored before is gone: find out who dropped it, and restore a backup',
-        )
-      )
-    }
-    return refused(status, answer)
+    return answer.kind === 'no_place' ? remake(answer.said, signal) : answer
   }
 
-  async function writeRange(
-    lines: LineBuffer,
-    from: number,
-    to: number,
-    target: RetentionTarget,
-    rejected: Map<number, LineRefusal>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const start = from === 0 ? 0 : (lines.ends[from - 1] as number)
-    const body = lines.bytes.subarray(start, lines.ends[to - 1] as number)
-    const outcome = await untilDecided(() => post(body, to - from, target, signal), signal)
-    if (outcome === undefined) return
-    if (to - from === 1) {
-      rejected.set(from, outcome as LineRefusal)
-      return
+  async function remake(missing: string, signal: AbortSignal): Promise<Retry> {
+    const { refusal } = await create(signal)
+    if (refusal)
+      return {
+        kind: 'retry',
+        text: `${missing}; ${refusal.message}`,
+        hint: `run \`tributary init\`, or ${refusal.hint}`,
+      }
+    return {
+      kind: 'retry',
+      text: `InfluxDB had lost its database (${missing}); it was created again`,
+      hint: 'what was stored before is gone: find out who dropped it, and restore a backup',
     }
-    const dropped = outcome === 'halve' ? 0 : Number(/dropped=(\d+)/.exec(outcome.detail)?.[1] ?? 0)
-    if (outcome !== 'halve' && dropped === to - from && NAMES_THE_FIRST.has(outcome.reason)) {
-      // InfluxDB says that it dropped each line of the request: no need to ask about each, at a millisecond a line.
-      for (let i = from; i < to; i++) rejected.set(i, outcome)
-      return
-    }
-    const middle = (from + to) >> 1
-    await writeRange(lines, from, middle, target, rejected, signal)
-    await writeRange(lines, middle, to, target, rejected, signal)
+  }
+
+  const send = (body: Uint8Array, lineCount: number, { target, signal }: Job): Promise<Decided> =>
+    untilDecided<Decided>(() => post(body, lineCount, target, signal), signal)
+
+  /** Names the lines at fault and writes all others. */
+  async function sift(answer: Decided, picked: readonly number[], job: Job): Promise<void> {
+    if (answer.kind === 'written') return
+    const refused = answer.kind === 'lines' ? answer : undefined
+    const known = refused === undefined ? new Map<number, LineRefusal>() : refusalsIn(refused, picked, job.lines)
+    if (picked.length === 1 && known.size === 0)
+      known.set(picked[0] as number, refused?.refusal ?? { reason: 'refused', detail: 'the line is too large' })
+    for (const [line, refusal] of known) job.rejected.set(line, refusal)
+    if (known.size > 0)
+      return writePicked(
+        picked.filter((line) => !known.has(line)),
+        job,
+      )
+    for (const part of divide(refused, picked, job.lines)) await writePicked(part, job)
+  }
+
+  async function writePicked(picked: readonly number[], job: Job): Promise<void> {
+    if (picked.length === 0) return
+    const body = Buffer.concat(picked.map((line) => job.lines.line(line)))
+    await sift(await send(body, picked.length, job), picked, job)
   }
 
   return {
     async write(lines, target, signal) {
-      const rejected = new Map<number, LineRefusal>()
+      const job: Job = { lines, target, rejected: new Map(), signal }
       for (let from = 0; from < lines.count; ) {
         const start = from === 0 ? 0 : (lines.ends[from - 1] as number)
         let to = Math.min(lines.count, from + options.linesPerRequest)
         while (to - from > 1 && (lines.ends[to - 1] as number) - start > REQUEST_BYTES_MAX)
           to = from + ((to - from) >> 1)
-        await writeRange(lines, from, to, target, rejected, signal)
+        const answer = await send(lines.bytes.subarray(start, lines.ends[to - 1] as number), to - from, job)
+        if (answer.kind !== 'written') {
+          const first = from
+          await sift(
+            answer,
+            Array.from({ length: to - from }, (_, at) => first + at),
+            job,
+          )
+        }
         from = to
       }
-      if (rejected.size > 0) throw new PartialWriteError(rejected)
+      if (job.rejected.size > 0) throw new PartialWriteError(new Map([...job.rejected].sort(([a], [b]) => a - b)))
     },
-    prepare: (signal) =>
-      untilDecided(async () => {
-        const failure = await create(signal)
-        if (failure === undefined) works()
-        return failure
-      }, signal),
+    prepare: async (signal) => {
+      await untilDecided(() => firstLook(signal), signal)
+    },
     status: () => ({ url: options.url, version, ok: error === undefined, error }),
     get retries() {
       return retries
@@ -278,64 +260,23 @@ export function createInfluxSink(options: SinkOptions, { clock, log }: { clock: 
   }
 }
 
-/** Try again later; with a hint: a person must do something first. */
-class Retry {
-  readonly text: string
-  readonly hint: string | undefined
-  constructor(text: string, hint: string | undefined) {
-    this.text = text
-    this.hint = hint
+const isRetry = (outcome: object): outcome is Retry => 'kind' in outcome && outcome.kind === 'retry'
+
+const isPassing = (status: number): boolean => status >= 500 || status === 429 || status === 408
+
+/** What needs no asking, at a millisecond a line: lines that it names or quotes, or all when it says that it dropped so many. */
+function refusalsIn(refused: RefusedLines, picked: readonly number[], lines: LineBuffer): Map<number, LineRefusal> {
+  const { refusal, dropped, named } = refused
+  if (dropped === picked.length && NAMES_THE_FIRST.has(refusal.reason))
+    return new Map(picked.map((line) => [line, refusal]))
+  if (named.size === 0) return quotedLines(refused, picked, lines)
+  return new Map([...named].filter(([at]) => at < picked.length).map(([at, why]) => [picked[at] as number, why]))
+}
+
+function retryOf(failure: unknown): Retry {
+  if (failure instanceof UserError) {
+    const isAway = failure instanceof InfluxRefusal && isPassing(failure.status)
+    return { kind: 'retry', text: failure.message, hint: isAway ? undefined : failure.hint }
   }
+  return { kind: 'retry', text: `InfluxDB cannot be reached: ${describeInfluxError(failure)}`, hint: undefined }
 }
-
-function refused(status: number, answer: string): Retry {
-  const text = `InfluxDB answered ${status}: ${messageIn(answer)}`
-  if (status === 401)
-    return new Retry(text, 'correct influx.username and influx.password (1.x) or influx.token (2.x) in the config')
-  if (status === 403) return new Retry(text, 'give the user or token the right to write to influx.database')
-  if (status >= 500 || status === 429) return new Retry(text, undefined)
-  return new Retry(text, 'check influx.url, influx.version, influx.org and influx.database in the config')
-}
-
-/** @returns undefined when the answer does not complain about lines */
-export function reasonOf(answer: string): LineRefusalReason | undefined {
-  if (/field type conflict/.test(answer)) return 'field_type_conflict'
-  if (/beyond retention policy|outside retention policy|outside the retention/.test(answer)) return 'out_of_retention'
-  if (/max-series-per-database|max-values-per-tag/.test(answer)) return 'series_limit'
-  if (
-    /unable to parse|invalid (boolean|number|integer|float|field|tag)|missing (fields|tag|measurement|timestamp)/.test(
-      answer,
-    )
-  )
-    return 'malformed_line'
-  if (/partial write|time outside range|dropped=\d/.test(answer)) return 'refused'
-  return undefined
-}
-
-function messageIn(answer: string): string {
-  const parsed = parseJson(answer) as { error?: unknown; message?: unknown } | undefined
-  const text = parsed?.error ?? parsed?.message
-  return (typeof text === 'string' ? text : answer).trim().slice(0, 500)
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
-
-const SECONDS = { m: 60, h: 3_600, d: 86_400, w: 604_800 } as const
-/** As 2.x wants them. */
-const retentionRules = (duration: string | undefined) =>
-  duration === undefined
-    ? []
-    : [
-        {
-          type: 'expire',
-          everySeconds: Number.parseInt(duration, 10) * SECONDS[duration.at(-1) as keyof typeof SECONDS],
-        },
-      ]
-
-const quote = (name: string): string => `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`

@@ -3,26 +3,17 @@
  * is never changed: a difference is said, with what would change it. Doing it again does nothing.
  */
 import type { ProcessorConfig } from './config.ts'
+import type { NoteProvision, Provision } from './make-missing.ts'
 import { provisionInflux } from './provision-influx.ts'
 import { provisionNats } from './provision-nats.ts'
 
-export type ProvisionOutcome = 'exists' | 'created' | 'would create' | 'differs'
-
-export interface Provision {
-  readonly place: 'influxdb' | 'nats'
-  /** Such as `database`, `retention policy`, `stream`. */
-  readonly what: string
-  readonly name: string
-  readonly outcome: ProvisionOutcome
-  /** Of what differs: how, and what a person may do. */
-  readonly detail: string
-}
+export { makeMissing, type Provision, type ProvisionOutcome } from './make-missing.ts'
 
 export interface ProvisionOptions {
   readonly dryRun: boolean
   readonly signal: AbortSignal
   /** Called as each is done. */
-  readonly onDone?: (one: Provision) => void
+  readonly onDone?: NoteProvision
 }
 
 /** @throws UserError when a server does not answer or does not allow it; what was made before stays */
@@ -35,19 +26,4 @@ export async function provision(config: ProcessorConfig, options: ProvisionOptio
   await provisionInflux(config.influx, options, note)
   await provisionNats(config, options, note)
   return done
-}
-
-/** Makes what is missing, or says that it would. */
-export async function makeMissing(
-  one: Pick<Provision, 'place' | 'what' | 'name'>,
-  {
-    exists,
-    difference = '',
-    make,
-    dryRun,
-  }: { exists: boolean; difference?: string | undefined; make: () => Promise<void>; dryRun: boolean },
-): Promise<Provision> {
-  if (exists) return { ...one, outcome: difference === '' ? 'exists' : 'differs', detail: difference }
-  if (!dryRun) await make()
-  return { ...one, outcome: dryRun ? 'would create' : 'created', detail: '' }
 }

@@ -17,7 +17,7 @@ export function rowOfPart({ startMs, rolledUp }: WindowRow, fields: readonly Fie
 export function partText({ cells, strings }: WindowRow, fields: readonly FieldSeries[]): string {
   const saved: Record<string, SavedCells> = {}
   for (const { name, slot, type } of fields) {
-    const own = cells.subarray(slot * CELLS, (slot + 1) * CELLS)
+    const own = cells.slice(slot * CELLS, (slot + 1) * CELLS)
     const count = own[COUNT] as number
     if (count === 0) continue
     saved[name] = type === 'string' ? [count, strings?.[slot] ?? '', own[LAST_TIME] as number] : [...own]
@@ -39,7 +39,7 @@ export function mergePart(row: WindowRow, text: string, fields: readonly FieldSe
       mergeFold(
         row,
         slot,
-        Float64Array.from(cells as (number | null)[], (cell) => cell ?? Number.POSITIVE_INFINITY),
+        (cells as (number | null)[]).map((cell) => cell ?? Number.POSITIVE_INFINITY),
       )
   }
 }

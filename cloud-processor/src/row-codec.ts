@@ -186,7 +186,7 @@ export class RowReader {
     return row
   }
 
-  private restoreCells(cells: Float64Array | undefined, slot: number, startMs: number): void {
+  private restoreCells(cells: number[] | undefined, slot: number, startMs: number): void {
     const count = this.version < 3 ? this.packed.double() : this.packed.whole()
     if (cells) cells[slot * CELLS + COUNT] = count
     if (this.version >= 3 && count === 0) return

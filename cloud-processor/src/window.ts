@@ -2,7 +2,7 @@
  * Guarantee: a closed window's row equals the one that on-time data would have given, however late its readings came, as
  * long as the row is in memory; a row that is not is never overwritten from partial data but entered in `dirty`.
  *
- * A row holds all fields of one device and kind for one window, side by side in one Float64Array. Runs of samples are folded
+ * A row holds all fields of one device and kind for one window, side by side in one list of doubles (a typed array costs three times as much). Runs of samples are folded
  * first and merged into the row of the narrowest width by Chan's formula (Chan, Golub, LeVeque 1983). That row is *raised*
  * once, when it closes or is written: merged into the row of the next width, which from then on takes late readings too.
  */
@@ -29,7 +29,7 @@ export const CELLS = 7
 
 export interface WindowRow {
   readonly startMs: number
-  cells: Float64Array
+  cells: number[]
   /** Last value of each string field. */
   strings: (string | undefined)[] | undefined
   /** What agents rolled up of it, which raw points do not tell; see `rolled-up-part.ts`. */
@@ -115,9 +115,16 @@ export function rowAt(windows: Windows, startMs: number): WindowRow | undefined 
   return row
 }
 
+/** Zeros by fields; cloning is the cheapest way to a list that V8 keeps as doubles. A half comes first: it would keep zeros as integers. */
+const ZEROS: number[][] = []
+function createCells(fieldCount: number): number[] {
+  ZEROS[fieldCount] ??= new Array<number>(fieldCount * CELLS).fill(0.5).fill(0)
+  return ZEROS[fieldCount].slice()
+}
+
 export const emptyRow = (startMs: number, { fieldCount, hasSketch, counters }: RowShape): WindowRow => ({
   startMs,
-  cells: new Float64Array(fieldCount * CELLS),
+  cells: createCells(fieldCount),
   strings: undefined,
   rolledUp: undefined,
   sketch: hasSketch ? createSketch() : undefined,
@@ -153,11 +160,11 @@ export function forgetLate(windows: Windows): void {
 }
 
 /** What a run of readings of one field comes to: the same cells as in a row. */
-export const createFold = (): Float64Array => new Float64Array(CELLS)
+export const createFold = (): number[] => createCells(1)
 
 /** Folds accepted samples [from, to) of a numeric or boolean column. @returns their number */
 export function foldRun(
-  fold: Float64Array,
+  fold: number[],
   values: Float64Array | Uint8Array,
   present: Uint8Array | null,
   refused: Uint8Array | null,
@@ -198,7 +205,7 @@ export function foldRun(
 }
 
 /** @param from where the fold's cells begin in `fold` */
-export function mergeFold(row: WindowRow, slot: number, fold: Float64Array, from = 0): void {
+export function mergeFold(row: WindowRow, slot: number, fold: readonly number[], from = 0): void {
   const { cells } = row
   const at = slot * CELLS
   const ours = cells[at + COUNT] as number

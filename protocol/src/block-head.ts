@@ -2,7 +2,17 @@
 import { tooLarge } from './decode-error.ts'
 import { BLOCK_FIELDS_MAX, NAME_BYTES_MAX } from './limits.ts'
 import { encodeTimes, readTimesField, type TimesFields } from './times-codec.ts'
-import { LENGTH, type Reader, readEnd, readText, VARINT, type Writer, writeText, writeUnsigned } from './wire.ts'
+import {
+  LENGTH,
+  type Reader,
+  readEnd,
+  readName,
+  readText,
+  VARINT,
+  type Writer,
+  writeText,
+  writeUnsigned,
+} from './wire.ts'
 
 /** Number on the wire of a column, in both. */
 export const COLUMN = 7
@@ -38,7 +48,7 @@ export function readHeadField(reader: Reader, tag: number, head: BlockHead): boo
       head.device = readText(reader, NAME_BYTES_MAX, 'a device name')
       return true
     case (2 << 3) | LENGTH:
-      head.kind = readText(reader, NAME_BYTES_MAX, 'a kind')
+      head.kind = readName(reader, NAME_BYTES_MAX, 'a kind')
       return true
     case (3 << 3) | VARINT:
       head.rowCount = reader.uint32()

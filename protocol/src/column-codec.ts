@@ -15,6 +15,7 @@ import {
   readBytes,
   readEnd,
   readFields,
+  readName,
   readSpan,
   readText,
   VARINT,
@@ -101,7 +102,7 @@ export function decodeColumn(reader: Reader, end: number, sampleCount: number, b
   readFields(reader, end, (tag) => {
     switch (tag) {
       case (1 << 3) | LENGTH:
-        field = readText(reader, NAME_BYTES_MAX, 'a field name')
+        field = readName(reader, NAME_BYTES_MAX, 'a field name')
         return true
       case (2 << 3) | LENGTH:
         bits = readBytes(reader)

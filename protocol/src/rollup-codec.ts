@@ -11,8 +11,8 @@ import {
   type Reader,
   readEnd,
   readFields,
+  readName,
   readSafeInteger,
-  readText,
   VARINT,
   type Writer,
   writeMessage,
@@ -97,7 +97,7 @@ function decodeRollupColumn(reader: Reader, end: number, windowCount: number, bu
   const statistics: (FieldColumn | undefined)[] = []
   readFields(reader, end, (tag) => {
     const number = tag >>> 3
-    if (tag === ((1 << 3) | LENGTH)) field = readText(reader, NAME_BYTES_MAX, 'a field name')
+    if (tag === ((1 << 3) | LENGTH)) field = readName(reader, NAME_BYTES_MAX, 'a field name')
     else if ((tag & 7) === LENGTH && number >= COUNTS && number <= TRUE_COUNTS)
       statistics[number] = decodeColumn(reader, readEnd(reader), windowCount, budget)
     else return false

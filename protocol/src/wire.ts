@@ -76,6 +76,42 @@ export function readText(reader: Reader, bytesMax: number, what: string): string
   return buffer.toString('utf8', start, end)
 }
 
+/** Short ASCII texts that were read, each where its hash says; another one takes its place. */
+const NAMES_KNOWN = 1_024
+const KNOWN_LENGTH_MAX = 64
+const known = new Array<string>(NAMES_KNOWN).fill('')
+
+/** As `readText`, for names that come again in every block: the same string each time, without making it anew. */
+export function readName(reader: Reader, bytesMax: number, what: string): string {
+  const from = reader.pos
+  const end = readEnd(reader)
+  const { buf, pos: start } = reader
+  const length = end - start
+  let hash = length
+  let bits = 0
+  for (let at = start; at < end; at++) {
+    const byte = buf[at] as number
+    hash = (Math.imul(hash, 31) + byte) | 0
+    bits |= byte
+  }
+  reader.pos = from
+  if (bits >= 128 || length > KNOWN_LENGTH_MAX) return readText(reader, bytesMax, what)
+  const slot = hash & (NAMES_KNOWN - 1)
+  const candidate = known[slot] as string
+  if (candidate.length === length && isAt(candidate, buf, start)) {
+    reader.pos = end
+    return candidate
+  }
+  const text = readText(reader, bytesMax, what)
+  known[slot] = text
+  return text
+}
+
+function isAt(text: string, bytes: Uint8Array, start: number): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) !== bytes[start + i]) return false
+  return true
+}
+
 /** A 64-bit varint that must be below 2^53. */
 export function readSafeInteger(reader: Reader, what: string): number {
   const value = Number(reader.uint64())
