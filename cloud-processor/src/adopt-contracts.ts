@@ -5,7 +5,7 @@
 import type { Contract } from '@tributary/protocol'
 import { storedType } from '@tributary/protocol'
 import type { StepContext } from './batch-scope.ts'
-import { settleCounters } from './count-rows.ts'
+import { lacksLead, settleCounters } from './count-rows.ts'
 import { forgetCarry, forgetCounter } from './counter.ts'
 import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
@@ -90,6 +90,7 @@ function writeRows(state: PartitionState, series: DeviceSeries, { rollups }: Pic
   for (const [w, windows] of (series.windows ?? []).entries())
     for (const row of windows.rows.values()) {
       if (!row.changed) continue
+      if (lacksLead(row, windows)) row.uncertain = true
       const isHeldBack = agent !== undefined && isInDoubt(agent)
       if (isHeldBack || row.uncertain) addDirty(state, series, windows.widthMs, row.startMs)
       if (!isHeldBack) {

@@ -133,7 +133,6 @@ export function settleCounters(
     const sum = tally(row, c, windows)
     if (sum === undefined) continue
     const at = c * COUNTER_CELLS
-    if (sum.lacksLead) row.uncertain = true
     const increase = sum.increase - (row.counters[at + TOLD_INCREASE] as number)
     const resets = sum.resets - (row.counters[at + TOLD_RESETS] as number)
     if (increase === 0 && resets === 0 && !row.uncertain) continue

@@ -1,6 +1,7 @@
-/** When windows of agents are written that are not there any more. */
+/** When windows are written of agents that are not there any more, and of those that are in doubt. */
 import { expect, test } from 'vitest'
 import {
+  allSeries,
   batchOf,
   blockOf,
   clearEffects,
@@ -57,4 +58,19 @@ test('an agent that is gone holds back nobody, and its own windows are written a
   expect(closed.filter((line) => line.startsWith('mixed_1m'))).toEqual([
     expect.stringMatching(/level_count=2i.*level_last=14.*revision=1i/),
   ])
+})
+
+test('more windows than are kept, of an agent in doubt: none is written from the part that is known, all that go are dirty', () => {
+  const context = contextOf(undefined, { memoryMs: 10_000 })
+  const state = stateFor(context)
+  const effects = createEffects()
+  const samples = Array.from({ length: 300 }, (_, i) => ({ timeMs: T + i * 10_000, values: { level: 1 } }))
+  const plan = { sequence: 5, completeThroughMs: T + 3_000_000, blocks: [blockOf('pump-1', 'mixed', samples)] }
+  step(state, intakeOf(batchOf(plan)), context, effects)
+  expect([effects.lines.count, effects.rollups.count]).toEqual([300, 0])
+  const [series] = [...allSeries(state)]
+  const kept = series?.windows?.[0]?.rows.size ?? 0
+  expect(kept).toBeLessThan(100)
+  const dirty = [...state.dirty.values()].filter(({ widthMs }) => widthMs === 10_000)
+  expect(dirty.map(({ startMs }) => startMs)).toEqual(samples.slice(0, 300 - kept).map(({ timeMs }) => timeMs))
 })
