@@ -1,6 +1,6 @@
 /** What people and the world do wrong: each gets a clear message that says what to do, is counted, and takes nothing else with it. */
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -43,6 +43,19 @@ describe('a config with three mistakes', () => {
     const { code, stderr } = await runTributary(['agent', '--config', file])
     expect(code).toBe(2)
     for (const path of ['agent', 'spool.budget', 'inputz']) expect(stderr).toContain(path)
+  })
+  test('a folder stands for the files in it; a contract is found by the name of its file', async () => {
+    const contracts = await folder()
+    const tank = await readFile(join(repositoryFolder, 'contracts', 'tank.yaml'), 'utf8')
+    await writeFile(join(contracts, 'tank.yaml'), tank)
+    expect((await runTributary(['check', contracts])).code).toBe(0)
+    await writeFile(join(contracts, 'tanks.yaml'), tank)
+    await writeFile(join(contracts, 'boiler.yaml'), tank.replace('version: 1', 'version: one'))
+    const { code, stdout } = await runTributary(['check', contracts])
+    expect(code).toBe(2)
+    expect(stdout).toMatch(/tank\.yaml: contract, no mistakes/)
+    expect(stdout).toMatch(/tanks\.yaml: 1 mistake\n.*kind: call the file tank\.yaml/)
+    expect(stdout).toMatch(/boiler\.yaml: 2 mistakes\n.*version: [\s\S]*kind: call the file tank\.yaml/)
   })
   test('--json gives the same as data', async () => {
     const file = join(await folder(), 'agent.yaml')

@@ -52,6 +52,12 @@ test('ledger, status and dlq tell what happened, to the reading', { timeout: 180
       const absent = await runTributary(['dlq', 'show', 'no-such-letter', ...nats])
       expect([absent.code, absent.stderr]).toEqual([2, expect.stringContaining('dlq list')])
 
+      const first = await runTributary(['dlq', 'list', '--json', '--reason', letter.reason, '--limit', '1', ...nats])
+      expect(JSON.parse(first.stdout)).toMatchObject({ letters: [letter], more: letters.length - 1 })
+      expect((await runTributary(['dlq', 'list', '--reason', letter.reason, '--limit', 'abc', ...nats])).code).toBe(2)
+      const nowhere = await runTributary(['dlq', 'requeue', '--all', '--nats', 'nats://127.0.0.1:1'])
+      expect([nowhere.code, nowhere.stdout]).toEqual([2, ''])
+
       const processor = ['--processor', pipeline.urls.processor]
       const account = JSON.parse((await runTributary(['ledger', '--json', ...processor])).stdout) as {
         agents: {

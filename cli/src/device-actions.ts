@@ -9,10 +9,12 @@ import {
   entriesOf,
   instant,
   isSameRecord,
+  limitMistake,
   openDeviceBucket,
   placementAt,
 } from '@tributary/cloud-processor'
-import { systemClock, UserError } from '@tributary/runtime'
+import { readContracts } from '@tributary/protocol'
+import { messageOf, systemClock, UserError } from '@tributary/runtime'
 import { changeDevice, type DeviceChange, importDevice, removeDevice } from './device-edits.ts'
 import { readDeviceFiles } from './device-files.ts'
 import { sayLimit } from './device-limit.ts'
@@ -79,6 +81,7 @@ export async function setDevice(
     threshold?: DeviceThreshold[]
     clearThresholds?: boolean
     from?: string
+    contracts?: string
   },
 ): Promise<void> {
   const { site, line, name, location, threshold: thresholds, clearThresholds } = options
@@ -87,6 +90,11 @@ export async function setDevice(
   const checked = deviceEntrySchema.safeParse({ device, ...(({ clearThresholds: _, ...entry }) => entry)(change) })
   if (!checked.success)
     throw new UserError(checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
+  if (options.contracts !== undefined) {
+    const contracts = await readContracts(options.contracts)
+    const mistakes = (thresholds ?? []).flatMap((limit) => limitMistake(limit, contracts) ?? [])
+    if (mistakes.length > 0) throw new UserError(`--threshold: ${mistakes.join('; ')}`)
+  }
   if (Object.keys(change).length === 0)
     throw new UserError('nothing is to be set', { hint: '`tributary device set --help` lists what can be' })
   const nowMs = Math.floor(systemClock.wallMs())
@@ -179,6 +187,10 @@ export async function importDevices(files: string[], options: EditOptions & { co
         }
       }
       await Promise.all(Array.from({ length: IN_FLIGHT }, work))
+    }).catch((error: unknown) => {
+      if (done.length === 0) throw error
+      const far = `${count(done.length)} of ${count(devices.size)} devices are entered`
+      throw new UserError(`${messageOf(error)}; ${far}`, { cause: error, hint: 'run it again for the rest' })
     })
   } finally {
     shown.done()
@@ -205,6 +217,10 @@ export async function removeDevices(
   options: EditOptions & { from?: string; purge?: boolean },
 ): Promise<void> {
   const fromMs = timeOf('--from', options.from) ?? Math.floor(systemClock.wallMs())
+  const removeOne = async (bucket: DeviceBucket, device: string) => {
+    if (options.purge) await bucket.delete(device)
+    else await edit(bucket, device, (record) => removeDevice(record ?? { version: 1, placements: [] }, fromMs), false)
+  }
   await withNats(options.nats, async (connection) => {
     const bucket = await openDeviceBucket(connection, options.bucket, { create: false })
     const known = await Promise.all(devices.map(async (device) => (await bucket?.get(device))?.record))
@@ -216,15 +232,11 @@ export async function removeDevices(
         hint: '`tributary device list` names those it has',
       })
     if (options.dryRun) return
-    for (const device of devices)
-      if (options.purge) await bucket.delete(device)
-      else
-        await edit(
-          bucket,
-          device,
-          (record) => removeDevice(record ?? { version: 1, placements: [] }, fromMs),
-          options.dryRun,
-        )
+    for (const [i, device] of devices.entries())
+      await removeOne(bucket, device).catch((error: unknown) => {
+        const done = i === 0 ? 'nothing was removed' : `removed: ${devices.slice(0, i).join(', ')}`
+        throw new UserError(`${device}: ${messageOf(error)}; ${done}`, { cause: error })
+      })
   })
   if (options.json) printJson({ removed: devices, dryRun: options.dryRun ?? false })
   else print(`${options.dryRun ? 'dry run, nothing was done; would remove' : 'removed'} ${devices.join(', ')}`)

@@ -1,6 +1,6 @@
 /** Devices out of a table: a header, then a line a device; commas or semicolons, quotes as spreadsheets write them. */
 import { type DeviceEntry, deviceEntrySchema } from '@tributary/cloud-processor'
-import { ConfigError, type ConfigMistake } from '@tributary/runtime'
+import type { ConfigMistake } from '@tributary/runtime'
 import { LIMIT_RULE, parseLimit } from './device-limit.ts'
 
 const COLUMNS = ['device', 'from', 'site', 'line', 'name', 'location', 'thresholds']
@@ -10,8 +10,9 @@ export interface EntryInFile {
   readonly line: number
 }
 
-/** @throws ConfigError with every mistake and its line */
-export function parseDeviceCsv(file: string, text: string): EntryInFile[] {
+/** @returns the lines without a mistake, and every mistake with its line */
+export function parseDeviceCsv(text: string): { entries: EntryInFile[]; mistakes: ConfigMistake[] } {
+  const entries: EntryInFile[] = []
   const mistakes: ConfigMistake[] = []
   const mistake = (line: number, path: string, message: string) => mistakes.push({ line, path, message })
   const [head, ...rows] = rowsOf(text.replace(/^\uFEFF/, ''), mistake)
@@ -27,9 +28,7 @@ export function parseDeviceCsv(file: string, text: string): EntryInFile[] {
     for (const [i, column] of columns.entries())
       if (!COLUMNS.includes(column)) mistake(head.line, column, `unknown column; there are ${COLUMNS.join(', ')}`)
       else if (last(column, i)) mistake(head.line, column, 'stands there twice')
-  if (mistakes.length > 0) throw new ConfigError(file, mistakes)
-
-  const entries: EntryInFile[] = []
+  if (mistakes.length > 0) return { entries, mistakes }
   for (const { line, cells } of rows) {
     if (cells.length !== columns.length) {
       mistake(line, '', `has ${cells.length} cells, the first line has ${columns.length}`)
@@ -53,8 +52,7 @@ export function parseDeviceCsv(file: string, text: string): EntryInFile[] {
       for (const { path, message } of result.error.issues)
         mistake(line, path.join('.'), `${message} (got ${JSON.stringify(found[String(path[0])] ?? '')})`)
   }
-  if (mistakes.length > 0) throw new ConfigError(file, mistakes)
-  return entries
+  return { entries, mistakes }
 }
 
 interface Row {

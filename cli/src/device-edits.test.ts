@@ -1,8 +1,11 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { deviceEntrySchema, entriesOf, placementAt } from '@tributary/cloud-processor'
-import type { ConfigError } from '@tributary/runtime'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parseDeviceCsv } from './device-csv.ts'
 import { changeDevice, importDevice, removeDevice } from './device-edits.ts'
+import { readDeviceFiles } from './device-files.ts'
 import { parseLimit, sayLimit } from './device-limit.ts'
 
 const T = Date.UTC(2026, 4, 1, 8)
@@ -34,6 +37,13 @@ describe('set', () => {
     record = changeDevice(record, { thresholds: limit('level>8~0.5:critical') }, now)
     expect(placementAt(record, T + 1)?.thresholds.map(sayLimit)).toEqual(['flow<1:info', 'level>8~0.5:critical'])
     expect(placementAt(changeDevice(record, { clearThresholds: true }, now), T + 1)?.thresholds).toEqual([])
+    // Of two kinds that have a field of one name each has its own; a limit without a kind is of all.
+    for (const text of ['tank.level>5', 'well.level>6']) record = changeDevice(record, { thresholds: limit(text) }, now)
+    expect(placementAt(record, T + 1)?.thresholds.map(sayLimit)).toEqual([
+      'flow<1:info',
+      'tank.level>5:warning',
+      'well.level>6:warning',
+    ])
   })
 
   test('what is removed keeps its past, and can come back', () => {
@@ -83,7 +93,7 @@ pump-1;"Pump ""A""; old";hall;level>7~0.5:critical vibration.flow<1
 lines";;
 `
     expect(
-      parseDeviceCsv('d.csv', text.replaceAll('\n', '\r\n')).map(({ entry: e, line }) => [
+      parseDeviceCsv(text.replaceAll('\n', '\r\n')).entries.map(({ entry: e, line }) => [
         line,
         e.device,
         e.name,
@@ -98,20 +108,68 @@ lines";;
 
   test('every mistake is named with its line', () => {
     const text = 'device,site,from,thresholds\nPump 1,hall,,\npump-2,hall\npump-3,a b,yesterday,level=7\n'
-    const mistakes = (() => {
-      try {
-        return parseDeviceCsv('d.csv', text)
-      } catch (error) {
-        return (error as ConfigError).mistakes.map(({ line, path }) => `${line} ${path}`)
-      }
-    })()
+    const { entries, mistakes: found } = parseDeviceCsv(text)
+    expect(entries).toEqual([])
+    const mistakes = found.map(({ line, path }) => `${line} ${path}`)
     expect(mistakes).toEqual(['2 device', '3 ', '4 thresholds', '4 from', '4 site'])
     for (const [wrong, said] of [
       ['', /first line must name/],
       ['site\nhall\n', /"device" must be one/],
       ['device,sight\na,b\n', /sight: unknown column/],
-      ['device,name\na,"b\n', /line 2: a quote is opened/],
+      ['device,name\na,"b\n', /^2 : a quote is opened/],
     ] as const)
-      expect(() => parseDeviceCsv('d.csv', wrong)).toThrow(said)
+      expect(parseDeviceCsv(wrong).mistakes.map(({ line, path, message }) => `${line} ${path}: ${message}`)).toEqual([
+        expect.stringMatching(said),
+      ])
+  })
+})
+
+describe('files', () => {
+  let folder: string
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tributary-devices-'))
+  })
+  afterEach(() => rm(folder, { recursive: true, force: true }))
+  const file = async (name: string, text: string | Buffer) => {
+    await writeFile(join(folder, name), text)
+    return join(folder, name)
+  }
+  const contracts = new URL('../../contracts', import.meta.url).pathname
+
+  test('every mistake of every file is named at once', async () => {
+    const files = [
+      await file('a.csv', 'device,site,thresholds\nPump 1,hall,\npump-2,hall,leevel<5\npump-3,hall,\npump-3,yard,\n'),
+      await file('b.yaml', 'devices:\n  - { device: pump-2 }\n  - { device: tank-1, sight: yard }\n'),
+      await file('c.yaml', 'devices: [{ device: pump-2, thresholds: [{ field: badge, above: 1 }] }]\n'),
+      await file('latin.csv', Buffer.from('device,name\npump-9,S\xfcd\n', 'latin1')),
+      join(folder, 'gone.csv'),
+    ]
+    const error = (await readDeviceFiles(files, contracts).catch((e: unknown) => e)) as Error
+    const lines = error.message.split('\n').map((line) => line.replace(`${folder}/`, '').trim())
+    for (const said of [
+      'a.csv: 3 mistakes',
+      /^line 2: device: lower-case letters/,
+      /^line 3: thresholds: no contract has a field "leevel"/,
+      /^line 5: device: pump-3 is listed twice/,
+      'b.yaml: 1 mistake',
+      /^line 3: devices\[1\]\.sight: unknown key/,
+      'c.yaml: 2 mistakes',
+      /^devices\[0\]\.device: pump-2 is listed twice/,
+      /^devices\[0\]\.thresholds: no contract has a field "badge"/,
+      /^is not UTF-8/,
+      'the file does not exist',
+    ])
+      expect(lines).toContainEqual(expect.stringMatching(said))
+  })
+
+  test('entries of several files come together by device', async () => {
+    const files = [
+      await file('a.csv', '\ufeffdevice,site,from\npump-1,hall,\n'),
+      await file('b.yaml', 'devices: [{ device: pump-1, site: yard, from: "2026-05-01T08:00:00Z" }]\n'),
+    ]
+    const found = await readDeviceFiles(files, contracts)
+    expect([...found].map(([device, entries]) => [device, entries.map(({ site }) => site)])).toEqual([
+      ['pump-1', ['hall', 'yard']],
+    ])
   })
 })

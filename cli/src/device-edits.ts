@@ -7,6 +7,7 @@ import {
   isSameRecord,
   type Placement,
   placementAt,
+  withLimits,
   withPlacement,
 } from '@tributary/cloud-processor'
 
@@ -16,7 +17,7 @@ export interface DeviceChange {
   readonly line?: string
   readonly name?: string
   readonly location?: string
-  /** They stand in for the device's limits of the same fields. */
+  /** They stand in for the device's limits of the same fields, of a kind when they say one. */
   readonly thresholds?: readonly DeviceThreshold[]
   readonly clearThresholds?: boolean
 }
@@ -39,10 +40,7 @@ export function changeDevice(
   return withPlacement(record, {
     ...base,
     ...texts,
-    thresholds: [
-      ...kept.filter(({ field }) => !thresholds?.some((limit) => limit.field === field)),
-      ...(thresholds ?? []),
-    ],
+    thresholds: withLimits(kept, thresholds ?? []),
     fromMs: fromMs ?? (moves ? nowMs : base.fromMs),
   })
 }

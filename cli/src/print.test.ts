@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { age, bytes, count, table } from './print.ts'
+import { age, brief, bytes, count, table } from './print.ts'
 
 describe('table', () => {
   test('aligns words to the left and numbers to the right', () => {
@@ -16,6 +16,11 @@ describe('table', () => {
   test('without rows it is the head alone', () => {
     expect(table(['id', 'reason'], [])).toBe('id  reason\n──  ──────')
   })
+})
+
+test('what devices wrote neither breaks a table nor reaches the terminal as a command', () => {
+  expect(table(['a', 'b'], [['x\u001b[2Jy\nz', 'ü\u202eé']]).split('\n')[2]).toBe('x·[2Jy·z  ü·é')
+  expect([brief('short\r\n'), brief('x'.repeat(500)).length]).toEqual(['short··', 161])
 })
 
 test('sizes, counts and ages are written for people', () => {

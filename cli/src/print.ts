@@ -4,7 +4,7 @@ export type Cell = string | number
 
 /** Columns padded to their widest cell; numbers to the right. */
 export function table(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
-  const text = rows.map((row) => row.map((cell) => (typeof cell === 'number' ? count(cell) : cell)))
+  const text = rows.map((row) => row.map((cell) => (typeof cell === 'number' ? count(cell) : plain(cell))))
   const widths = head.map((title, i) => Math.max(title.length, ...text.map((row) => row[i]?.length ?? 0)))
   const isNumber = head.map((_, i) => rows.length > 0 && rows.every((row) => typeof row[i] === 'number'))
   const line = (cells: readonly string[]) =>
@@ -14,6 +14,14 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
       .trimEnd()
   return [line(head), line(widths.map((w) => '─'.repeat(w))), ...text.map(line)].join('\n')
 }
+
+/** Text that came from elsewhere, on one line and without what a terminal would obey. */
+export const plain = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '·')
+
+const BRIEF_CHARACTERS = 160
+/** The beginning of a sentence that may be long. */
+export const brief = (text: string): string =>
+  text.length > BRIEF_CHARACTERS ? `${plain(text.slice(0, BRIEF_CHARACTERS))}…` : plain(text)
 
 /** 1234567 → "1,234,567". */
 export const count = (value: number): string =>

@@ -1,6 +1,6 @@
 /** What became of dead letters that were requeued or dropped, or would: by reason, for people and as data. */
 import type { DeadLetter, LetterSettlement } from '@tributary/protocol'
-import { count, table } from './print.ts'
+import { brief, count, table } from './print.ts'
 
 /** Letters and readings; a letter of which a part is stored and a part refused again counts in both. */
 export interface SettlingGroup {
@@ -129,9 +129,9 @@ export function settlingText(report: SettlingReport): string {
     parts.push(table(['stage', 'reason', 'letters', 'readings', 'dropped', 'letters unchanged'], rows))
   }
   for (const { reason, readings, exampleDetail } of refusedAgain)
-    parts.push(`refused again, ${reason}: ${count(readings)} readings, such as ${exampleDetail}`)
+    parts.push(`refused again, ${reason}: ${count(readings)} readings, such as ${brief(exampleDetail)}`)
   for (const { letters: held, exampleId, exampleDetail } of obstacles)
-    parts.push(`unchanged: ${count(held)} letters, such as ${exampleId}: ${exampleDetail}`)
+    parts.push(`unchanged: ${count(held)} letters, such as ${exampleId}: ${brief(exampleDetail)}`)
   const { stored, refused, dropped } = report
   const what =
     action === 'drop'

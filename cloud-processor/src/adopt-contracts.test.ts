@@ -170,3 +170,26 @@ test.each([
         expect([width, seconds, counted(width, seconds)]).toEqual([width, seconds, increase])
   expect(counted('15m', 0)).toBe(200)
 })
+
+test('an alert of before about a field that is sensitive now does not tell its value when it ends', () => {
+  const watched = contractSchema.parse({
+    ...kind('door', { pin: number }),
+    interval: '1s',
+    thresholds: [{ field: 'pin', above: 1 }],
+  })
+  const before = contextOf([watched], { receivers: ['hook'] })
+  const state = stateFor(before)
+  const effects = createEffects()
+  const give = (of: PartitionState, context: typeof before, sequence: number, values: Record<string, number>) => {
+    const blocks = [blockOf('d-1', 'door', [{ timeMs: T + sequence * 1_000, values }])]
+    const completeThroughMs = T + sequence * 1_000 + 1
+    clearEffects(effects)
+    step(of, intakeOf(batchOf({ sequence, readingsBefore: sequence - 1, completeThroughMs, blocks })), context, effects)
+    return effects.transitions.map(({ state: is, message, value }) => `${is} ${message} ${value}`).join()
+  }
+  expect(give(state, before, 1, { pin: 4711.5 })).toMatch(/^firing .*4711\.5/)
+  const after = contextOf([kind('door', { pin: { ...number, sensitivity: 'mask' } })], { contractsVersion: 'next' })
+  const adopted = adoptContracts(state, after, createEffects())
+  expect(Buffer.from(encodeState(adopted)).includes('4711')).toBe(false)
+  expect(give(adopted, after, 2, { pin: 1 })).toMatch(/^resolved over after 1 ms; it was: pin is sensitive now/)
+})

@@ -9,6 +9,7 @@ import { lacksLead, settleCounters } from './count-rows.ts'
 import { forgetCarry, forgetCounter } from './counter.ts'
 import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
+import type { Privacy } from './privacy.ts'
 import { raiseRow } from './raise-row.ts'
 import { forgetFieldOfPart } from './rolled-up-part.ts'
 import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
@@ -40,9 +41,7 @@ export function adoptContracts(
     raiseRows(state, series)
     writeRows(state, series, effects)
   }
-  state.anomalies = state.anomalies.filter(
-    ({ kind, field }) => field === '' || next.privacy.sensitivityOf(kind, field) === 'none',
-  )
+  forgetWhatWasSaid(state, next.privacy)
   const adopted = decodeState(encodeState(state), next.contracts)
   for (const series of allSeries(adopted)) {
     const { shape, contract } = series
@@ -66,6 +65,27 @@ export function adoptContracts(
   }
   Object.assign(adopted.contracts, { version: next.contractsVersion, source: next.contractsSource })
   return adopted
+}
+
+/** Anomalies, open alerts, and notifications that wait: those of fields that are sensitive now must not tell their values. */
+function forgetWhatWasSaid(state: PartitionState, privacy: Privacy): void {
+  const isSensitive = ({ kind, field }: { kind: string; field: string }) =>
+    field !== '' && privacy.sensitivityOf(kind, field) !== 'none'
+  const untold = { value: Number.NaN, expected: null, lower: null, upper: null }
+  const silent = <T extends { field: string }>(of: T): T => ({
+    ...of,
+    ...untold,
+    message: `${of.field} is sensitive now: its values are not told`,
+  })
+  state.anomalies = state.anomalies.filter((anomaly) => !isSensitive(anomaly))
+  const { episodes } = state.alerts
+  for (const [key, episode] of Object.entries(episodes)) if (isSensitive(episode)) episodes[key] = silent(episode)
+  const { queues } = state.outbox
+  for (const [receiver, queue] of Object.entries(queues))
+    queues[receiver] = queue.map(({ key, transition }) => ({
+      key,
+      transition: isSensitive(transition) ? silent(transition) : transition,
+    }))
 }
 
 const keyOf = ({ site, device, contract }: DeviceSeries): string => `${site}/${device}/${contract.kind}`

@@ -17,7 +17,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 const change = async (file: string, edit: (text: string) => string) =>
   writeFile(join(folder, file), edit(await readFile(join(folder, file), 'utf8')))
 
-function source(accept: (kinds: string[]) => void = () => undefined, checkEveryMs = 1_000) {
+function source(accept: (kinds: string[]) => void | Promise<void> = () => undefined, checkEveryMs = 1_000) {
   const log = createLogger('test', 'silent')
   const contracts = createContractSource(folder, {
     clock: systemClock,
@@ -74,6 +74,26 @@ test('a folder that is gone is refused, too', async () => {
   await contracts.reload()
   expect(contracts.fault).toContain('the folder does not exist')
   expect(contracts.current.contracts.size).toBeGreaterThan(5)
+})
+
+test('of two reloads at once the later one counts, however long the former takes', async () => {
+  let slow: (() => void) | undefined
+  const { contracts } = source((kinds) => {
+    if (kinds.includes('tank') || slow) return
+    return new Promise((resolve) => {
+      slow = resolve
+    })
+  })
+  await contracts.load()
+  await rm(join(folder, 'tank.yaml'))
+  const first = contracts.reload()
+  await expect.poll(() => slow).toBeDefined()
+  await cp(join(SHIPPED, 'tank.yaml'), join(folder, 'tank.yaml'))
+  const second = contracts.reload()
+  await systemClock.sleep(50)
+  slow?.()
+  await Promise.all([first, second])
+  expect(contracts.current.contracts.has('tank')).toBe(true)
 })
 
 test('watching: a folder that was being written is taken as it ended', async () => {

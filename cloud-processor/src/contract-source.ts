@@ -52,7 +52,13 @@ export function createContractSource(
     seen = look
     before = look
   }
-  const reload = async () => {
+  let reloading = Promise.resolve()
+  /** One after another: what was read first must not be in force last. */
+  const reload = () => {
+    reloading = reloading.then(reloadNow)
+    return reloading
+  }
+  const reloadNow = async () => {
     seen = await looksOf(folder)
     const old = current
     try {

@@ -10,6 +10,7 @@ import {
   type LetterSettlement,
   SETTLED_SUBJECTS,
 } from '@tributary/protocol'
+import { UserError } from '@tributary/runtime'
 
 export interface DeadLetterFilter {
   readonly stage?: DeadLetterStage
@@ -29,7 +30,12 @@ export async function* readDeadLetters(
   filter: DeadLetterFilter = {},
   onForeign: (subject: string) => void = () => undefined,
 ): AsyncGenerator<DeadLetter> {
-  const settled = await readSettlements(connection)
+  const settled = new Map<string, Answer[]>()
+  for await (const { data, seq } of messagesOf(connection, SETTLED_SUBJECTS)) {
+    const { id, requeued, outcome } = parseSettlement(data) ?? UNCHANGED
+    if (outcome !== 'unchanged')
+      settled.set(id, [...(settled.get(id) ?? []), { seq, requeued, isDrop: outcome === 'dropped' }])
+  }
   const seen = new Map<string, number>()
   for await (const message of messagesOf(connection, filterSubject(filter))) {
     if (isSettledSubject(message.subject)) continue
@@ -39,14 +45,23 @@ export async function* readDeadLetters(
       continue
     }
     const requeued = letter.requeued ?? 0
-    const last = settled.get(letter.id)
-    const isOver = last !== undefined && requeued <= last.requeued
-    const isDropped = isOver && requeued === last.requeued && last.outcome === 'dropped'
-    if (requeued <= (seen.get(letter.id) ?? -1) || (isOver && !(filter.dropped && isDropped))) continue
+    if (requeued <= (seen.get(letter.id) ?? -1)) continue
+    // A letter behind its answer was made anew, because the state was lost that knew of it.
+    const answers = (settled.get(letter.id) ?? []).filter((one) => one.seq > message.seq && one.requeued >= requeued)
+    const isDropped = answers[0]?.isDrop && answers[0].requeued === requeued
+    if (answers.length > 0 && !(filter.dropped && isDropped)) continue
     seen.set(letter.id, requeued)
     yield letter
   }
 }
+
+/** Of a letter there may be as many as generations of it; of letters as many as the stream holds. */
+interface Answer {
+  readonly seq: number
+  readonly requeued: number
+  readonly isDrop: boolean
+}
+const UNCHANGED = { id: '', requeued: 0, outcome: 'unchanged' } as const
 
 /** @returns undefined when there is no letter with this id in the queue */
 export async function findDeadLetter(connection: NatsConnection, id: string): Promise<DeadLetter | undefined> {
@@ -54,17 +69,20 @@ export async function findDeadLetter(connection: NatsConnection, id: string): Pr
   return undefined
 }
 
-/** What became last of each letter that was requeued or dropped, by id. */
-export async function readSettlements(connection: NatsConnection): Promise<Map<string, LetterSettlement>> {
-  const settled = new Map<string, LetterSettlement>()
-  for await (const message of messagesOf(connection, SETTLED_SUBJECTS)) {
-    const settlement = parseSettlement(message.data)
-    if (settlement === undefined || settlement.outcome === 'unchanged') continue
-    const before = settled.get(settlement.id)
-    // The first answer tells what happened; "it was settled before" only counts when that was lost.
-    if (before === undefined || settlement.requeued > before.requeued) settled.set(settlement.id, settlement)
+/** What became last of a letter: the first answer tells what happened, "it was settled before" only counts when that was lost. */
+export async function findSettlement(connection: NatsConnection, id: string): Promise<LetterSettlement | undefined> {
+  let found: LetterSettlement | undefined
+  for await (const one of readSettlements(connection))
+    if (one.id === id && one.outcome !== 'unchanged' && one.requeued > (found?.requeued ?? -1)) found = one
+  return found
+}
+
+/** Every answer to a request to requeue or drop a letter, oldest first. */
+export async function* readSettlements(connection: NatsConnection): AsyncGenerator<LetterSettlement> {
+  for await (const { data } of messagesOf(connection, SETTLED_SUBJECTS)) {
+    const settlement = parseSettlement(data)
+    if (settlement !== undefined) yield settlement
   }
-  return settled
 }
 
 /** @returns undefined when the bytes are none */
@@ -96,7 +114,15 @@ async function* messagesOf(connection: NatsConnection, subject: string): AsyncGe
       yield message
     }
     left -= received
-    if (received === 0) return
+    if (received > 0) continue
+    // What the stream's limits have pushed out meanwhile does not come any more.
+    if ((await consumer.info()).num_pending === 0) return
+    throw new UserError(
+      `NATS does not send the messages of ${DEAD_LETTER_STREAM} any more: ${left} were still to come`,
+      {
+        hint: 'ask again when nats-server has recovered; nothing was removed',
+      },
+    )
   }
 }
 

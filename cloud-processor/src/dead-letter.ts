@@ -112,7 +112,7 @@ export interface ColumnRefusal {
   readonly reason: string
   readonly detail: string
   readonly samples: readonly number[]
-  /** What each sample was compared with, when its step was too large; null: nothing is known. */
+  /** What each sample was compared with, when its step was too large or it came too soon; null: nothing is known. */
   readonly before?: readonly (number | null)[]
 }
 

@@ -3,8 +3,9 @@
 import { JetStreamApiError } from '@nats-io/jetstream'
 import { type KV, type KvEntry, Kvm, type Kvm as KvmType } from '@nats-io/kv'
 import type { NatsConnection } from '@nats-io/transport-node'
-import { type Clock, ConfigError, type Logger, messageOf, parseConfig } from '@tributary/runtime'
+import { type Clock, ConfigError, type Logger, messageOf, parseConfig, UserError } from '@tributary/runtime'
 import { type DeviceRecord, deviceRecordSchema } from './device-record.ts'
+import { createGatherer } from './gather.ts'
 
 export const DEVICE_BUCKET = 'devices'
 /** A bucket of devices that is full takes no further edits, and says so. */
@@ -80,7 +81,11 @@ export async function openDeviceBucket(
       try {
         await kv.put(device, JSON.stringify(record), { previousSeq: revision })
       } catch (error) {
-        if (!isCode(error, WRONG_LAST_SEQUENCE)) throw error
+        if (!isCode(error, WRONG_LAST_SEQUENCE))
+          throw new UserError(`the bucket ${bucket} does not take ${device}: ${messageOf(error)}`, {
+            cause: error,
+            hint: `\`nats kv info ${bucket}\` says what it holds and may hold; a device may take ${RECORD_BYTES_MAX} bytes`,
+          })
         throw new DeviceChangedError(`${device} was changed by somebody else at the same time`, { cause: error })
       }
     },
@@ -113,7 +118,7 @@ function storedIn(entry: KvEntry, onMistake: (reason: string) => void = () => un
 
 export interface BucketWatch {
   /**
-   * All records, whenever some have changed and no more of them are on their way; first when all have been read.
+   * All records, soon after some have changed; first when all have been read. Not called again before it has resolved.
    * @param unreadable devices of which something lies there that is no record
    */
   readonly onRecords: (records: ReadonlyMap<string, DeviceRecord>, unreadable: ReadonlySet<string>) => Promise<void>
@@ -163,7 +168,9 @@ export async function watchDeviceBucket(
     const stop = () => entries.stop()
     until.addEventListener('abort', stop, { once: true })
     const watching = lookAfter(kv, streamInfo.created, done.signal, stop)
+    const handOn = createGatherer(() => onRecords(records, unreadable), { clock, onFailure: stop })
     try {
+      let isWhole = false
       for await (const entry of entries) {
         const { record } = storedIn(entry, (reason) =>
           log.warn(
@@ -175,13 +182,17 @@ export async function watchDeviceBucket(
         if (record) records.set(entry.key, record)
         else records.delete(entry.key)
         if (record === null) unreadable.add(entry.key)
-        if (entry.delta === 0) await onRecords(records, unreadable)
+        if (entry.delta !== 0) continue
+        if (isWhole) handOn.soon(done.signal)
+        else await onRecords(records, unreadable)
+        isWhole = true
       }
     } finally {
       until.removeEventListener('abort', stop)
       done.abort()
       entries.stop()
       await watching
+      await handOn.ended()
     }
   }
 

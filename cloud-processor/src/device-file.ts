@@ -28,25 +28,16 @@ export const deviceRegistrySchema = z.strictObject({
     }),
 })
 
-/** The same, which also knows which fields there are; without contracts any field may have limits. */
-export function deviceRegistrySchemaFor(contracts: Contracts | undefined) {
-  return deviceRegistrySchema.superRefine(({ devices }, context) => {
-    if (contracts === undefined) return
-    for (const [i, { thresholds }] of devices.entries())
-      for (const [k, limit] of thresholds.entries()) {
-        const message = limitMistake(limit, contracts)
-        if (message !== undefined)
-          context.addIssue({ code: 'custom', path: ['devices', i, 'thresholds', k, 'field'], message })
-      }
-  })
-}
-
 /** @returns why no detector can ever judge by it; undefined when one can */
 export function limitMistake({ field, kind }: DeviceThreshold, contracts: Contracts): string | undefined {
   const contract = kind === undefined ? undefined : contracts.get(kind)
   if (kind !== undefined && contract === undefined) return `there is no contract for the kind "${kind}"`
-  const types = (contract === undefined ? [...contracts.values()] : [contract]).map((one) => one.fields[field]?.type)
-  if (types.some((type) => type !== undefined && type !== 'string')) return undefined
+  const fields = (contract === undefined ? [...contracts.values()] : [contract]).flatMap((one) =>
+    Object.hasOwn(one.fields, field) ? [one.fields[field]] : [],
+  )
+  if (fields.some((one) => one?.type !== 'string' && one?.sensitivity === 'none')) return undefined
+  if (fields.some((one) => one?.sensitivity !== 'none'))
+    return `"${field}" is sensitive, and an alert about it would tell its values`
   return `${kind === undefined ? 'no contract has' : `the contract of ${kind} has not`} a field "${field}" that can have limits`
 }
 

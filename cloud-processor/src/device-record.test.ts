@@ -5,6 +5,7 @@ import {
   deviceEntrySchema,
   deviceRecordSchema,
   entriesOf,
+  overlaid,
   PLACEMENTS_MAX,
   type Placement,
   placementAt,
@@ -45,6 +46,32 @@ test('the history is bounded: the two oldest become one, and nothing newer chang
   expect(record.placements).toHaveLength(PLACEMENTS_MAX)
   expect(placementAt(record, 0)?.site).toBe('site-4')
   for (let i = 4; i <= PLACEMENTS_MAX + 3; i++) expect(placementAt(record, i * 1_000)?.site).toBe(`site-${i}`)
+})
+
+test('what stands above keeps what stands beneath wherever it says nothing, at each time', () => {
+  const recordOf = (...entries: object[]) =>
+    recordsOf(entries.map((entry) => deviceEntrySchema.parse({ device: 'pump-1', ...entry }))).get('pump-1') as never
+  const limit = (field: string, above: number) => ({ field, above })
+  const inFile = recordOf(
+    { site: 'hall', name: 'Feed pump', line: 'cooling', thresholds: [limit('level', 7), limit('flow', 1)] },
+    { site: 'yard', name: 'Feed pump', from: '2026-05-01T08:00:00Z' },
+  )
+  const inBucket = recordOf(
+    { line: '3', from: '2026-04-01T08:00:00Z', thresholds: [limit('level', 9)] },
+    { removed: true, from: '2026-06-01T08:00:00Z' },
+  )
+  const both = overlaid(inFile, inBucket)
+  const on = (date: string) => {
+    const { site, name, line, removed, thresholds } = placementAt(both, Date.parse(date)) as Placement
+    return [site, name, line, removed, thresholds.map(({ field, above }) => `${field}>${above}`).join(' ')]
+  }
+  expect(on('2026-03-01')).toEqual(['hall', 'Feed pump', 'cooling', undefined, 'level>7 flow>1'])
+  expect(on('2026-04-02')).toEqual(['hall', 'Feed pump', '3', undefined, 'flow>1 level>9'])
+  expect(on('2026-05-02')).toEqual(['yard', 'Feed pump', '3', undefined, 'level>9'])
+  expect(on('2026-06-02')).toEqual([undefined, '', '', true, ''])
+  expect(overlaid(undefined, inBucket)).toBe(inBucket)
+  const many = recordOf(...Array.from({ length: PLACEMENTS_MAX }, (_, i) => ({ from: `2026-01-${i + 10}T00:00:00Z` })))
+  expect(deviceRecordSchema.safeParse(overlaid(many, inFile)).success).toBe(true)
 })
 
 test('a placement of the same time is replaced, and what a file says comes out as it went in', () => {

@@ -82,6 +82,35 @@ export function withPlacement(record: DeviceRecord | undefined, placement: Place
   return { version: 1, placements }
 }
 
+/** At each time what stands above, and where that says nothing of a site, a text or a field's limits, what stands beneath. */
+export function overlaid(beneath: DeviceRecord | undefined, above: DeviceRecord): DeviceRecord {
+  if (beneath === undefined) return above
+  const times = new Set([...beneath.placements, ...above.placements].map(({ fromMs }) => fromMs))
+  return [...times].reduce<DeviceRecord | undefined>((record, fromMs) => {
+    const low = placementAt(beneath, fromMs)
+    const high = placementAt(above, fromMs)
+    if (low === undefined || low.removed || high === undefined || high.removed)
+      return withPlacement(record, { ...((high ?? low) as Placement), fromMs })
+    return withPlacement(record, {
+      ...low,
+      ...(high.site === undefined ? {} : { site: high.site }),
+      fromMs,
+      line: high.line || low.line,
+      name: high.name || low.name,
+      location: high.location || low.location,
+      thresholds: withLimits(low.thresholds, high.thresholds),
+    })
+  }, undefined) as DeviceRecord
+}
+
+/** Limits of a field replace those that there were of it; of another kind's field of that name only if one of them says no kind. */
+export const withLimits = (before: readonly DeviceThreshold[], more: readonly DeviceThreshold[]): DeviceThreshold[] => [
+  ...before.filter(
+    ({ field, kind }) => !more.some((one) => one.field === field && (one.kind ?? kind) === (kind ?? one.kind)),
+  ),
+  ...more,
+]
+
 /** Entries of a file → records by device. An entry without `from` has always been so. */
 export function recordsOf(entries: readonly DeviceEntry[]): Map<string, DeviceRecord> {
   const records = new Map<string, DeviceRecord>()

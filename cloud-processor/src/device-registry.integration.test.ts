@@ -112,3 +112,30 @@ test('followed live; what is wrong or gone leaves in force what was known, and a
   await until('the bucket is made again', () => third.site('pump-1') === 'quay')
   await third.stop()
 }, 120_000)
+
+test('a record that the bucket does not take: what and why', async () => {
+  const bucket = await openDeviceBucket(connection, 'small', { create: true })
+  const long = { ...withPlacement(undefined, at('hall')), version: 'x'.repeat(70_000) } as never
+  await expect(bucket?.put('pump-1', long, 0)).rejects.toThrow(/the bucket small does not take pump-1: .*exceeds/)
+})
+
+test('an import of thousands is taken in few steps: the copy is not written for each device', async () => {
+  const registry = createDeviceRegistry(
+    { file: undefined, bucket: 'fleet', copy: join(folder, 'state', 'registry-fleet.json') },
+    { clock: systemClock, log },
+  )
+  const stopping = new AbortController()
+  const bucket = await openDeviceBucket(connection, 'fleet', { create: true })
+  await registry.load()
+  const watching = registry.watch(connection, stopping.signal)
+  await registry.settled(stopping.signal)
+  const devices = Array.from({ length: 1_000 }, (_, i) => `pump-${i}`).values()
+  const put = async () => {
+    for (const device of devices) await bucket?.put(device, withPlacement(undefined, at('hall')), 0)
+  }
+  await Promise.all(Array.from({ length: 32 }, put))
+  await until('all are known', () => registry.status().devices === 1_000)
+  expect(registry.status().revision).toBeLessThan(50)
+  stopping.abort()
+  await watching
+}, 120_000)

@@ -1,8 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { contractSchema } from '@tributary/protocol'
 import { ConfigError, createLogger, systemClock } from '@tributary/runtime'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { limitMistake } from './device-file.ts'
 import { placementAt } from './device-record.ts'
 import { createDeviceRegistry, type DeviceRegistry } from './device-registry.ts'
 
@@ -75,4 +77,19 @@ test.each([
     .catch((e: unknown) => e)
   expect(error).toBeInstanceOf(ConfigError)
   expect((error as ConfigError).message).toMatch(expected)
+})
+
+test('a limit must be of a field that detectors see', () => {
+  const fields = {
+    level: { type: 'float', label: 'Level' },
+    state: { type: 'string', label: 'State' },
+    pin: { type: 'integer', label: 'PIN', sensitivity: 'mask' },
+  }
+  const tank = contractSchema.parse({ kind: 'tank', version: 1, description: 'A tank.', interval: '1s', fields })
+  const say = (field: string, kind?: string) =>
+    limitMistake({ field, kind, above: 1, hysteresis: 0, severity: 'info' }, new Map([['tank', tank]]))
+  expect([say('level'), say('level', 'tank')]).toEqual([undefined, undefined])
+  for (const field of ['state', 'leevel', 'constructor']) expect(say(field)).toContain('no contract has a field')
+  expect(say('level', 'door')).toContain('no contract for the kind "door"')
+  expect(say('pin')).toContain('is sensitive')
 })

@@ -1,6 +1,6 @@
 /**
  * Which device stands where, as of event time: a bucket that `tributary device` edits, and beneath it, if somebody wants one, a
- * YAML file. A device that is in the bucket is what the bucket says. Both are followed live; what is wrong in them leaves in
+ * YAML file. What the bucket says of a device comes first. Both are followed live; what is wrong in them leaves in
  * force what was known before. A copy on disk (`device-journal.ts`) is what counts until the bucket has been read.
  */
 import type { NatsConnection } from '@nats-io/transport-node'
@@ -8,7 +8,7 @@ import { type Clock, ConfigError, every, type Logger, messageOf } from '@tributa
 import { watchDeviceBucket } from './device-bucket.ts'
 import { readDeviceFile, versionOfFile } from './device-file.ts'
 import { createDeviceJournal, type RegistryVersion } from './device-journal.ts'
-import type { DeviceRecord } from './device-record.ts'
+import { type DeviceRecord, overlaid } from './device-record.ts'
 
 /** For so long a start waits for the bucket; then it goes on with the copy. */
 const FIRST_READ_MS_MAX = 5_000
@@ -58,9 +58,11 @@ export function createDeviceRegistry(
 
   /** One after another; what cannot be written to disk is not in force, and tried again with the next look. */
   function commit(): Promise<number> {
-    const work = commits.then(() =>
-      journal.commit(new Map([...inFile, ...inBucket]), new Set(inBucket.keys()), clock.wallMs()),
-    )
+    const work = commits.then(() => {
+      const records = new Map(inFile)
+      for (const [device, record] of inBucket) records.set(device, overlaid(inFile.get(device), record))
+      return journal.commit(records, new Set(inBucket.keys()), clock.wallMs())
+    })
     commits = work.catch(() => undefined)
     return work
   }

@@ -2,11 +2,13 @@
 import type { JetStreamClient } from '@nats-io/jetstream'
 import { contractSchema, type DeadLetter, type LetterSettlement } from '@tributary/protocol'
 import { createLogger, systemClock } from '@tributary/runtime'
+import { createSimulatedClock } from '@tributary/runtime/testing'
 import { expect, test } from 'vitest'
 import { accountOf } from './account.ts'
 import { createEffectWriter } from './effect-writer.ts'
 import { clearEffects, createEffects } from './effects.ts'
-import { type LineRefusal, PartialWriteError } from './influx-sink.ts'
+import { type InfluxSink, type LineRefusal, PartialWriteError } from './influx-sink.ts'
+import { fieldKey, type LineBuffer, linePrefix } from './line-protocol.ts'
 import { step } from './step.ts'
 import { batchOf, blockOf, contextOf, intakeOf, mixedContract, RECEIVED_AT_MS, requestOf, stateFor } from './testing.ts'
 
@@ -15,6 +17,70 @@ const level = { ...mixedContract.fields['level'], range: [-9_000, 9_000] }
 const corrected = contextOf([
   contractSchema.parse({ ...mixedContract, interval: '1s', fields: { ...mixedContract.fields, level } }),
 ])
+
+test('a fleet with new firmware does not fill the log with drift', async () => {
+  const logged: string[] = []
+  const clock = createSimulatedClock(START_MS)
+  const effects = createEffects()
+  const nothing = async () => undefined
+  const writer = createEffectWriter(effects, {
+    partition: 0,
+    sink: {} as InfluxSink,
+    client: {} as JetStreamClient,
+    ensureStreams: nothing,
+    publish: () => undefined,
+    persevere: async (_, __, work) => work(),
+    clock,
+    log: createLogger('test', 'warn', { write: (line: string) => void logged.push(line) }),
+    processor: 'processor-1',
+  })
+  const announce = (count: number) => {
+    for (let i = 0; i < count; i++) {
+      const place = { site: 'hall', device: `pump-${i}`, kind: 'mixed', field: 'extra' }
+      effects.drifts.push({ ...place, change: 'new_field', timeMs: START_MS, message: `extra of pump-${i} is new` })
+    }
+    writer.announce()
+    clearEffects(effects)
+    return logged.splice(0)
+  }
+  expect(announce(2)).toHaveLength(2)
+  const many = announce(5_000)
+  expect(many).toHaveLength(18)
+  expect(many.at(-1)).toContain('there is more')
+  expect(announce(10)).toEqual([])
+  await clock.advance(60_000)
+  expect(announce(10)).toHaveLength(10)
+})
+
+test('of derived lines that InfluxDB refuses each is a dead letter, and one stands in the log', async () => {
+  const logged: string[] = []
+  const effects = createEffects()
+  const writer = createEffectWriter(effects, {
+    partition: 0,
+    sink: {
+      write: async (lines: LineBuffer) => {
+        const refusal: LineRefusal = { reason: 'field_type_conflict', detail: 'it is text there' }
+        throw new PartialWriteError(new Map(Array.from({ length: lines.count }, (_, i) => [i, refusal])))
+      },
+    } as unknown as InfluxSink,
+    client: {} as JetStreamClient,
+    ensureStreams: async () => undefined,
+    publish: () => undefined,
+    persevere: async (_, __, work) => work(),
+    clock: systemClock,
+    log: createLogger('test', 'error', { write: (line: string) => void logged.push(line) }),
+    processor: 'processor-1',
+  })
+  for (let i = 0; i < 300; i++) {
+    const prefix = linePrefix('mixed_10s', { device: `pump-${i}` })
+    effects.rollups.begin(prefix)
+    effects.rollups.float(fieldKey('level_mean'), i, 1)
+    effects.rollups.end(prefix, START_MS, 0, -1)
+  }
+  await writer.storeLines(stateFor(corrected), new AbortController().signal)
+  expect(new Set(effects.deadLetters.map(({ id }) => id)).size).toBe(300)
+  expect(logged).toEqual([expect.stringMatching(/"lines":300,.*mixed_10s,device=pump-0 level_mean=0/)])
+})
 
 test('lines of a requeued letter that InfluxDB refuses are dead letters named after it, and become one letter each that can be requeued', async () => {
   const refused = new Set(['level=5002 ', 'level=5003 '])

@@ -20,10 +20,14 @@ import { type InfluxSink, PartialWriteError } from './influx-sink.ts'
 import type { LineBuffer } from './line-protocol.ts'
 import type { Persevere } from './persevere.ts'
 import { addLetter } from './refuse.ts'
+import type { SchemaDrift } from './shape.ts'
 import type { PartitionState } from './state.ts'
 import type { Publish } from './stored-watermark.ts'
 
 const LETTERS_IN_FLIGHT = 64
+/** Schema drifts told in the log, in a minute. */
+const DRIFTS_LOGGED_MAX = 20
+const DRIFTS_LOGGED_MS = 60_000
 
 export interface EffectWriterDependencies {
   readonly partition: number
@@ -86,15 +90,15 @@ export function createEffectWriter(
       const origin = lines.origins[i] as number
       if (!firstLineOf.has(origin)) firstLineOf.set(origin, i)
     }
+    let derivedCount = 0
+    let derivedExample = {}
     for (const [line, { reason, detail }] of rejected) {
       const originIndex = lines.origins[line] as number
       const bytes = Buffer.from(lines.line(line))
       const origin = effects.origins[originIndex]
       if (origin === undefined) {
-        log.error(
-          { partition, reason, detail, line: bytes.toString('utf8').trimEnd() },
-          'InfluxDB refused a line that was derived',
-        )
+        derivedCount += 1
+        if (derivedCount === 1) derivedExample = { reason, detail, line: bytes.toString('utf8').trimEnd() }
         const derived: LetterOrigin = {
           site: 'unknown',
           agent: processor,
@@ -114,6 +118,11 @@ export function createEffectWriter(
       if (origin.again) refuseAgain(origin.again.settlement, reason, detail, readings)
       if (agent) addLetter(state, agent, epoch, storeLetter(origin, index, reason, detail, bytes, readings), effects)
     }
+    if (derivedCount > 0)
+      log.error(
+        { partition, lines: derivedCount, ...derivedExample },
+        'InfluxDB refused lines that were derived, such as this one',
+      )
     log.warn(
       { partition, lines: rejected.size, example: [...rejected.values()][0]?.detail },
       'InfluxDB refused lines; they are dead letters now',
@@ -142,8 +151,7 @@ export function createEffectWriter(
     const say = (subject: string, value: unknown) => publish(subject, Buffer.from(JSON.stringify(value), 'utf8'))
     for (const anomaly of effects.anomalies)
       if (isName(anomaly.device)) say(anomalySubject(anomaly.site, anomaly.device), anomaly)
-    for (const { message, ...drift } of effects.drifts)
-      log.warn({ partition, ...drift, hint: 'correct the device, or its contract' }, `schema drift: ${message}`)
+    for (const drift of effects.drifts) logDrift(drift)
     for (const transition of effects.transitions) say(alertSubject(transition.site), transition)
     if (onStored) {
       const nowMs = clock.wallMs()
@@ -155,6 +163,25 @@ export function createEffectWriter(
           effects.sampleTimesMs.map((timeMs) => nowMs - timeMs),
         )
     }
+  }
+
+  /** New firmware on a whole fleet is thousands of drifts: they are all in the store, and some in the log. */
+  let driftsSinceMs = Number.NEGATIVE_INFINITY
+  let driftsLogged = 0
+  function logDrift({ message, ...drift }: SchemaDrift): void {
+    const nowMs = clock.monotonicMs()
+    if (nowMs - driftsSinceMs >= DRIFTS_LOGGED_MS) {
+      driftsSinceMs = nowMs
+      driftsLogged = 0
+    }
+    driftsLogged += 1
+    if (driftsLogged < DRIFTS_LOGGED_MAX)
+      log.warn({ partition, ...drift, hint: 'correct the device, or its contract' }, `schema drift: ${message}`)
+    else if (driftsLogged === DRIFTS_LOGGED_MAX)
+      log.warn(
+        { partition, hint: 'SELECT * FROM schema_drift' },
+        `schema drift: ${message}; there is more, which is not logged for a minute`,
+      )
   }
 
   return {

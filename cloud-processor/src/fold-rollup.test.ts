@@ -305,6 +305,14 @@ describe('the contract', () => {
     expect(account(p.state)).toMatchObject({ produced: 10, shed: 10, deadLettered: 0 })
   })
 
+  test('what a policy marks or passes over is no dead letter in windows, either', () => {
+    const policy = { ...mixedContract.policy, range: 'flag', unknown_field: 'flag', unit: 'flag' } as const
+    const p = partition(contextOf([{ ...mixedContract, policy }]))
+    const samples = [{ timeMs: T, values: { level: 2_000, colour: 'red' } }]
+    p.give({ sequence: 2, readingsBefore: 2, rollups: [rollupOf('pump-1', samples)], tombstones: [stone(1, 1, 2)] })
+    expect(letters(p)).toEqual([])
+  })
+
   test('a kind without a contract, and windows from the future', () => {
     const p = partition()
     const rollups = [

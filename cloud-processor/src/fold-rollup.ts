@@ -11,12 +11,14 @@ import {
   type FieldColumn,
   type RollupBlock,
   type RollupColumn,
+  type ViolationReason,
 } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { addSegment } from './count-rows.ts'
 import { SEGMENT_CELLS, startSegment } from './counter.ts'
 import { rollupLetter } from './dead-letter.ts'
 import { leaveToStore, touch } from './fold-block.ts'
+import { POLICY_OF } from './judge-block.ts'
 import { writeLate } from './late-rows.ts'
 import { AHEAD_MS_MAX, addLetter } from './refuse.ts'
 import { partText, rowOfPart } from './rolled-up-part.ts'
@@ -219,7 +221,8 @@ function refuseWindows(
   let refused: Uint8Array | undefined
   for (const { reason, detail, samples } of refusals) {
     if (reason === 'missing_field' || reason === 'step_too_large') continue
-    if ((reason === 'out_of_range' || reason === 'not_in_list') && series.contract.policy.range !== 'reject') continue
+    const check = POLICY_OF[reason as ViolationReason]
+    if (check !== undefined && series.contract.policy[check] !== 'reject') continue
     refused ??= new Uint8Array(present.length)
     const fresh = samples.filter((i) => refused?.[i] === 0)
     for (const i of fresh) refused[i] = 1

@@ -124,6 +124,16 @@ describe('type', () => {
   })
 })
 
+test('what is refused for one reason is not marked, nor counted as marked, for another', () => {
+  const b = boiler({ type: 'flag', unknown_field: 'flag', missing_field: 'pass' })
+  const many = Object.fromEntries(Array.from({ length: EXTRA_FIELDS_MAX + 2 }, (_, i) => [`extra${i}x`, i]))
+  const { lines, letters } = b.give({ temperature_c: '999', starts: 1, ...many })
+  expect(lines[0]).not.toContain('temperature_c')
+  expect(lines[0]).not.toContain(`extra${EXTRA_FIELDS_MAX}x`)
+  expect(letters).toHaveLength(3)
+  expect(b.state.contracts.flagged).toEqual({ unknown_field: EXTRA_FIELDS_MAX })
+})
+
 describe('unknown fields and other units', () => {
   const strange = [{ temperature_c: 1, temperature_f: 33.8, colour: 'red' }]
   test('refused by default, each with its reason', () => {

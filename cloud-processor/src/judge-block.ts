@@ -11,7 +11,7 @@ import {
 import type { BatchScope } from './batch-scope.ts'
 import { convertValues } from './convert-values.ts'
 import { countShed } from './deduplicate.ts'
-import { refuseViolations } from './refuse.ts'
+import { type RefusedReadings, refuseViolations } from './refuse.ts'
 import { type DeviceSeries, fieldNamed } from './series.ts'
 import { EXTRA_FIELDS_MAX, extraOf } from './shape.ts'
 
@@ -56,27 +56,51 @@ export function judgeBlock(s: BatchScope, series: DeviceSeries, received: Device
   if (violations.length === 0 && !hasExtras && converted === undefined && interval === undefined && block === clear)
     return { block, refusals: NONE, flags: null }
 
-  const flags = new Flags(s, clear.timesMs.length)
+  const marks: Mark[] = []
   const refused: Refusal[] = []
   if (policy.type === 'flag')
-    for (const [field, samples] of converted?.samples ?? []) flags.mark(field, 'wrong_type', samples)
+    for (const [field, samples] of converted?.samples ?? []) marks.push({ field, reason: 'wrong_type', samples })
   for (const violation of violations) {
     const { field, reason, samples, detail } = violation
     const key = POLICY_OF[reason]
-    if (key !== undefined && policy[key] === 'flag') flags.mark(field, reason, samples)
+    if (key !== undefined && policy[key] === 'flag') marks.push(violation)
     else if (reason === 'missing_field') refuseSamples(refused, block, reason, `${field}: ${detail}`, samples)
     else refused.push(violation)
   }
   if (interval) {
-    flags.mark('', 'too_late', interval.tooLate)
-    if (policy.interval === 'flag') flags.mark('', 'too_soon', interval.tooSoon)
-    else refuseSamples(refused, block, 'too_soon', tooSoon(contract.interval), interval.tooSoon)
+    marks.push({ field: '', reason: 'too_late', samples: interval.tooLate })
+    if (policy.interval === 'flag') marks.push({ field: '', reason: 'too_soon', samples: interval.tooSoon })
+    else {
+      const before = new Map(interval.tooSoon.map((i, n) => [i, interval.tooSoonAfterMs[n] as number]))
+      refuseSamples(refused, block, 'too_soon', sayTooSoon(contract.interval), interval.tooSoon, before)
+    }
   }
   if (hasExtras) for (const column of block.columns) refuseExtra(refused, series, column)
   const refusals = refused.length === 0 ? block.columns.map(() => null) : refuseViolations(s, series, block, refused)
   dropSensitive(s, block, refusals)
+  const flags = new Flags(s, clear.timesMs.length)
+  for (const { field, reason, samples } of marks)
+    flags.mark(
+      field,
+      reason,
+      samples.filter((i) => !isRefused(block, refusals, field, i)),
+    )
   return { block, refusals, flags: flags.texts }
 }
+
+interface Mark {
+  /** '': the sample. */
+  readonly field: string
+  readonly reason: string
+  readonly samples: readonly number[]
+}
+
+const isRefused = (
+  { columns }: DeviceBlock,
+  refusals: readonly (Uint8Array | null)[],
+  field: string,
+  i: number,
+): boolean => columns.some((column, c) => column.field === field && column.present?.[i] !== 0 && refusals[c]?.[i] === 1)
 
 /** What samples are marked with, counted by reason. */
 export class Flags {
@@ -97,10 +121,10 @@ export class Flags {
   }
 }
 
-const tooSoon = (intervalMs: number): string =>
+export const sayTooSoon = (intervalMs: number): string =>
   `less than half the interval of ${intervalMs} ms after the sample before`
 
-type Refusal = Omit<Violation, 'reason'> & { readonly reason: string }
+type Refusal = Omit<Violation, 'reason'> & Pick<RefusedReadings, 'reason' | 'before'>
 
 /** All readings of these samples. */
 function refuseSamples(
@@ -109,9 +133,11 @@ function refuseSamples(
   reason: string,
   detail: string,
   samples: readonly number[],
+  before?: RefusedReadings['before'],
 ): void {
   if (samples.length === 0) return
-  for (const field of new Set(columns.map((column) => column.field))) refused.push({ field, reason, detail, samples })
+  for (const field of new Set(columns.map((column) => column.field)))
+    refused.push({ field, reason, detail, samples, ...(before && { before }) })
 }
 
 /** A field that the contract does not have, and that its policy takes, must be one that the store can take. */

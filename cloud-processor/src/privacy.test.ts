@@ -66,7 +66,7 @@ test('mask, hash and drop: what stands in the store instead', () => {
   step(state, intakeOf(batchOf({ sequence: 1, blocks })), context, effects)
   const line = effects.lines.line(0).toString().trimEnd()
   expect(line).toMatch(
-    /^door,device=d-1,site=workshop badge="[0-9a-f]{24}",pin="\*\*\*",opened=7i,contract_flags="badge:not_in_list" \d+$/,
+    /^door,device=d-1,site=workshop badge="#[0-9a-f]{24}",pin="\*\*\*",opened=7i,contract_flags="badge:not_in_list" \d+$/,
   )
   expect(accountOf(state, 0, 60_000)[0]).toMatchObject({
     produced: 4,
@@ -93,6 +93,29 @@ test('a kind without a contract, and fields that are not its contract’s, are h
   const privacy = createPrivacy(contextOf([doorWith()]).contracts, { hashKey: 'a key of sixteen characters' })
   const block = blockOf('d-1', 'dor', [{ timeMs: T, values: { pin: SECRET_NUMBER, opened: 3 } }])
   expect(privacy.hide(block).columns.map(({ values }) => values[0])).toEqual([MASKED, 3])
+})
+
+test('a sensitive field under another unit, or spelled otherwise, is hidden, too, wherever it goes', () => {
+  const scales = contractSchema.parse({
+    kind: 'scales',
+    version: 1,
+    description: 'Who weighs what.',
+    interval: '1s',
+    policy: { unit: 'pass', unknown_field: 'pass' },
+    fields: {
+      weight_kg: { type: 'float', label: 'Weight', sensitivity: 'mask' },
+      height_m: { type: 'float', label: 'Height' },
+    },
+  })
+  const context = contextOf([scales])
+  const state = stateFor(context)
+  const effects = createEffects()
+  const values = { weight_lb: SECRET_NUMBER, Weight_KG: SECRET_NUMBER, weight_g: SECRET, height_cm: 180 }
+  const blocks = ['scales', 'scale'].map((kind) => blockOf('s-1', kind, [{ timeMs: T, values }]))
+  step(state, intakeOf(batchOf({ sequence: 1, blocks })), context, effects)
+  const said = everything(state, effects)
+  expect(said).not.toMatch(SECRET_TEXT)
+  expect(said).toContain('height_cm=180')
 })
 
 test('a block with nothing sensitive in it is handed on as it is', () => {

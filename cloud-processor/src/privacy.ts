@@ -3,23 +3,25 @@
  * neither store nor window, state, dead letter, log, anomaly or notification can have one.
  *
  * What is known of a field's sensitivity is its name: in samples of a kind without a contract, and of a field that is not its
- * contract's, the strictest word of any contract about that name counts. What cannot be read field by field (a line that the edge could
+ * contract's, the strictest word of any contract about that name counts, whatever unit it ends in and in whatever case it is written. What cannot be read field by field (a line that the edge could
  * not parse, a batch that cannot be decoded) may hold anything: its original is withheld while any contract has a sensitive field.
  */
 import { createHmac } from 'node:crypto'
-import type {
-  Contract,
-  Contracts,
-  DeviceBlock,
-  FieldColumn,
-  RollupBlock,
-  RollupColumn,
-  Sensitivity,
+import {
+  type Contract,
+  type Contracts,
+  type DeviceBlock,
+  type FieldColumn,
+  nameWithoutUnit,
+  type RollupBlock,
+  type RollupColumn,
+  type Sensitivity,
 } from '@tributary/protocol'
 
 export const MASKED = '***'
-/** Hexadecimal digits of a hash: 96 bits. */
+/** Hexadecimal digits of a hash: 96 bits. The sign before them tells it from values that look alike (keys of databases have 24 digits, too). */
 const HASH_DIGITS = 24
+const HASH_SIGN = '#'
 /** Values whose hash is remembered. */
 const HASHES_MAX = 10_000
 /** The stricter, the later. */
@@ -50,25 +52,32 @@ export function sensitivitiesOf(contracts: Contracts): (kind: string, field: str
   return (kind, field) => sensitivityOf(contracts.get(kind), byName, field)
 }
 
+/** By names in small letters, with their units and without. */
 function strictestByName(contracts: Contracts): Map<string, Sensitivity> {
   const byName = new Map<string, Sensitivity>()
   for (const { fields } of contracts.values())
     for (const [name, { sensitivity }] of Object.entries(fields))
-      if (STRICTNESS.indexOf(sensitivity) > STRICTNESS.indexOf(byName.get(name) ?? 'none'))
-        byName.set(name, sensitivity)
+      for (const one of [name, withoutUnit(name)])
+        if (STRICTNESS.indexOf(sensitivity) > STRICTNESS.indexOf(byName.get(one) ?? 'none'))
+          byName.set(one, sensitivity)
   return byName
 }
 
-const sensitivityOf = (
+/** No name of a field ends so. */
+const withoutUnit = (name: string): string => `${nameWithoutUnit(name) ?? name}_*`
+
+function sensitivityOf(
   contract: Contract | undefined,
   byName: ReadonlyMap<string, Sensitivity>,
   field: string,
-): Sensitivity =>
-  (contract !== undefined && Object.hasOwn(contract.fields, field) ? contract.fields[field]?.sensitivity : undefined) ??
-  byName.get(field) ??
-  'none'
+): Sensitivity {
+  if (contract !== undefined && Object.hasOwn(contract.fields, field))
+    return contract.fields[field]?.sensitivity as Sensitivity
+  const name = field.toLowerCase()
+  return byName.get(name) ?? byName.get(withoutUnit(name)) ?? 'none'
+}
 
-const HASH = new RegExp(`^[0-9a-f]{${HASH_DIGITS}}$`)
+const HASH = new RegExp(`^${HASH_SIGN}[0-9a-f]{${HASH_DIGITS}}$`)
 /** Whether text from the store can be what stands there instead of a value. */
 export const isHidden = (sensitivity: Sensitivity, text: unknown): boolean =>
   typeof text === 'string' && (sensitivity === 'mask' ? text === MASKED : sensitivity === 'hash' && HASH.test(text))
@@ -81,10 +90,11 @@ export function createPrivacy(contracts: Contracts, { hashKey, keepOriginals = f
   const hashOf = (value: string): string => {
     let hash = hashes.get(value)
     if (hash === undefined) {
-      hash = createHmac('sha256', hashKey as string)
+      const digits = createHmac('sha256', hashKey as string)
         .update(value, 'utf8')
         .digest('hex')
         .slice(0, HASH_DIGITS)
+      hash = `${HASH_SIGN}${digits}`
       if (hashes.size >= HASHES_MAX) hashes.clear()
       hashes.set(value, hash)
     }

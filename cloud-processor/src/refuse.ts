@@ -119,12 +119,21 @@ function refuse(
     addLetter(s.state, s.agent, s.epoch, letter, s.effects)
 }
 
+export interface RefusedReadings {
+  readonly field: string
+  readonly reason: string
+  readonly detail: string
+  readonly samples: readonly number[]
+  /** What samples were compared with, where the letter must tell; of steps it is looked up. */
+  readonly before?: ReadonlyMap<number, number>
+}
+
 /** @param block without sensitive values @returns for each column which samples are refused; null: none */
 export function refuseViolations(
   s: BatchScope,
   series: DeviceSeries,
   block: DeviceBlock,
-  violations: readonly { field: string; reason: string; detail: string; samples: readonly number[] }[],
+  violations: readonly RefusedReadings[],
 ): (Uint8Array | null)[] {
   const refusals: (Uint8Array | null)[] = block.columns.map(() => null)
   const sequenceColumn = sequenceColumnOf(series.contract, block)
@@ -143,8 +152,14 @@ export function refuseViolations(
       mask[sample] = 1
       fresh.push(sample)
     }
-    const before = violation.reason === 'step_too_large' && { before: samplesBefore(series, columns, fresh) }
-    if (fresh.length > 0) refuse(s, block, { ...violation, samples: fresh, ...before }, columns, sequenceColumn)
+    if (fresh.length === 0) continue
+    const { field, reason, detail } = violation
+    const before =
+      reason === 'step_too_large'
+        ? samplesBefore(series, columns, fresh)
+        : violation.before && fresh.map((i) => violation.before?.get(i) ?? null)
+    const refusal = { field, reason, detail, samples: fresh, ...(before && { before }) }
+    refuse(s, block, refusal, columns, sequenceColumn)
   }
   return refusals
 }

@@ -1,6 +1,6 @@
 /**
  * What contracts say of a dead letter's readings now. Pure: `step` asks when the letter is requeued, `tributary dlq requeue --dry-run`
- * before. The largest step is judged by what a reading was compared with when it was refused for its step, and not at all for others:
+ * before. Step and interval are judged by what a reading was compared with when it was refused for that, and not at all for others:
  * the readings beside them are not in the letter.
  */
 import {
@@ -10,13 +10,15 @@ import {
   type DeadLetter,
   type DeviceBlock,
   type FieldColumn,
+  isTooSoon,
   type Policy,
 } from '@tributary/protocol'
 import { convertValues } from './convert-values.ts'
-import { POLICY_OF } from './judge-block.ts'
+import { POLICY_OF, sayTooSoon } from './judge-block.ts'
 import { type LetterOriginal, readingsOfLetter } from './letter-readings.ts'
 import { isHidden, sensitivitiesOf } from './privacy.ts'
 import { AHEAD_MS_MAX } from './refuse.ts'
+import { EXTRA_FIELDS_MAX } from './shape.ts'
 
 export interface LetterVerdict {
   readonly block: DeviceBlock
@@ -37,6 +39,23 @@ export interface LetterVerdict {
 
 /** Whether a field that the contract does not have can be stored beside it; undefined: it can, else why not. */
 export type TakeExtra = (block: DeviceBlock, column: FieldColumn) => string | undefined
+
+/** What was taken so far stands in for what a partition remembers: a look ahead, letter by letter, without its state. */
+export function takeExtrasInOrder(): TakeExtra {
+  const fieldsOf = new Map<string, Map<string, FieldColumn['type']>>()
+  return ({ device, kind }, { field, type }) => {
+    const key = `${kind} ${device}`
+    const fields = fieldsOf.get(key) ?? new Map<string, FieldColumn['type']>()
+    fieldsOf.set(key, fields)
+    const first = fields.get(field)
+    if (first === undefined && fields.size >= EXTRA_FIELDS_MAX) return sayTooMany(field)
+    fields.set(field, first ?? type)
+    return first === undefined || first === type ? undefined : sayOtherType(field, first)
+  }
+}
+export const sayTooMany = (field: string): string =>
+  `${field}: the device sends more than ${EXTRA_FIELDS_MAX} fields that are not in its contract`
+export const sayOtherType = (field: string, first: string): string => `${field}: came as ${first} first`
 
 /** @returns a sentence when the letter cannot be requeued at all */
 export function judgeLetter(
@@ -70,8 +89,8 @@ export function judgeLetter(
     for (const violation of checkBlock(rules, block, () => undefined))
       if (violation.reason !== 'missing_field') judge(POLICY_OF[violation.reason], violation)
     for (const step of stepsOf(contract as Contract, letter, block, original)) judge('step', step)
-    for (const refusal of besideOf(rules, letter, block))
-      judge(refusal.reason === 'too_soon' ? 'interval' : 'missing_field', refusal)
+    for (const refusal of missingOf(rules, letter, block)) judge('missing_field', refusal)
+    for (const refusal of tooSoonOf(rules, letter, block, original)) judge('interval', refusal)
     const isRejected = ({ field }: FieldColumn) => found.some((refusal) => refusal.field === field)
     for (const column of block.columns)
       if (!Object.hasOwn(rules.fields, column.field) && !isRejected(column))
@@ -158,11 +177,25 @@ function rulesFor(contract: Contract, hidden: ReadonlySet<string>): Contract {
   return { ...contract, fields: Object.fromEntries(fields) as Contract['fields'] }
 }
 
-/** What was refused for the sake of samples and fields that are not in the letter. */
-function besideOf({ fields }: Contract, { reason, detail }: DeadLetter, block: DeviceBlock): Refusal[] {
+/** A field that is not in the letter was missing: is it required still? */
+function missingOf({ fields }: Contract, { reason, detail }: DeadLetter, block: DeviceBlock): Refusal[] {
   const missing = detail.slice(0, detail.indexOf(':'))
-  const isStill = reason === 'missing_field' ? fields[missing]?.required === true : reason === 'too_soon'
+  const isStill = reason === 'missing_field' && Object.hasOwn(fields, missing) && fields[missing]?.required
   return isStill ? [{ field: undefined, reason, detail, samples: all(block) }] : []
+}
+
+function tooSoonOf(
+  { interval }: Contract,
+  { reason }: DeadLetter,
+  block: DeviceBlock,
+  original: LetterOriginal | undefined,
+): Refusal[] {
+  if (reason !== 'too_soon') return []
+  const samples = all(block).filter((i) => {
+    const before = original?.before?.[i]
+    return typeof before !== 'number' || isTooSoon((block.timesMs[i] as number) - before, interval)
+  })
+  return samples.length === 0 ? [] : [{ field: undefined, reason, detail: sayTooSoon(interval), samples }]
 }
 
 function extraOf(block: DeviceBlock, column: FieldColumn, takeExtra: TakeExtra): Refusal[] {

@@ -62,7 +62,7 @@ export async function requestLetters(
     await connection.flush()
     for await (const letter of letters) {
       if (signal.aborted) break
-      const obstacle = obstacleOf(letter, action)
+      const obstacle = obstacleToRequest(letter, action)
       if (obstacle !== undefined) {
         onAnswer(letter, obstacle)
         continue
@@ -86,15 +86,15 @@ export async function requestLetters(
     }
     await waitUntil(0)
     // An answer that was not overheard, as over a reconnection, still stands in the stream.
-    if (open.size > 0 && !signal.aborted)
-      for (const answer of (await readSettlements(connection)).values()) hear(answer)
+    if (open.size > 0 && !signal.aborted) for await (const answer of readSettlements(connection)) hear(answer)
   } finally {
     subscription.unsubscribe()
     for (const letter of open.values()) onAnswer(letter, undefined)
   }
 }
 
-function obstacleOf(letter: DeadLetter, action: RequeueRequest['action']): string | undefined {
+/** @returns why a letter is not asked for at all */
+export function obstacleToRequest(letter: DeadLetter, action: RequeueRequest['action']): string | undefined {
   if (!isName(letter.site) || !isName(letter.agent))
     return `nobody can tell of which agent it is (${letter.site}/${letter.agent})`
   const readings = action === 'requeue' ? readingsOfLetter(letter) : undefined

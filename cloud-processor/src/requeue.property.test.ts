@@ -3,7 +3,9 @@ import { type Batch, type Contract, contractSchema, type DeadLetter } from '@tri
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { accountOf } from './account.ts'
+import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects, type Effects } from './effects.ts'
+import type { Intake } from './intake.ts'
 import { fieldNamed } from './series.ts'
 import { createSettledLetters, isSettled, noteSettled, SETTLED_MAX, wasForgotten } from './settled-letters.ts'
 import { allSeries, type PartitionState } from './state.ts'
@@ -166,6 +168,79 @@ test('any order and repetition of batches and requeues: the same account, the sa
     { numRuns: 150 },
   )
   expect(requeued).toBeGreaterThan(500)
+})
+
+test('requeued and dropped in any order, with crashes between: the account balances after each, and a repetition says the same', () => {
+  const moves = fc.array(
+    fc.tuple(fc.constantFrom('batch', 'requeue', 'requeue', 'drop', 'save', 'crash'), fc.nat(), fc.boolean()),
+    { minLength: 5, maxLength: 40 },
+  )
+  const samples = fc.array(sample, { minLength: 3, maxLength: 12 })
+  let crashes = 0
+  const outcomes = new Map<string, number>()
+  fc.assert(
+    fc.property(samples, moves, (raw, plan) => {
+      let before = 0
+      const batches = raw.map(({ offsetMs, values }, i) => {
+        const blocks = [blockOf('pump-1', 'mixed', [{ timeMs: START_MS + offsetMs, values }])]
+        const batch = batchOf({ sequence: i + 1, readingsBefore: before, completeThroughMs: START_MS, blocks })
+        before = batch.header.readingsTotal
+        return batch
+      })
+      let state = stateFor(tight)
+      let saved = encodeState(state)
+      let since: { intake: Intake; context: StepContext; said: string }[] = []
+      const letters: DeadLetter[] = []
+      const perform = (intake: Intake, context: StepContext): string => {
+        const effects = createEffects()
+        step(state, intake, context, effects)
+        letters.push(...effects.deadLetters)
+        for (const { outcome } of effects.settlements) outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+        const { stored, deadLettered, missing, inFlight, produced, ...row } = accountOf(
+          state,
+          START_MS,
+          1_000,
+        )[0] as never as {
+          stored: number
+          deadLettered: number
+          missing: number
+          inFlight: number
+          produced: number
+          letters: { readings: number }[]
+        }
+        expect(stored + deadLettered + missing + inFlight).toBe(produced)
+        expect(row.letters.reduce((sum, { readings }) => sum + readings, 0)).toBe(deadLettered)
+        const runs = state.agents.get('workshop/agent-a')?.epochs.get(EPOCH)?.sequences.runs ?? []
+        expect(runs.reduce((sum, run) => sum + run.deadLettered, 0)).toBe(deadLettered)
+        return JSON.stringify([
+          effects.lines.bytes.toString('utf8', 0, effects.lines.length),
+          effects.deadLetters,
+          effects.settlements,
+        ])
+      }
+      let next = 0
+      for (const [what, which, isCorrected] of plan) {
+        const context = isCorrected && what !== 'batch' ? corrected : tight
+        if (what === 'save') {
+          saved = encodeState(state)
+          since = []
+        } else if (what === 'crash') {
+          crashes += 1
+          state = decodeState(saved, tight.contracts)
+          for (const one of since) expect(perform(one.intake, one.context)).toBe(one.said)
+        } else {
+          const letter = letters[which % Math.max(1, letters.length)]
+          const batch = what === 'batch' ? batches[next++] : undefined
+          const intake = batch ? intakeOf(batch) : letter && requestOf(letter, what === 'drop' ? 'drop' : 'requeue')
+          if (intake) since.push({ intake, context, said: perform(intake, context) })
+        }
+      }
+    }),
+    { numRuns: 200 },
+  )
+  expect(crashes).toBeGreaterThan(100)
+  for (const outcome of ['stored', 'refused', 'dropped', 'settled_before'])
+    expect(outcomes.get(outcome), outcome).toBeGreaterThan(20)
 })
 
 test('letters that were settled are remembered within a bound, and beyond it none is settled twice', () => {

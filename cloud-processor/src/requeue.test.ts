@@ -4,6 +4,7 @@ import { accountOf } from './account.ts'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { takeIn } from './intake.ts'
+import { judgeLetter, takeExtrasInOrder } from './requeue-check.ts'
 import type { PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -159,6 +160,23 @@ test('a step is judged by what the reading was compared with when it was refused
   expect(ask(state, left, stepping(30)).settlements).toMatchObject([{ outcome: 'stored', stored: 1, refused: 1 }])
 })
 
+test('what came too soon is judged by the sample that it came after, and the interval of now', () => {
+  const every = (interval: string) =>
+    contextOf([contractSchema.parse({ ...wide, interval, policy: { interval: 'reject' } })])
+  const { state, letters } = refusing([[level(0, 1), level(1_000, 2)], [level(1_300, 3)], [later]], every('10s'))
+  expect(letters.map(({ reason, readingCount }) => [reason, readingCount])).toEqual([
+    ['too_soon', 1],
+    ['too_soon', 1],
+  ])
+  const answers = letters.map((letter) => ask(state, letter, every('2s')))
+  expect(answers.map(({ settlements }) => settlements[0]?.stored)).toEqual([1, 1])
+  const again = refusing([[level(0, 1), level(1_000, 2)], [later]], every('10s'))
+  expect(ask(again.state, again.letters[0] as DeadLetter, every('4s'))).toMatchObject({
+    lines: '',
+    letters: [{ reason: 'too_soon', requeued: 1, detail: expect.stringContaining('interval of 4000 ms') }],
+  })
+})
+
 test('later than memory: the readings are stored and their windows entered in dirty, not written from a part', () => {
   const context = contextOf([wide], { memoryMs: 20_000 })
   const tight = contextOf(undefined, { memoryMs: 20_000 })
@@ -295,6 +313,11 @@ test('a field that a policy takes now beside the contract is stored in the type 
     { outcome: 'refused', stored: 0, refused: 1, reason: 'unknown_field' },
   ])
   expect(answers[1]?.account).toMatchObject({ produced: 3, stored: 2, deadLettered: 1 })
+  const lookAhead = takeExtrasInOrder()
+  const foreseen = letters.map((letter) =>
+    judgeLetter(letter, under({ unknown_field: 'pass' }).contracts, RECEIVED_AT_MS, lookAhead),
+  )
+  expect(foreseen).toMatchObject(answers.map(({ settlements: [s] }) => ({ stored: s?.stored, refused: s?.refused })))
 })
 
 test('what was refused of a field that is sensitive is not sent in again, in clear or hidden', () => {
@@ -308,5 +331,30 @@ test('what was refused of a field that is sensitive is not sent in again, in cle
     expect(answer.lines + answer.rollups + JSON.stringify(answer.letters)).not.toContain('5000')
     expect(answer.settlements).toMatchObject([{ outcome: 'unchanged', stored: 0 }])
     expect(answer.account).toMatchObject({ produced: 2, stored: 1, deadLettered: 1 })
+  }
+})
+
+test('a line that InfluxDB refused goes again with what stands instead of a sensitive value, never with what may be the value', () => {
+  const sensitivity = 'hash'
+  const context = under({}, { mode: { type: 'string', label: 'Mode', sensitivity } })
+  const samples = [{ timeMs: START_MS, values: { mode: '507f1f77bcf86cd799439011' } }]
+  const hidden = context.privacy.hide(blockOf('pump-1', 'mixed', samples)).columns[0]?.values[0] as string
+  for (const [text, outcome] of [
+    [hidden, 'stored'],
+    ['507f1f77bcf86cd799439011', 'unchanged'],
+  ] as const) {
+    const { state } = refusing([samples, [later]], context)
+    const epoch = state.agents.get('workshop/agent-a')?.epochs.values().next().value
+    if (!epoch) throw new Error('no epoch')
+    epoch.stored -= 1
+    epoch.deadLettered += 1
+    const line = `mixed,device=pump-1,site=workshop mode="${text}" ${START_MS}`
+    const letter: DeadLetter = {
+      ...(refusing([[level(0, 5_000)]]).letters[0] as DeadLetter),
+      ...{ id: `agent-a/${epoch.epoch}/1/s0`, stage: 'store', reason: 'out_of_retention', readingCount: 1, field: '' },
+      ...{ original: Buffer.from(line).toString('base64'), originalBytes: line.length },
+    }
+    const { lines, settlements } = ask(state, letter, context)
+    expect([lines, settlements[0]?.outcome]).toEqual([outcome === 'stored' ? `${line}\n` : '', outcome])
   }
 })

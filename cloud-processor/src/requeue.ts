@@ -16,7 +16,7 @@ import { Flags, type Judged } from './judge-block.ts'
 import type { LetterOriginal } from './letter-readings.ts'
 import { placeBlock } from './place-block.ts'
 import { addLetter, countLetter, pickSamples } from './refuse.ts'
-import { judgeLetter, type LetterVerdict } from './requeue-check.ts'
+import { judgeLetter, type LetterVerdict, sayOtherType, sayTooMany } from './requeue-check.ts'
 import { writeSamples } from './sample-lines.ts'
 import type { DeviceSeries } from './series.ts'
 import { indexOf, isSettled, noteSettled, wasForgotten } from './settled-letters.ts'
@@ -120,9 +120,9 @@ function requeue(
   const verdict = judgeLetter(letter, s.context.contracts, s.receivedAtMs, (block, column) => {
     for (const placed of placeBlock(s, block, pickSamples)) {
       const extra = extraOf(seriesAt(placed.site, block), column.field, column.type)
-      if (extra === undefined) return `${column.field}: the device sends too many fields that are not in its contract`
+      if (extra === undefined) return sayTooMany(column.field)
       if (extra.type !== (column.type === 'number' ? 'float' : column.type))
-        return `${column.field}: came as ${extra.type} first`
+        return sayOtherType(column.field, extra.type)
     }
     return undefined
   })

@@ -85,6 +85,20 @@ test('an integer field takes whole numbers below 2^53 only', () => {
   expect(check(numbers('starts', [1, 1.5, 2, 2 ** 53, -(2 ** 60)]))).toEqual([['wrong_type', [1, 3, 4]]])
 })
 
+test('an integer beyond 2^53 is refused whatever its range, and whatever stands beside it', () => {
+  const wide = contractSchema.parse({
+    kind: 'meter',
+    version: 1,
+    description: 'A meter.',
+    interval: '1s',
+    fields: { pulses: { type: 'integer', label: 'Pulses', range: [0, 1e18] } },
+  })
+  const reasonsOf = (...values: number[]) =>
+    checkBlock(wide, { ...block(numbers('pulses', values)), kind: 'meter' }, () => undefined).map((v) => v.samples)
+  expect(reasonsOf(2 ** 55)).toEqual([[0]])
+  expect(reasonsOf(2 ** 55, 1.5)).toEqual([[0, 1]])
+})
+
 test('one column can break its contract in several ways', () => {
   const values = [20, Number.NaN, 999, 21]
   const reasons = checkBlock(contract, block(numbers('temperature_c', values)), () => undefined).map((v) => v.reason)

@@ -99,7 +99,10 @@ function checkNumbers(
   const high = range?.[1] ?? (whole ? Number.MAX_SAFE_INTEGER : Number.MAX_VALUE)
   const step = (contract.policy.step === 'pass' ? undefined : field.largest_step) ?? Number.POSITIVE_INFINITY
   const before = step < Number.POSITIVE_INFINITY ? (previous(column.field) ?? Number.NaN) : Number.NaN
-  if (numbersFit(column.values, column.present, low, high, whole, step, before)) return
+  const [least, most] = whole
+    ? [Math.max(low, Number.MIN_SAFE_INTEGER), Math.min(high, Number.MAX_SAFE_INTEGER)]
+    : [low, high]
+  if (numbersFit(column.values, column.present, least, most, whole, step, before)) return
 
   const wrongType: number[] = []
   const notFinite: number[] = []

@@ -27,7 +27,7 @@ export interface DeadLetter {
   readonly requeued?: number | undefined
   /**
    * The original bytes, base64. At stage `contract`: JSON `{times: number[], values: unknown[], sequences?: number[], before?: (number | null)[]}`
-   * of the refused readings (`before`: what each was compared with when its step was too large); at stage `store`: the line; at `decode`: the batch; at `edge`: what came over the wire.
+   * of the refused readings (`before`: what each was compared with: the value when its step was too large, the time when it came too soon); at stage `store`: the line; at `decode`: the batch; at `edge`: what came over the wire.
    */
   readonly original: string
   readonly originalBytes: number
@@ -35,7 +35,7 @@ export interface DeadLetter {
 
 /**
  * What became of one request to requeue or drop a letter: JSON on `deadletter.v1.settled.<agent>`, in the stream of dead letters.
- * `stored`, `refused`, `dropped` and `settled_before` take the letter, as often requeued as said, out of the queue; what was refused
+ * `stored`, `refused`, `dropped` and `settled_before` take the letter, as often requeued as said, out of the queue where it stands before the answer in the stream; what was refused
  * again stands in it anew, under the same id. `unchanged` leaves it there.
  */
 export interface LetterSettlement {

@@ -12,13 +12,13 @@ const UNITS = new Set(
 
 /** @returns the contract's field that is the same but for its unit (`temperature_c` for `temperature_f`), when there is one */
 export function fieldInOtherUnit(contract: Contract, name: string): string | undefined {
-  const stem = stemOf(name)
+  const stem = nameWithoutUnit(name)
   if (stem === undefined) return undefined
-  return Object.keys(contract.fields).find((field) => field !== name && stemOf(field) === stem)
+  return Object.keys(contract.fields).find((field) => field !== name && nameWithoutUnit(field) === stem)
 }
 
-/** The name without its unit, the longest that is one; undefined when it ends in none. */
-function stemOf(name: string): string | undefined {
+/** @returns undefined when the name ends in no unit; of several that it may end in the longest goes */
+export function nameWithoutUnit(name: string): string | undefined {
   for (let at = name.indexOf('_'); at > 0; at = name.indexOf('_', at + 1))
     if (UNITS.has(name.slice(at + 1).toLowerCase())) return name.slice(0, at)
   return undefined

@@ -1,5 +1,6 @@
 /** `tributary check`: every mistake in every config file at once. */
-import { readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { ConfigError, type ConfigMistake, errorCode, loadConfig, messageOf } from '@tributary/runtime'
 import { Command } from 'commander'
 import { parse } from 'yaml'
@@ -44,14 +45,36 @@ export function checkCommand(): Command {
     .description(
       'check config files (agent, gateway, processor, contract, scenario, devices, alert rules) and report every mistake at once',
     )
-    .argument('<files...>', 'YAML files; what each is, is told by its keys')
+    .argument('<files...>', 'YAML files, or folders of them; what each is, is told by its keys')
     .option('--json', 'print {files: [{file, kind, mistakes: [{path, message, line}]}]}')
     .action(async (files: string[], options: { json?: boolean }) => {
-      const checked = await Promise.all(files.map(check))
+      const checked = (await Promise.all(files.map(checkPath))).flat()
       if (options.json) printJson({ files: checked })
       else for (const result of checked) report(result)
       if (checked.some(({ mistakes }) => mistakes.length > 0)) process.exitCode = 2
     })
+}
+
+async function checkPath(path: string): Promise<Checked[]> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
+  if (!isFolder) return [await check(path)]
+  const names = (await readdir(path)).filter((name) => /\.ya?ml$/.test(name)).sort()
+  if (names.length === 0) return [unknown(path, 'there is no YAML file in the folder')]
+  const checked = await Promise.all(names.map((name) => check(join(path, name))))
+  const isContracts = checked.some(({ kind }) => kind === 'contract')
+  return isContracts ? Promise.all(checked.map(nameOfContract)) : checked
+}
+
+/** In a folder of contracts each is found by the name of its file. */
+async function nameOfContract(checked: Checked): Promise<Checked> {
+  const { file, kind, mistakes } = checked
+  if (kind !== 'contract') return checked
+  const { kind: named } = parse(await readFile(file, 'utf8')) as { kind: unknown }
+  if (basename(file) === `${named}.yaml`) return checked
+  return { ...checked, mistakes: [...mistakes, { path: 'kind', message: `call the file ${named}.yaml`, line: 1 }] }
 }
 
 async function check(file: string): Promise<Checked> {
@@ -66,29 +89,30 @@ async function check(file: string): Promise<Checked> {
   }
 }
 
+const unknown = (file: string, message: string): Checked => ({
+  file,
+  kind: 'unknown',
+  mistakes: [{ path: '', message, line: undefined }],
+})
+
 async function identify(file: string): Promise<(typeof KINDS)[number] | Checked> {
-  const unknown = (message: string): Checked => ({
-    file,
-    kind: 'unknown',
-    mistakes: [{ path: '', message, line: undefined }],
-  })
   let text: string
   try {
-    if ((await stat(file)).isDirectory()) return unknown('is a folder; give the files in it')
     text = await readFile(file, 'utf8')
   } catch (error) {
-    return unknown(errorCode(error) === 'ENOENT' ? 'the file does not exist' : messageOf(error))
+    return unknown(file, errorCode(error) === 'ENOENT' ? 'the file does not exist' : messageOf(error))
   }
   let value: unknown
   try {
     value = parse(text)
   } catch (error) {
-    return unknown(`not valid YAML: ${messageOf(error)}`)
+    return unknown(file, `not valid YAML: ${messageOf(error)}`)
   }
   const keys = typeof value === 'object' && value !== null ? Object.keys(value) : []
   return (
     KINDS.find((one) => one.keys.every((key) => keys.includes(key))) ??
     unknown(
+      file,
       `cannot tell what this is: at its top stands none of ${KINDS.map((one) => one.keys.map((key) => `"${key}"`).join(' and ')).join(', ')}`,
     )
   )

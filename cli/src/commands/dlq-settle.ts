@@ -40,6 +40,7 @@ export async function settleLetters(
   const progress = createProgress(process.stderr, systemClock)
   const shown = () => progress.say(() => `${count(tally.letters)} letters …`)
   const left = new Set(ids)
+  let isWhole = false
   try {
     await withNats(options.nats, async (connection) => {
       const { readDeadLetters, requestLetters } = await import('@tributary/cloud-processor')
@@ -65,13 +66,16 @@ export async function settleLetters(
         await requestLetters(connection, selected(), asking, stopping.signal)
       }
     })
+    isWhole = true
   } finally {
     progress.done()
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
     const report = tally.report()
-    if (options.json) printJson(report)
-    else print(settlingText(report))
+    // Of work that failed before it began there is nothing to say but why.
+    if (isWhole || report.letters > 0)
+      if (options.json) printJson(report)
+      else print(settlingText(report))
   }
   if (stopping.signal.aborted) {
     process.stderr.write('interrupted: what was asked for is done all the same, and is not repeated\n')
@@ -97,7 +101,8 @@ async function lookAhead(
   tally: SettlingTally,
   shown: () => void,
 ): Promise<void> {
-  const { judgeLetter } = await import('@tributary/cloud-processor')
+  const { judgeLetter, obstacleToRequest, takeExtrasInOrder } = await import('@tributary/cloud-processor')
+  const takeExtra = takeExtrasInOrder()
   const contracts =
     action === 'drop'
       ? new Map()
@@ -109,10 +114,12 @@ async function lookAhead(
           })
         })
   for await (const letter of letters) {
-    if (action === 'drop')
+    const obstacle = obstacleToRequest(letter, action)
+    if (obstacle !== undefined) tally.add(letter, obstacle)
+    else if (action === 'drop')
       tally.add(letter, { outcome: 'dropped', stored: 0, refused: letter.readingCount, reason: '', detail: '' })
     else {
-      const verdict = judgeLetter(letter, contracts, systemClock.wallMs())
+      const verdict = judgeLetter(letter, contracts, systemClock.wallMs(), takeExtra)
       tally.add(letter, typeof verdict === 'string' ? verdict : { ...verdict, outcome: 'stored' })
     }
     shown()

@@ -4,8 +4,8 @@ import { UserError } from '@tributary/runtime'
 import { Command, Option } from 'commander'
 import { addSelection, isSelected, type Selection } from '../dead-letter-selection.ts'
 import { natsOption, withNats } from '../nats-connection.ts'
-import { duration } from '../option-values.ts'
-import { print, printJson, table } from '../print.ts'
+import { duration, wholeNumber } from '../option-values.ts'
+import { brief, count, plain, print, printJson, table } from '../print.ts'
 import { type SettleOptions, settleLetters } from './dlq-settle.ts'
 
 interface Group {
@@ -27,8 +27,8 @@ export function dlqCommand(): Command {
         'list each letter with this reason',
       )
         .addOption(natsOption())
-        .option('--limit <n>', 'at most so many letters with --reason', (text) => Number.parseInt(text, 10), 50)
-        .option('--json', 'print {groups: […]}, or with --reason {letters: […]}')
+        .option('--limit <n>', 'at most so many letters with --reason, the oldest first', wholeNumber, 50)
+        .option('--json', 'print {groups: […]}, or with --reason {letters: […], more: n}')
         .action(list),
     )
     .addCommand(
@@ -89,6 +89,7 @@ async function list(options: Selection & { nats: string; limit: number; json?: b
   const { readDeadLetters } = await import('@tributary/cloud-processor')
   const groups = new Map<string, Group>()
   const letters: DeadLetter[] = []
+  let more = 0
   await withNats(options.nats, async (connection) => {
     const filter = {
       ...(options.agent ? { agent: options.agent } : {}),
@@ -98,25 +99,24 @@ async function list(options: Selection & { nats: string; limit: number; json?: b
       if (!isSelected(letter, options)) continue
       if (options.reason === undefined) addTo(groups, letter)
       else if (letters.length < options.limit) letters.push(letter)
+      else more += 1
     }
   })
   if (options.reason !== undefined) {
-    if (options.json) printJson({ letters })
-    else if (letters.length === 0) print(`no dead letter has the reason "${options.reason}"`)
-    else
-      print(
-        table(
-          ['id', 'refused at', 'device', 'field', 'readings', 'detail'],
-          letters.map((l) => [
-            l.id,
-            new Date(l.refusedAtMs).toISOString(),
-            l.device,
-            l.field,
-            l.readingCount,
-            l.detail,
-          ]),
-        ),
-      )
+    if (options.json) printJson({ letters, more })
+    else if (letters.length + more === 0) print(`no dead letter has the reason "${options.reason}"`)
+    else {
+      const rows = letters.map((l) => [
+        l.id,
+        sayTime(l.refusedAtMs),
+        l.device,
+        l.field,
+        l.readingCount,
+        brief(l.detail),
+      ])
+      print(table(['id', 'refused at', 'device', 'field', 'readings', 'detail'], rows))
+      if (more > 0) print(`and ${count(more)} more; --limit ${letters.length + more} lists them all`)
+    }
     return
   }
   const rows = [...groups.values()].sort((a, b) => b.readings - a.readings || b.letters - a.letters)
@@ -126,7 +126,15 @@ async function list(options: Selection & { nats: string; limit: number; json?: b
     print(
       table(
         ['stage', 'reason', 'letters', 'readings', 'last refused at', 'example', ''],
-        rows.map((g) => [g.stage, g.reason, g.letters, g.readings, g.lastRefusedAt, g.exampleId, g.exampleDetail]),
+        rows.map((g) => [
+          g.stage,
+          g.reason,
+          g.letters,
+          g.readings,
+          g.lastRefusedAt,
+          g.exampleId,
+          brief(g.exampleDetail),
+        ]),
       ),
     )
 }
@@ -144,17 +152,17 @@ function addTo(groups: Map<string, Group>, letter: DeadLetter): void {
   }
   group.letters += 1
   group.readings += letter.readingCount
-  group.lastRefusedAt = new Date(letter.refusedAtMs).toISOString()
+  group.lastRefusedAt = sayTime(letter.refusedAtMs)
   group.exampleId = letter.id
   group.exampleDetail = letter.detail
   groups.set(key, group)
 }
 
 async function show(id: string, options: { nats: string; json?: boolean; raw?: boolean }): Promise<void> {
-  const { findDeadLetter, readSettlements } = await import('@tributary/cloud-processor')
+  const { findDeadLetter, findSettlement } = await import('@tributary/cloud-processor')
   const [letter, settlement] = await withNats(options.nats, async (connection) => {
     const found = await findDeadLetter(connection, id)
-    return [found, found ? undefined : (await readSettlements(connection)).get(id)] as const
+    return [found, found ? undefined : await findSettlement(connection, id)] as const
   })
   if (settlement) {
     const { outcome, stored, detail, settledAtMs } = settlement
@@ -176,13 +184,19 @@ async function show(id: string, options: { nats: string; json?: boolean; raw?: b
     const { original: _, ...rest } = letter
     for (const [key, value] of Object.entries(rest))
       print(
-        `${key.padEnd(15)} ${key.endsWith('AtMs') || key === 'timeMs' ? new Date(Number(value)).toISOString() : value}`,
+        `${key.padEnd(15)} ${key.endsWith('AtMs') || key === 'timeMs' ? sayTime(Number(value)) : plain(String(value))}`,
       )
     print(
       `original        ${letter.originalBytes} bytes${original.length < letter.originalBytes ? `, the first ${original.length} kept` : ''}`,
     )
     print(isText(original) ? original.toString('utf8') : hexDump(original))
   }
+}
+
+/** A device may say a time that is none. */
+const sayTime = (timeMs: number): string => {
+  const time = new Date(timeMs)
+  return Number.isNaN(time.getTime()) ? String(timeMs) : time.toISOString()
 }
 
 const isText = (bytes: Buffer): boolean => !/[^\t\n\r -~\u00a0-\uffef]/.test(bytes.toString('utf8'))
