@@ -2,7 +2,10 @@ import { type Contract, contractSchema } from '@tributary/protocol'
 import { expect, test } from 'vitest'
 import { adoptContracts } from './adopt-contracts.ts'
 import { clearEffects, createEffects } from './effects.ts'
+import { createModelStore } from './model-store-harness.ts'
 import { PackedWriter } from './packed-values.ts'
+import { recompute } from './recompute.ts'
+import { createRepairList } from './repair-list.ts'
 import { allSeries, type PartitionState } from './state.ts'
 import { encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -95,6 +98,77 @@ test('windows go on: later readings of the same window are merged with what was 
   expect(line).toMatch(
     /^door_10s.*opened_mean=4,opened_min=3,opened_max=6,opened_count=3i.*colour_last="blue",revision=1i/,
   )
+})
+
+test.each([
+  ['becomes a counter', {}, ['10s', '1m', '15m']],
+  ['is a counter, and the narrowest windows go', { role: 'counter' }, ['1m', '15m']],
+  ['is a counter, and there are other wide windows', { role: 'counter' }, ['10s', '5m', '15m']],
+])('a field %s while windows are open: in the end they count what was counted', async (_, before, widths) => {
+  const meter = (role: object, windows: readonly string[]): Contract =>
+    contractSchema.parse({
+      ...{ kind: 'meter', version: 1, description: 'A meter.', interval: '1s', windows },
+      fields: { total: { type: 'integer', label: 'Total', ...role } },
+    })
+  let context = contextOf([meter(before, ['10s', '1m', '15m'])])
+  let state = stateFor(context)
+  const effects = createEffects()
+  const store = createModelStore()
+  let nowMs = 0
+  let sequence = 0
+  const list = createRepairList(0, () => nowMs)
+  const write = () => {
+    for (const lines of [effects.lines, effects.rollups])
+      for (let i = 0; i < lines.count; i++) store.write(lines.line(i).toString('utf8').trimEnd())
+    clearEffects(effects)
+  }
+  const give = (throughMs: number, ...readings: [seconds: number, total: number][]) => {
+    sequence += 1
+    const samples = readings.map(([seconds, total]) => ({ timeMs: T + seconds * 1_000, values: { total } }))
+    const blocks = samples.length > 0 ? [blockOf('d-1', 'meter', samples)] : []
+    step(state, intakeOf(batchOf({ sequence, completeThroughMs: throughMs, blocks })), context, effects)
+    write()
+  }
+  give(T + 62_000, [5, 100], [15, 110], [61, 140])
+  context = contextOf([meter({ role: 'counter' }, widths)], { contractsVersion: 'next' })
+  state = adoptContracts(state, context, effects)
+  write()
+  give(T + 400_000, [130, 200], [320, 300])
+  give(T + 7_200_000)
+  for (let turn = 0; turn < 10 && state.dirty.size > 0; turn++) {
+    nowMs += 1_000
+    list.settle(state, effects, context.contracts)
+    write()
+    list.look(state, context.contracts)
+    list.give(await recompute(store.query, list.contracts, list.due, new AbortController().signal))
+  }
+  expect(state.dirty.size).toBe(0)
+  const counted = (width: string, seconds: number) =>
+    store.series
+      .get(`meter_${width},device=d-1,site=workshop`)
+      ?.get(T + seconds * 1_000)
+      ?.get('total_increase')
+  const expected = {
+    '10s': [
+      [60, 30],
+      [130, 60],
+      [320, 100],
+    ],
+    '1m': [
+      [60, 30],
+      [120, 60],
+      [300, 100],
+    ],
+    '5m': [
+      [0, 100],
+      [300, 100],
+    ],
+  }
+  for (const [width, rows] of Object.entries(expected))
+    if (widths.includes(width))
+      for (const [seconds = 0, increase] of rows)
+        expect([width, seconds, counted(width, seconds)]).toEqual([width, seconds, increase])
+  expect(counted('15m', 0)).toBe(200)
 })
 
 test('an alert of before about a field that is sensitive now does not tell its value when it ends', () => {

@@ -145,12 +145,27 @@ test('a late reading at the end of a window moves what was counted from the next
   expect(lines.get(window('1m', 0))?.increase).toBe(110)
 })
 
-test('a reset in between of what came out of order cannot be told: the window is left to the store', () => {
-  const { dirty } = windowsOf(
-    [samplesOf([1, 100], [2, 150]), samplesOf([3, 5], [4, 50]), samplesOf([5, 60])],
-    [0, 2, 1],
-  )
-  expect([...dirty.values()].map(({ widthMs }) => widthMs)).toContain(10_000)
+test('a reset among what a gap held back: counted as in order, in every width', () => {
+  const groups = [samplesOf([1, 10], [2, 150]), samplesOf([3, 20], [4, 50]), samplesOf([5, 160])]
+  const { lines, dirty } = windowsOf(groups, [0, 2, 1])
+  for (const width of ['10s', '1m', '15m', '1h'])
+    expect(lines.get(window(width, 0))).toMatchObject({ increase: 140 + 20 + 30 + 110, resets: 1 })
+  expect(dirty.size).toBe(0)
+})
+
+test('a reading in between of what was counted through already cannot be told: its windows are left to the store', () => {
+  const { lines, dirty } = windowsOf([samplesOf([1, 10], [2, 150], [5, 160]), samplesOf([3, 20])], [0, 1])
+  expect([...dirty.values()].map(({ widthMs }) => widthMs).sort((a, b) => a - b)).toEqual([
+    10_000, 60_000, 900_000, 3_600_000,
+  ])
+  expect(lines.get(window('10s', 0))).toMatchObject({ increase: 150 })
+})
+
+test('a counter that stood still: a late reading changes the rate of the next window alone', () => {
+  const { lines, give } = windowsOf([samplesOf([1, 100], [31, 130])], [0])
+  expect(lines.get(window('10s', 30))).toEqual({ increase: 30, rate: 1, resets: 0 })
+  give({ sequence: 3, readingsBefore: 2, blocks: [blockOf('m', 'meter', samplesOf([16, 100]))] })
+  expect(lines.get(window('10s', 30))).toEqual({ increase: 30, rate: 2, resets: 0 })
 })
 
 test('what an agent rolled up counts with its last value', () => {
@@ -160,4 +175,12 @@ test('what an agent rolled up counts with its last value', () => {
   give({ sequence: 4, readingsBefore: 3, rollups, tombstones: [stone], completeThroughMs: START_MS + 90_000_000 })
   give({ sequence: 5, readingsBefore: 3, completeThroughMs: START_MS + 90_000_000 })
   expect(lines.get(window('10s', 20))).toMatchObject({ increase: 70, resets: 0 })
+})
+
+test('what was rolled up to a minute lies in between of nobody knows what: that minute and the wider windows are left to the store', () => {
+  const { dirty, give } = windowsOf([samplesOf([1, 100], [50, 180])], [0])
+  const rollups = [rollupOf('m', samplesOf([21, 130], [25, 170]), { kind: 'meter', fromSequence: 3, widthMs: 60_000 })]
+  const stone = { epoch: '0123456789abcdef', fromSequence: 3, toSequence: 3, readingCount: 2, reason: 'rolled_up_1m' }
+  give({ sequence: 4, readingsBefore: 4, rollups, tombstones: [stone], completeThroughMs: START_MS + 90_000_000 })
+  expect([...dirty.values()].map(({ widthMs }) => widthMs)).toEqual([60_000, 900_000, 3_600_000])
 })

@@ -14,7 +14,8 @@ import {
   type ViolationReason,
 } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { COUNTER_CELLS, startSegment } from './counter.ts'
+import { addSegment } from './count-rows.ts'
+import { SEGMENT_CELLS, startSegment } from './counter.ts'
 import { rollupLetter } from './dead-letter.ts'
 import { leaveToStore, touch } from './fold-block.ts'
 import { POLICY_OF } from './judge-block.ts'
@@ -34,10 +35,8 @@ import {
   MAX,
   MEAN,
   MIN,
-  mergeCounter,
   mergeFold,
   mergeString,
-  type RowShape,
   rowAt,
   rowsMax,
   type WindowRow,
@@ -46,7 +45,7 @@ import {
 } from './window.ts'
 
 const fold = createFold()
-const segment = new Float64Array(COUNTER_CELLS)
+const segment = new Float64Array(SEGMENT_CELLS)
 
 /** The windows are not merged: the readings of some came otherwise. They are to be recomputed from the store. */
 export function leaveRollup(s: BatchScope, series: DeviceSeries, block: RollupBlock): void {
@@ -118,6 +117,8 @@ function foldWindow(
   late: readonly Set<WindowRow>[],
   parts: Map<WindowRow, WindowRow>,
 ): void {
+  /** Columns whose counter the narrowest row took. */
+  const counted = new Set<number>()
   for (const [w, windows] of (series.windows ?? []).entries()) {
     if (windows.widthMs % widthMs !== 0) continue
     const startMs = windowStart(timesMs[i] as number, windows.widthMs)
@@ -136,9 +137,11 @@ function foldWindow(
     for (let c = 0; c < columns.length; c++) {
       if (refused[c]?.[i] === 1) continue
       const column = columns[c] as RollupColumn
-      const isCertain = mergeCell(series, windows.shape, target, column, timesMs[i] as number, i, !row)
-      if (row && !isCertain) leaveToStore(s, series, w, row)
-      if (part) mergeCell(series, windows.shape, part, column, timesMs[i] as number, i, true)
+      const isCertain = mergeCell(series, windows, target, column, timesMs[i] as number, i, !row)
+      if (row && isCertain && windows.isNarrowest) counted.add(c)
+      if (row && !counted.has(c) && fieldNamed(series, column.field)?.counter !== undefined)
+        leaveToStore(s, series, w, row)
+      if (part) mergeCell(series, windows, part, column, timesMs[i] as number, i, true)
     }
     if (row && !row.raised) return
   }
@@ -154,7 +157,7 @@ function rowFor(series: DeviceSeries, w: number, startMs: number, memoryMs: numb
 /** @returns false when it cannot be known what a counter counted */
 function mergeCell(
   series: DeviceSeries,
-  shape: RowShape,
+  windows: Windows,
   row: WindowRow,
   column: RollupColumn,
   startMs: number,
@@ -188,7 +191,7 @@ function mergeCell(
   if (field.counter === undefined || isLate) return true
   // Of a counter the last value is enough: it tells what was counted since the reading before.
   startSegment(segment, column.lasts[i] as number, lastMs)
-  return mergeCounter(row, field.counter, segment, 0, shape)
+  return addSegment(row, windows, field.counter, segment, false)
 }
 
 /** The contract of a window is that of its minimum, its maximum and its last value; a step between readings cannot be seen any more. */

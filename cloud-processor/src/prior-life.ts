@@ -13,10 +13,10 @@ import type { KeptWatermark } from '@tributary/protocol'
 import { contiguousThrough, fillHoles, type Moment, type Run } from './deduplicate.ts'
 import { lostBetween, noteUnnamed } from './losses.ts'
 import type { DeviceSeries } from './series.ts'
-import { type AgentState, addDirty, agentKeyOf, type EpochState, type PartitionState } from './state.ts'
+import { type AgentState, addDirty, addDirtySpan, agentKeyOf, type EpochState, type PartitionState } from './state.ts'
 import { distrustWindows, windowStart } from './window.ts'
 
-/** Windows of a series and width that may never have been written; older ones are named only when readings of them come. */
+/** Windows of a series and width that may never have been written and are named one by one; older ones are entered as a stretch of time. */
 const UNWRITTEN_MAX = 100
 
 /** Of dead letters and shed readings that only a total tells of. */
@@ -130,7 +130,9 @@ export function distrustSeries(
     for (const startMs of distrustWindows(windows, distrustedThroughMs)) forgotten.add(startMs)
     for (const startMs of forgotten) addDirty(state, series, widthMs, windowStart(startMs, widthMs))
     const last = windowStart(distrustedThroughMs, widthMs)
-    const first = Math.max(windowStart(distrustedFromMs, widthMs), last - (UNWRITTEN_MAX - 1) * widthMs)
+    const from = windowStart(distrustedFromMs, widthMs)
+    const first = Math.max(from, last - (UNWRITTEN_MAX - 1) * widthMs)
+    if (first > from) addDirtySpan(state, series, from, first)
     for (let startMs = first; startMs <= last; startMs += widthMs) addDirty(state, series, widthMs, startMs)
   }
 }

@@ -322,6 +322,13 @@ export function addDirty(state: PartitionState, series: DeviceSeries, widthMs: n
   else if (!widenSpan(state.dirtySpans, dirty)) state.dirtyOverflow += 1
 }
 
+/** All windows of the series in a stretch of time. */
+export function addDirtySpan(state: PartitionState, series: DeviceSeries, fromMs: number, toMs: number): void {
+  const { site, device, contract } = series
+  const stretch = { site, device, kind: contract.kind, widthMs: toMs - fromMs, startMs: fromMs }
+  if (!widenSpan(state.dirtySpans, stretch)) state.dirtyOverflow += 1
+}
+
 export const dirtyKeyOf = ({ site, device, kind, widthMs, startMs }: DirtyWindow): string =>
   `${site}/${device}/${kind}/${widthMs}/${startMs}`
 
