@@ -23,7 +23,7 @@ test('a fleet with new firmware does not fill the log with drift', async () => {
   const clock = createSimulatedClock(START_MS)
   const effects = createEffects()
   const nothing = async () => undefined
-  const writer = createEffectWriter(effects, {
+  const writer = createEffectWriter({
     partition: 0,
     sink: {} as InfluxSink,
     client: {} as JetStreamClient,
@@ -34,28 +34,28 @@ test('a fleet with new firmware does not fill the log with drift', async () => {
     log: createLogger('test', 'warn', { write: (line: string) => void logged.push(line) }),
     processor: 'processor-1',
   })
-  const announce = (count: number) => {
+  const announce = async (count: number) => {
     for (let i = 0; i < count; i++) {
       const place = { site: 'hall', device: `pump-${i}`, kind: 'mixed', field: 'extra' }
       effects.drifts.push({ ...place, change: 'new_field', timeMs: START_MS, message: `extra of pump-${i} is new` })
     }
-    writer.announce()
+    await writer.write(effects, stateFor(corrected), new AbortController().signal)
     clearEffects(effects)
     return logged.splice(0)
   }
-  expect(announce(2)).toHaveLength(2)
-  const many = announce(5_000)
+  expect(await announce(2)).toHaveLength(2)
+  const many = await announce(5_000)
   expect(many).toHaveLength(18)
   expect(many.at(-1)).toContain('there is more')
-  expect(announce(10)).toEqual([])
+  expect(await announce(10)).toEqual([])
   await clock.advance(60_000)
-  expect(announce(10)).toHaveLength(10)
+  expect(await announce(10)).toHaveLength(10)
 })
 
 test('of derived lines that InfluxDB refuses each is a dead letter, and one stands in the log', async () => {
   const logged: string[] = []
   const effects = createEffects()
-  const writer = createEffectWriter(effects, {
+  const writer = createEffectWriter({
     partition: 0,
     sink: {
       write: async (lines: LineBuffer) => {
@@ -63,7 +63,7 @@ test('of derived lines that InfluxDB refuses each is a dead letter, and one stan
         throw new PartialWriteError(new Map(Array.from({ length: lines.count }, (_, i) => [i, refusal])))
       },
     } as unknown as InfluxSink,
-    client: {} as JetStreamClient,
+    client: { publish: async () => undefined } as unknown as JetStreamClient,
     ensureStreams: async () => undefined,
     publish: () => undefined,
     persevere: async (_, __, work) => work(),
@@ -77,7 +77,7 @@ test('of derived lines that InfluxDB refuses each is a dead letter, and one stan
     effects.rollups.float(fieldKey('level_mean'), i, 1)
     effects.rollups.end(prefix, START_MS, 0, -1)
   }
-  await writer.storeLines(stateFor(corrected), new AbortController().signal)
+  await writer.write(effects, stateFor(corrected), new AbortController().signal)
   expect(new Set(effects.deadLetters.map(({ id }) => id)).size).toBe(300)
   expect(logged).toEqual([expect.stringMatching(/"lines":300,.*mixed_10s,device=pump-0 level_mean=0/)])
 })
