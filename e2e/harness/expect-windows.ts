@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 const ALL_MS_MAX = 120_000
 
 export async function expectWindows(pipeline: Pipeline): Promise<void> {
-  const found = await checkWindows(pipeline.query, AbortSignal.timeout(ALL_MS_MAX))
+  const found = await checkWindows(pipeline, AbortSignal.timeout(ALL_MS_MAX))
   expect(found.wrong.slice(0, 5)).toEqual([])
   expect(found.checked).toBeGreaterThan(50)
 }

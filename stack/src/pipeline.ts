@@ -84,6 +84,8 @@ export interface Pipeline {
   }
   readonly versions: Record<string, string>
   readonly ledgerFolder: string
+  /** Of the processor. */
+  readonly contractsFolder: string
   query: InfluxQuery
   start(signal: AbortSignal): Promise<void>
   /** Downstream last: simulator, agents, gateway, processor, viewer, servers. */
@@ -133,6 +135,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     clock: systemClock,
     say: options.onOutage ?? say,
   })
+  const contractsFolder = options.contractsFolder ?? join(repositoryFolder, 'contracts')
   const password = crypto.randomUUID()
   await writeFile(path('agents.passwd'), agentNames.map((name) => `${name}:${hashPassword(password)}\n`).join(''), {
     mode: 0o600,
@@ -153,7 +156,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     path('processor.yaml'),
     processorConfig({
       folder,
-      contracts: options.contractsFolder ?? join(repositoryFolder, 'contracts'),
+      contracts: contractsFolder,
       adminPort: ports.processor,
       natsUrl: seenUrl(nats.url, seenPorts.natsByProcessor),
       influxUrl: seenUrl(influx.url, seenPorts.influxByProcessor),
@@ -260,6 +263,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     },
     versions: { node: process.versions.node, 'nats-server': natsServer.version, influxd: influxd.version },
     ledgerFolder: path('simulator', 'ledger'),
+    contractsFolder,
     query,
     async start(signal) {
       await outages.start()
