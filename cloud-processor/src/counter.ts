@@ -22,8 +22,8 @@ const LAST = 2
 const LAST_TIME = 3
 const INCREASE = 4
 const RESETS = 5
-/** What was counted from the last reading before the window to its first, when it was written last. */
-const LEAD = 6
+/** Since when it counted when it was written last: the time of the reading before the window, or of its first. */
+const SINCE = 6
 
 /** What one field of a contract counts. */
 export interface Counter {
@@ -124,7 +124,7 @@ export function mergeSegment(
   const resets = source[from + RESETS] as number
   if (Number.isNaN(firstTime)) return true
   if (Number.isNaN(cells[at + FIRST_TIME])) {
-    for (let cell = FIRST; cell < LEAD; cell++) cells[at + cell] = source[from + cell] as number
+    for (let cell = FIRST; cell < SINCE; cell++) cells[at + cell] = source[from + cell] as number
     return true
   }
   if (firstTime > (cells[at + LAST_TIME] as number)) {
@@ -170,7 +170,7 @@ const distance = (from: number, to: number, wrapsAt: number): number =>
 
 /** Of what came a second time nothing is to be counted. */
 function isSame(cells: Float64Array, at: number, source: Float64Array, from: number): boolean {
-  for (let cell = FIRST; cell < LEAD; cell++) if (cells[at + cell] !== source[from + cell]) return false
+  for (let cell = FIRST; cell < SINCE; cell++) if (cells[at + cell] !== source[from + cell]) return false
   return true
 }
 
@@ -185,6 +185,13 @@ export function carryOver(carry: Float64Array, cells: Float64Array): void {
   }
 }
 
+/** A reading of a row that is forgotten came after all. @param segment of it */
+export function carryLate(carry: Float64Array, c: number, segment: Float64Array): void {
+  if (!((segment[LAST_TIME] as number) > (carry[c * CARRY_CELLS + 1] as number))) return
+  carry[c * CARRY_CELLS] = segment[LAST] as number
+  carry[c * CARRY_CELLS + 1] = segment[LAST_TIME] as number
+}
+
 export const hasReadings = (cells: Float64Array, c: number): boolean =>
   !Number.isNaN(cells[c * COUNTER_CELLS + FIRST_TIME])
 
@@ -194,7 +201,8 @@ export interface Counted {
   /** A second, over the time from the reading before the window to its last one; NaN when that is none. */
   rate: number
   resets: number
-  lead: number
+  /** Time of the last reading before the window; of the first in it when that is not known. */
+  sinceMs: number
 }
 
 /**
@@ -216,16 +224,16 @@ export function countWindow(
   const time = (before ? before[at + LAST_TIME] : carry[c * CARRY_CELLS + 1]) as number
   const isKnown = time < firstTime
   const lead = isKnown ? increaseOver(value, first, wrapsAt) : 0
-  const elapsedMs = (cells[at + LAST_TIME] as number) - (isKnown ? time : firstTime)
-  counted.lead = lead
+  counted.sinceMs = isKnown ? time : firstTime
+  const elapsedMs = (cells[at + LAST_TIME] as number) - counted.sinceMs
   counted.increase = lead + (cells[at + INCREASE] as number)
   counted.resets = (cells[at + RESETS] as number) + (isKnown ? isReset(value, first, wrapsAt) : 0)
   counted.rate = elapsedMs > 0 ? (counted.increase * 1_000) / elapsedMs : Number.NaN
 }
 
-export function noteLead(cells: Float64Array, c: number, lead: number): void {
-  cells[c * COUNTER_CELLS + LEAD] = lead
+export function noteSince(cells: Float64Array, c: number, sinceMs: number): void {
+  cells[c * COUNTER_CELLS + SINCE] = sinceMs
 }
-/** Whether the row was written with another lead. */
-export const leadDiffers = (cells: Float64Array, c: number, lead: number): boolean =>
-  cells[c * COUNTER_CELLS + LEAD] !== lead
+/** Whether the row was written when it counted since another reading. */
+export const sinceDiffers = (cells: Float64Array, c: number, sinceMs: number): boolean =>
+  cells[c * COUNTER_CELLS + SINCE] !== sinceMs

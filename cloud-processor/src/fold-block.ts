@@ -1,7 +1,7 @@
 /** Where windows meet batches: what a block adds to them, when they close, and when they are written. */
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { COUNTER_CELLS, segmentsOf } from './counter.ts'
+import { COUNTER_CELLS, carryLate, segmentsOf } from './counter.ts'
 import { leavePart } from './late-rows.ts'
 import { raiseRow } from './raise-row.ts'
 import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
@@ -106,12 +106,14 @@ function countRun(
   to: number,
   rows: readonly (WindowRow | undefined)[],
 ): void {
-  const { shape } = (series.windows as readonly Windows[])[0] as Windows
+  const allWindows = series.windows as readonly Windows[]
+  const { shape } = allWindows[0] as Windows
   const wrapsAt = shape.counters[counter]?.wrapsAt ?? Number.POSITIVE_INFINITY
   segmentsOf(column.values, column.present, refused, timesMs, from, to, wrapsAt, segment, () => {
     for (let w = 0; w < rows.length; w++) {
       const row = rows[w]
-      if (row && !mergeCounter(row, counter, segment, 0, shape)) leaveToStore(s, series, w, row)
+      if (row === undefined) carryLate((allWindows[w] as Windows).carry, counter, segment)
+      else if (!mergeCounter(row, counter, segment, 0, shape)) leaveToStore(s, series, w, row)
     }
   })
 }
@@ -180,6 +182,12 @@ function countLate(
       // What its counters counted up to the next window may be another thing now.
       if (shape.counters.length > 0 && forgottenMs + widthMs < forgottenBeforeMs)
         addDirty(s.state, series, widthMs, forgottenMs + widthMs)
+      // And so in the first window that is in memory.
+      const next = rowToCorrect(allWindows[w] as Windows, { startMs: forgottenMs })
+      if (next) {
+        next.changed = true
+        touch(s, series, w, next)
+      }
     }
 }
 

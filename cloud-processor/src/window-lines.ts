@@ -1,5 +1,5 @@
 /** Rows of windows as lines: what each field of a row is called, its percentiles, and what its counters counted. */
-import { type Counted, type Counter, countWindow, hasReadings, leadDiffers, noteLead } from './counter.ts'
+import { type Counted, type Counter, countWindow, hasReadings, noteSince, sinceDiffers } from './counter.ts'
 import { fieldKey, type LineBuffer } from './line-protocol.ts'
 import { quantiles, rankOf, type Sketch, scaleFor, sketchedCount } from './sketch.ts'
 import { CELLS, COUNT, LAST, M2, MAX, MEAN, MIN, type WindowRow, type Windows } from './window.ts'
@@ -29,7 +29,7 @@ const SHARES = [0.5, 0.95, 0.99] as const
 export const SHARE_NAMES = ['p50', 'p95', 'p99'] as const
 const ranks = new Uint32Array(SHARES.length)
 const found = new Float64Array(SHARES.length)
-const counted: Counted = { increase: 0, rate: 0, resets: 0, lead: 0 }
+const counted: Counted = { increase: 0, rate: 0, resets: 0, sinceMs: 0 }
 
 const ROLLED_UP_KEY = fieldKey('rolled_up')
 /** What a row is written to. */
@@ -112,7 +112,7 @@ function writeCounter(lines: RowLines, key: WindowKeys, c: number, row: WindowRo
   lines.float(key.increase, counted.increase, key.scale)
   writeFinite(lines, key.rate, counted.rate, key.scale)
   lines.integer(key.resets, counted.resets)
-  noteLead(row.counters as Float64Array, c, counted.lead)
+  noteSince(row.counters as Float64Array, c, counted.sinceMs)
 }
 
 function tally(row: WindowRow, c: number, windows: Windows): boolean {
@@ -126,14 +126,14 @@ function tally(row: WindowRow, c: number, windows: Windows): boolean {
 }
 
 /** The next row, if it was written with another increase than it has now: what lies before it has changed. */
-export function rowToCorrect(windows: Windows, { startMs }: WindowRow): WindowRow | undefined {
+export function rowToCorrect(windows: Windows, { startMs }: Pick<WindowRow, 'startMs'>): WindowRow | undefined {
   if (windows.shape.counters.length === 0) return undefined
   let next: WindowRow | undefined
   for (const other of windows.rows.values())
     if (other.startMs > startMs && other.startMs < (next?.startMs ?? Number.POSITIVE_INFINITY)) next = other
   if (next === undefined || next.revision === 0) return undefined
   for (let c = 0; c < windows.shape.counters.length; c++)
-    if (tally(next, c, windows) && leadDiffers(next.counters as Float64Array, c, counted.lead)) return next
+    if (tally(next, c, windows) && sinceDiffers(next.counters as Float64Array, c, counted.sinceMs)) return next
   return undefined
 }
 
