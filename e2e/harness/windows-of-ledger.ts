@@ -88,8 +88,11 @@ export async function compareWindows(
   for (const [name, widthMs] of WIDTHS) {
     const expected = plainWindows(contract, readings, widthMs, sketched)
     const rows = new Map(all.get(widthMs))
-    /** What a counter counted since the last reading of the window before is only known where that has all of its own. */
-    let isBeforeWhole = true
+    /**
+     * What a counter counted since the last reading of the window before is only known where that has all of its own; and in the
+     * first window of all not when readings of it were rolled up, to the last one.
+     */
+    let isBeforeWhole: boolean | undefined
     for (const [startMs, inside] of byWindow(samples, widthMs)) {
       const where = `${kind}_${name} ${device} at ${new Date(startMs).toISOString()}`
       const isDirty = dirty.has(windowKeyOf({ kind, device, widthMs, startMs }))
@@ -110,7 +113,8 @@ export async function compareWindows(
       else if (!isWhole) lacking[name] += inside.length - count
       else {
         if (storedInside < inside.length) rebuilt[name] += 1
-        const compared = isBeforeWhole ? <T>(said: ReadonlyMap<string, T>) => said : withoutCounted
+        const compared =
+          (isBeforeWhole ?? storedInside === inside.length) ? <T>(said: ReadonlyMap<string, T>) => said : withoutCounted
         const difference = differenceOf(compared(expected.get(startMs) ?? new Map()), compared(row?.said ?? new Map()))
         if (difference) wrong.push(`${where}: ${difference}`)
       }

@@ -83,7 +83,10 @@ async function runDemo(options: DemoOptions): Promise<void> {
   process.on('SIGTERM', onSignal)
 
   const view = createLiveView(process.stdout)
-  const alerts = createAlertReceiver((alert) => view.event(alertLine(alert.payload)))
+  let isOver = false
+  const alerts = createAlertReceiver((alert) => {
+    if (!isOver) view.event(alertLine(alert.payload))
+  })
   const startedAtMs = systemClock.monotonicMs()
   const observing = new AbortController()
   let pipeline: Pipeline | undefined
@@ -110,6 +113,9 @@ async function runDemo(options: DemoOptions): Promise<void> {
 
     say('\nStopping the devices and waiting for what is under way …')
     await settle(pipeline, { timeoutMs: SETTLE_MS_MAX, signal: hurry.signal, say })
+    // From here on the devices are silent because we stopped them.
+    const alertsFired = alerts.received.filter(({ payload }) => payload.state === 'firing').length
+    isOver = true
     observing.abort()
     await observer
     say('Comparing every value in InfluxDB with what the devices measured …')
@@ -125,7 +131,7 @@ async function runDemo(options: DemoOptions): Promise<void> {
       windowsWrong: windows.wrong.length,
       windowsOpen: windows.open,
       anomalies: account.anomalies,
-      alerts: alerts.received.filter((a) => a.payload.state === 'firing').length,
+      alerts: alertsFired,
       seed: options.seed,
       seconds: Math.round((systemClock.monotonicMs() - startedAtMs) / 1000),
       versions: pipeline.versions,
