@@ -5,7 +5,8 @@
 import type { Contract } from '@tributary/protocol'
 import { storedType } from '@tributary/protocol'
 import type { StepContext } from './batch-scope.ts'
-import { COUNTER_CELLS } from './counter.ts'
+import { settleCounters } from './count-rows.ts'
+import { forgetCarry, forgetCounter } from './counter.ts'
 import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
 import { raiseRow } from './raise-row.ts'
@@ -72,13 +73,16 @@ const keyOf = ({ site, device, contract }: DeviceSeries): string => `${site}/${d
 /** Wider rows get what they are to be written with. */
 function raiseRows(state: PartitionState, series: DeviceSeries): void {
   const allWindows = series.windows ?? []
+  const onMerged = (wider: number, startMs: number, parent: WindowRow | undefined, isCertain: boolean) => {
+    if (parent && isCertain) return
+    if (parent) parent.uncertain = true
+    addDirty(state, series, (allWindows[wider] as Windows).widthMs, startMs)
+  }
   for (const [w, { rows }] of allWindows.entries())
-    for (const row of rows.values())
-      raiseRow(series, w, row, (wider, startMs, parent, isCertain) => {
-        if (parent && isCertain) return
-        if (parent) parent.uncertain = true
-        addDirty(state, series, (allWindows[wider] as Windows).widthMs, startMs)
-      })
+    for (const row of rows.values()) {
+      raiseRow(series, w, row, onMerged)
+      if (w === 0) settleCounters(series, row, onMerged)
+    }
 }
 
 function writeRows(state: PartitionState, series: DeviceSeries, { rollups }: Pick<Effects, 'rollups'>): void {
@@ -86,8 +90,9 @@ function writeRows(state: PartitionState, series: DeviceSeries, { rollups }: Pic
   for (const [w, windows] of (series.windows ?? []).entries())
     for (const row of windows.rows.values()) {
       if (!row.changed) continue
-      if (agent && isInDoubt(agent)) addDirty(state, series, windows.widthMs, row.startMs)
-      else {
+      const isHeldBack = agent !== undefined && isInDoubt(agent)
+      if (isHeldBack || row.uncertain) addDirty(state, series, windows.widthMs, row.startMs)
+      if (!isHeldBack) {
         state.counters.windowsWritten += 1
         writeRow(rollups, series.windowPrefixes[w] as Uint8Array, series.windowKeys, REVISION_KEY, row, windows)
       }
@@ -100,11 +105,12 @@ function forgetCells(series: DeviceSeries, { name, slot, counter }: FieldSeries)
     row.cells.fill(0, slot * CELLS, (slot + 1) * CELLS)
     if (row.strings) row.strings[slot] = undefined
     if (row.sketch) row.sketch = renumberSlots(row.sketch, others)
-    if (counter !== undefined) row.counters?.fill(Number.NaN, counter * COUNTER_CELLS, (counter + 1) * COUNTER_CELLS)
+    if (counter !== undefined && row.counters) forgetCounter(row.counters, counter)
+    row.loose = row.loose?.filter((one) => one.counter !== counter)
     forgetFieldOfPart(row, name)
   }
   for (const { rows, late, carry } of series.windows ?? []) {
     for (const row of [...rows.values(), ...late.values()]) forget(row)
-    if (counter !== undefined) carry.fill(Number.NaN, counter * 2, counter * 2 + 2)
+    if (counter !== undefined) forgetCarry(carry, counter)
   }
 }

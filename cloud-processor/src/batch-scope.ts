@@ -53,6 +53,8 @@ export class BatchScope {
   /** Whose samples are in the batch. */
   readonly heard: DeviceSeries[] = []
   readonly touched: { series: DeviceSeries; width: number; row: WindowRow }[] = []
+  /** Whose windows closed, up to when. */
+  readonly closed: { series: DeviceSeries; watermarkMs: number }[] = []
 
   constructor(
     state: PartitionState,

@@ -157,12 +157,27 @@ test('a late reading at the end of a window moves what was counted from the next
   expect(lines.get(window('1m', 0))?.increase).toBe(110)
 })
 
-test('a reset in between of what came out of order cannot be told: the window is left to the store', () => {
-  const { dirty } = windowsOf(
-    [samplesOf([1, 100], [2, 150]), samplesOf([3, 5], [4, 50]), samplesOf([5, 60])],
-    [0, 2, 1],
-  )
-  expect([...dirty.values()].map(({ widthMs }) => widthMs)).toContain(10_000)
+test('a reset among what a gap held back: counted as in order, in every width', () => {
+  const groups = [samplesOf([1, 10], [2, 150]), samplesOf([3, 20], [4, 50]), samplesOf([5, 160])]
+  const { lines, dirty } = windowsOf(groups, [0, 2, 1])
+  for (const width of ['10s', '1m', '15m', '1h'])
+    expect(lines.get(window(width, 0))).toMatchObject({ increase: 140 + 20 + 30 + 110, resets: 1 })
+  expect(dirty.size).toBe(0)
+})
+
+test('a reading in between of what was counted through already cannot be told: its windows are left to the store', () => {
+  const { lines, dirty } = windowsOf([samplesOf([1, 10], [2, 150], [5, 160]), samplesOf([3, 20])], [0, 1])
+  expect([...dirty.values()].map(({ widthMs }) => widthMs).sort((a, b) => a - b)).toEqual([
+    10_000, 60_000, 900_000, 3_600_000,
+  ])
+  expect(lines.get(window('10s', 0))).toMatchObject({ increase: 150 })
+})
+
+test('a counter that stood still: a late reading changes the rate of the next window alone', () => {
+  const { lines, give } = windowsOf([samplesOf([1, 100], [31, 130])], [0])
+  expect(lines.get(window('10s', 30))).toEqual({ increase: 30, rate: 1, resets: 0 })
+  give({ sequence: 3, readingsBefore: 2, blocks: [blockOf('m', 'meter', samplesOf([16, 100]))] })
+  expect(lines.get(window('10s', 30))).toEqual({ increase: 30, rate: 2, resets: 0 })
 })
 
 test('what an agent rolled up counts with its last value', () => {

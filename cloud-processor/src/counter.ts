@@ -1,29 +1,33 @@
 /**
- * Guarantee: the increases of a counter's windows add up to what it counted, over wraps, in whatever order its readings came and
- * however often, as long as nothing was reset in between what came out of order. Where that cannot be known `mergeSegment`
- * says so, and the window is entered in `dirty`.
+ * Guarantee: the increases of a counter's windows add up to what it counted, over wraps and resets, in whatever order its readings
+ * came and however often. Where that cannot be known (a reading came in between of others of the narrowest row that were counted
+ * through already, or its row is forgotten) the window is entered in `dirty`, and computed from the store.
  *
  * - An increase belongs to the window of the later of its two readings: from the last reading before the window (its *lead*) to
- *   the last one in it. Windows of each width add up alike.
+ *   the last one in it. Windows of each width add up alike: a wide row is the sum of the narrowest ones in it (`count-rows.ts`).
  * - A fall is a wrap when the counter has a modulus, and the increase over it is less than a quarter of that.
  * - Else a fall to half or less is a reset: the counter began again at 0, and its new value is the increase.
  * - Any other fall is a step back, of a meter that was corrected: nothing is counted. Both are counted as resets.
  *
- * A segment is what is known of a counter in a span of time: first and last reading, and the increase between them. Readings in
- * between do not change it as long as none fell but by wrapping.
+ * A segment is what is known of a counter in a span of time: first and last reading, and the increase between them.
  */
 
 /** Numbers of one counter in a row. */
-export const COUNTER_CELLS = 7
+export const COUNTER_CELLS = 9
+/** Of these a segment has the first six. */
+export const SEGMENT_CELLS = 6
 const FIRST = 0
 /** NaN while there is no reading. */
-const FIRST_TIME = 1
+export const FIRST_TIME = 1
 const LAST = 2
-const LAST_TIME = 3
-const INCREASE = 4
-const RESETS = 5
-/** Since when it counted when it was written last: the time of the reading before the window, or of its first. */
-const SINCE = 6
+export const LAST_TIME = 3
+/** Of the narrowest row between its readings; of a wider one the sum of what the narrowest in it counted, with their leads. */
+export const INCREASE = 4
+export const RESETS = 5
+/** What it came to when it was told last, to wider rows and to the store; and since when. */
+export const TOLD_INCREASE = 6
+export const TOLD_RESETS = 7
+export const TOLD_SINCE = 8
 
 /** What one field of a contract counts. */
 export interface Counter {
@@ -34,9 +38,21 @@ export interface Counter {
 
 /** The last reading of forgotten rows, two numbers a counter. */
 const CARRY_CELLS = 2
+/** There was a reading before, and nobody knows it here. */
+const UNKNOWN_TIME = -Number.MAX_VALUE
 
-export const createCounterCells = (counters: number): Float64Array =>
-  new Float64Array(counters * COUNTER_CELLS).fill(Number.NaN)
+export function createCounterCells(counters: number): Float64Array {
+  const cells = new Float64Array(counters * COUNTER_CELLS)
+  for (let c = 0; c < counters; c++) forgetCounter(cells, c)
+  return cells
+}
+export function forgetCounter(cells: Float64Array, c: number): void {
+  const at = c * COUNTER_CELLS
+  cells.fill(0, at, at + COUNTER_CELLS)
+  cells[at + FIRST_TIME] = Number.NaN
+  cells[at + LAST_TIME] = Number.NaN
+  cells[at + TOLD_SINCE] = Number.NaN
+}
 export const createCarry = (counters: number): Float64Array => new Float64Array(counters * CARRY_CELLS).fill(Number.NaN)
 
 /** A segment of one reading. */
@@ -106,8 +122,8 @@ function append(
 }
 
 /**
- * Merges a segment (at `from` in `source`) into that of a row (at `at` in `cells`).
- * @returns false when they overlap in time and it cannot be known what was counted
+ * Merges a segment (at `from` in `source`) into another one (at `at` in `cells`).
+ * @returns false when they overlap in time: then it cannot be known what was counted
  */
 export function mergeSegment(
   cells: Float64Array,
@@ -116,124 +132,113 @@ export function mergeSegment(
   from: number,
   wrapsAt: number,
 ): boolean {
-  const first = source[from + FIRST] as number
   const firstTime = source[from + FIRST_TIME] as number
+  if (Number.isNaN(firstTime)) return true
+  if (Number.isNaN(cells[at + FIRST_TIME])) {
+    for (let cell = FIRST; cell < SEGMENT_CELLS; cell++) cells[at + cell] = source[from + cell] as number
+    return true
+  }
   const last = source[from + LAST] as number
   const lastTime = source[from + LAST_TIME] as number
   const increase = source[from + INCREASE] as number
   const resets = source[from + RESETS] as number
-  if (Number.isNaN(firstTime)) return true
-  if (Number.isNaN(cells[at + FIRST_TIME])) {
-    for (let cell = FIRST; cell < SINCE; cell++) cells[at + cell] = source[from + cell] as number
-    return true
-  }
   if (firstTime > (cells[at + LAST_TIME] as number)) {
-    append(cells, at, last, lastTime, increase, resets, first, wrapsAt)
+    append(cells, at, last, lastTime, increase, resets, source[from + FIRST] as number, wrapsAt)
     return true
   }
-  const ourFirst = cells[at + FIRST] as number
-  const ourFirstTime = cells[at + FIRST_TIME] as number
-  const ourIncrease = cells[at + INCREASE] as number
-  if (lastTime < ourFirstTime) {
-    cells[at + INCREASE] = increase + increaseOver(last, ourFirst, wrapsAt) + ourIncrease
+  if (lastTime < (cells[at + FIRST_TIME] as number)) {
+    const ourFirst = cells[at + FIRST] as number
+    cells[at + INCREASE] = increase + increaseOver(last, ourFirst, wrapsAt) + (cells[at + INCREASE] as number)
     cells[at + RESETS] = resets + isReset(last, ourFirst, wrapsAt) + (cells[at + RESETS] as number)
-    cells[at + FIRST] = first
+    cells[at + FIRST] = source[from + FIRST] as number
     cells[at + FIRST_TIME] = firstTime
     return true
   }
-  if (resets > 0 || (cells[at + RESETS] as number) > 0) return isSame(cells, at, source, from)
-  // Both lie on one line that only rises: whichever begins earlier is where it is measured from.
-  const startsEarlier = firstTime < ourFirstTime
-  const offset = startsEarlier ? distance(first, ourFirst, wrapsAt) : distance(ourFirst, first, wrapsAt)
-  const ourEnd = startsEarlier ? offset + ourIncrease : ourIncrease
-  const theirEnd = startsEarlier ? increase : offset + increase
-  const endsLater = lastTime - (cells[at + LAST_TIME] as number)
-  const slack = 1e-9 * Math.max(Math.abs(ourFirst), Math.abs(first), 1)
-  const reach = startsEarlier ? theirEnd : ourEnd
-  if (!(offset <= reach + slack) || (theirEnd - ourEnd) * Math.sign(endsLater) < -slack) return false
-  if (endsLater === 0 && Math.abs(theirEnd - ourEnd) > slack) return false
-  if (startsEarlier) {
-    cells[at + FIRST] = first
-    cells[at + FIRST_TIME] = firstTime
-  }
-  cells[at + INCREASE] = Math.max(ourEnd, theirEnd)
-  if (endsLater > 0) {
-    cells[at + LAST] = last
-    cells[at + LAST_TIME] = lastTime
-  }
-  return true
+  if (isSame(cells, at, source, from)) return true
+  widenSegment(cells, at, source, from)
+  return false
 }
 
-/** NaN when a counter that never wraps fell. */
-const distance = (from: number, to: number, wrapsAt: number): number =>
-  to >= from ? to - from : Number.isFinite(wrapsAt) ? to - from + wrapsAt : Number.NaN
+/** Takes over the first and the last reading, and nothing of what was counted. */
+export function widenSegment(cells: Float64Array, at: number, source: Float64Array, from: number): void {
+  if (!((source[from + FIRST_TIME] as number) >= (cells[at + FIRST_TIME] as number))) {
+    cells[at + FIRST] = source[from + FIRST] as number
+    cells[at + FIRST_TIME] = source[from + FIRST_TIME] as number
+  }
+  if (!((source[from + LAST_TIME] as number) <= (cells[at + LAST_TIME] as number))) {
+    cells[at + LAST] = source[from + LAST] as number
+    cells[at + LAST_TIME] = source[from + LAST_TIME] as number
+  }
+}
+
+export const overlaps = (cells: Float64Array, at: number, other: Float64Array): boolean =>
+  (cells[at + FIRST_TIME] as number) <= (other[LAST_TIME] as number) &&
+  (other[FIRST_TIME] as number) <= (cells[at + LAST_TIME] as number)
 
 /** Of what came a second time nothing is to be counted. */
 function isSame(cells: Float64Array, at: number, source: Float64Array, from: number): boolean {
-  for (let cell = FIRST; cell < SINCE; cell++) if (cells[at + cell] !== source[from + cell]) return false
+  for (let cell = FIRST; cell < SEGMENT_CELLS; cell++) if (cells[at + cell] !== source[from + cell]) return false
   return true
 }
 
-/** Keeps the last reading of a row that is forgotten, for the lead of the next. */
-export function carryOver(carry: Float64Array, cells: Float64Array): void {
-  for (let c = 0; c * CARRY_CELLS < carry.length; c++) {
-    const lastTime = cells[c * COUNTER_CELLS + LAST_TIME] as number
-    const carried = carry[c * CARRY_CELLS + 1] as number
-    if (lastTime < carried || Number.isNaN(lastTime)) continue
-    carry[c * CARRY_CELLS] = cells[c * COUNTER_CELLS + LAST] as number
-    carry[c * CARRY_CELLS + 1] = lastTime
-  }
+/** Keeps the last reading of a row that is forgotten, for the lead of the next. @param at where the segment begins in `cells` */
+export function carryOver(carry: Float64Array, c: number, cells: Float64Array, at: number): void {
+  const lastTime = cells[at + LAST_TIME] as number
+  const carried = carry[c * CARRY_CELLS + 1] as number
+  if (lastTime < carried || Number.isNaN(lastTime)) return
+  carry[c * CARRY_CELLS] = cells[at + LAST] as number
+  carry[c * CARRY_CELLS + 1] = lastTime
 }
 
-/** A reading of a row that is forgotten came after all. @param segment of it */
-export function carryLate(carry: Float64Array, c: number, segment: Float64Array): void {
-  if (!((segment[LAST_TIME] as number) > (carry[c * CARRY_CELLS + 1] as number))) return
-  carry[c * CARRY_CELLS] = segment[LAST] as number
-  carry[c * CARRY_CELLS + 1] = segment[LAST_TIME] as number
+/** What lies before is not known here. */
+export const forgetCarry = (carry: Float64Array, c: number): void => {
+  carry[c * CARRY_CELLS + 1] = UNKNOWN_TIME
 }
 
-export const hasReadings = (cells: Float64Array, c: number): boolean =>
-  !Number.isNaN(cells[c * COUNTER_CELLS + FIRST_TIME])
+export const hasReadings = (cells: Float64Array, at: number): boolean => !Number.isNaN(cells[at + FIRST_TIME])
 
 /** What a window of a counter comes to. */
 export interface Counted {
   increase: number
-  /** A second, over the time from the reading before the window to its last one; NaN when that is none. */
-  rate: number
   resets: number
-  /** Time of the last reading before the window; of the first in it when that is not known. */
+  /** The last reading before the window, or the first in it when there is none. */
   sinceMs: number
+  /** A second, over the time since; NaN when that is none. */
+  rate: number
+  /** There is a reading before the window, and it is not known. */
+  lacksLead: boolean
 }
 
 /**
- * @param before cells of the newest row before that has readings; else what was carried over
+ * @param at where its segment begins in `cells`
+ * @param before last reading before the window and its time; NaN: there is none
+ * @param isSum of a wide row: its leads are in it
  * @param counted is filled
  */
 export function countWindow(
   cells: Float64Array,
-  c: number,
-  before: Float64Array | undefined,
-  carry: Float64Array,
+  at: number,
+  [value, timeMs]: readonly [value: number, timeMs: number],
+  isSum: boolean,
   wrapsAt: number,
   counted: Counted,
 ): void {
-  const at = c * COUNTER_CELLS
   const first = cells[at + FIRST] as number
-  const firstTime = cells[at + FIRST_TIME] as number
-  const value = (before ? before[at + LAST] : carry[c * CARRY_CELLS]) as number
-  const time = (before ? before[at + LAST_TIME] : carry[c * CARRY_CELLS + 1]) as number
-  const isKnown = time < firstTime
-  const lead = isKnown ? increaseOver(value, first, wrapsAt) : 0
-  counted.sinceMs = isKnown ? time : firstTime
+  counted.lacksLead = timeMs === UNKNOWN_TIME
+  const isKnown = !counted.lacksLead && timeMs < (cells[at + FIRST_TIME] as number)
+  const hasLead = isKnown && !isSum
+  counted.increase = (cells[at + INCREASE] as number) + (hasLead ? increaseOver(value, first, wrapsAt) : 0)
+  counted.resets = (cells[at + RESETS] as number) + (hasLead ? isReset(value, first, wrapsAt) : 0)
+  counted.sinceMs = isKnown ? timeMs : (cells[at + FIRST_TIME] as number)
   const elapsedMs = (cells[at + LAST_TIME] as number) - counted.sinceMs
-  counted.increase = lead + (cells[at + INCREASE] as number)
-  counted.resets = (cells[at + RESETS] as number) + (isKnown ? isReset(value, first, wrapsAt) : 0)
   counted.rate = elapsedMs > 0 ? (counted.increase * 1_000) / elapsedMs : Number.NaN
 }
 
-export function noteSince(cells: Float64Array, c: number, sinceMs: number): void {
-  cells[c * COUNTER_CELLS + SINCE] = sinceMs
-}
-/** Whether the row was written when it counted since another reading. */
-export const sinceDiffers = (cells: Float64Array, c: number, sinceMs: number): boolean =>
-  cells[c * COUNTER_CELLS + SINCE] !== sinceMs
+export const lastOf = (cells: Float64Array, at: number): readonly [value: number, timeMs: number] => [
+  cells[at + LAST] as number,
+  cells[at + LAST_TIME] as number,
+]
+export const carried = (carry: Float64Array, c: number): readonly [value: number, timeMs: number] => [
+  carry[c * CARRY_CELLS] as number,
+  carry[c * CARRY_CELLS + 1] as number,
+]

@@ -1,18 +1,20 @@
 /** Where windows meet batches: what a block adds to them, when they close, and when they are written. */
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { COUNTER_CELLS, carryLate, segmentsOf } from './counter.ts'
+import { addSegment, joinLoose, rowsToCorrect, settleCounters } from './count-rows.ts'
+import { carryOver, SEGMENT_CELLS, segmentsOf } from './counter.ts'
+import { contiguousThrough } from './deduplicate.ts'
 import { leavePart } from './late-rows.ts'
+import { isInDoubt } from './prior-life.ts'
 import { raiseRow } from './raise-row.ts'
 import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
 import { sketchRun } from './sketch.ts'
-import { addDirty } from './state.ts'
+import { addDirty, agentKeyOf } from './state.ts'
 import {
   createFold,
   foldRun,
   forgetBefore,
   forgetOldest,
-  mergeCounter,
   mergeFold,
   mergeString,
   PROVISIONAL_MS,
@@ -22,12 +24,14 @@ import {
   type Windows,
   windowStart,
 } from './window.ts'
-import { rowToCorrect, writeRow } from './window-lines.ts'
+import { writeRow } from './window-lines.ts'
 
 const fold = createFold()
 /** A device that delivered late counts as one that may for so long. */
 const LATE_FOR_MS = 3_600_000
-const segment = new Float64Array(COUNTER_CELLS)
+/** Of an agent that was not heard of for so long windows are written although they are open. */
+const QUIET_MS = 60_000
+const segment = new Float64Array(SEGMENT_CELLS)
 
 /** Runs of samples of one narrowest window are folded once and merged into its row, and into wider ones if that was raised. */
 export function foldBlock(
@@ -84,13 +88,17 @@ export function foldBlock(
 }
 
 function limitRows(s: BatchScope, series: DeviceSeries, allWindows: readonly Windows[]): void {
-  for (const windows of allWindows) {
-    for (const dropped of forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))) {
-      const w = allWindows.indexOf(windows)
+  for (const [w, windows] of allWindows.entries()) {
+    const oldest = forgetOldest(windows, rowsMax(windows.widthMs, s.context.memoryMs))
+    const isChanged = oldest.some(({ listed }) => listed) && windows.shape.counters.length > 0
+    for (const dropped of oldest) {
+      // What a counter counted up to it may be another thing now.
+      if (!dropped.closed || isChanged) addDirty(s.state, series, windows.widthMs, dropped.startMs)
+      if (dropped.closed) continue
       raise(s, series, w, dropped)
-      addDirty(s.state, series, windows.widthMs, dropped.startMs)
       if (dropped.changed) write(s, series, w, dropped)
     }
+    if (isChanged) correctAfter(s, series, w, (oldest.at(-1) as WindowRow).startMs)
   }
 }
 
@@ -107,20 +115,25 @@ function countRun(
   rows: readonly (WindowRow | undefined)[],
 ): void {
   const allWindows = series.windows as readonly Windows[]
-  const { shape } = allWindows[0] as Windows
-  const wrapsAt = shape.counters[counter]?.wrapsAt ?? Number.POSITIVE_INFINITY
+  const wrapsAt = allWindows[0]?.shape.counters[counter]?.wrapsAt ?? Number.POSITIVE_INFINITY
+  const isWhole = s.epoch !== undefined && contiguousThrough(s.epoch.sequences) >= s.batch.header.sequence
   segmentsOf(column.values, column.present, refused, timesMs, from, to, wrapsAt, segment, () => {
+    let isCertain = rows[0] !== undefined
     for (let w = 0; w < rows.length; w++) {
       const row = rows[w]
-      if (row === undefined) carryLate((allWindows[w] as Windows).carry, counter, segment)
-      else if (!mergeCounter(row, counter, segment, 0, shape)) leaveToStore(s, series, w, row)
+      const windows = allWindows[w] as Windows
+      if (row === undefined) carryOver(windows.carry, counter, segment, 0)
+      else {
+        if (!addSegment(row, windows, counter, segment, isWhole)) isCertain = false
+        if (!isCertain) leaveToStore(s, series, w, row)
+      }
     }
   })
 }
 
 const windowsOf = ({ windows = [] }: DeviceSeries, w: number): Windows => windows[w] as Windows
 
-/** What a counter of the row counted cannot be known here: it is computed anew when the row has left memory. */
+/** What a counter of the row counted cannot be known here: it is computed anew from the store. */
 export function leaveToStore(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
   row.uncertain = true
   addDirty(s.state, series, windowsOf(series, w).widthMs, row.startMs)
@@ -176,18 +189,9 @@ function countLate(
   if (rows[0] === undefined || rows[0].closed) series.lateAtMs = Math.max(series.lateAtMs, s.agent.watermarkMs)
   for (let w = 0; w < rows.length; w++)
     if (rows[w] === undefined) {
-      const { widthMs, shape, forgottenBeforeMs } = allWindows[w] as Windows
-      const forgottenMs = windowStart(startMs, widthMs)
-      addDirty(s.state, series, widthMs, forgottenMs)
-      // What its counters counted up to the next window may be another thing now.
-      if (shape.counters.length > 0 && forgottenMs + widthMs < forgottenBeforeMs)
-        addDirty(s.state, series, widthMs, forgottenMs + widthMs)
-      // And so in the first window that is in memory.
-      const next = rowToCorrect(allWindows[w] as Windows, { startMs: forgottenMs })
-      if (next) {
-        next.changed = true
-        touch(s, series, w, next)
-      }
+      const windows = allWindows[w] as Windows
+      addDirty(s.state, series, windows.widthMs, windowStart(startMs, windows.widthMs))
+      correctAfter(s, series, w, startMs)
     }
 }
 
@@ -198,14 +202,15 @@ export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: n
     for (const row of windows.open) {
       if (row.startMs + windows.widthMs > watermarkMs) windows.open[kept++] = row
       else {
+        joinLoose(row, windows.shape.counters)
         raise(s, series, w, row)
         row.closed = true
         if (row.changed) write(s, series, w, row)
       }
     }
     windows.open.length = kept
-    if (Number.isFinite(watermarkMs)) forgetBefore(windows, watermarkMs - memoryOf(s, series, watermarkMs))
   }
+  if (Number.isFinite(watermarkMs)) s.closed.push({ series, watermarkMs })
 }
 
 /** A device that is never late needs less memory. */
@@ -223,6 +228,9 @@ export function writeTouched(s: BatchScope): void {
       series.windows?.[width]?.open.push(row)
     } else write(s, series, width, row)
   }
+  // Not before all is written: counters begin with what lies before.
+  for (const { series, watermarkMs } of s.closed)
+    for (const windows of series.windows ?? []) forgetBefore(windows, watermarkMs - memoryOf(s, series, watermarkMs))
 }
 
 function writeProvisional(s: BatchScope): void {
@@ -240,16 +248,48 @@ function writeProvisional(s: BatchScope): void {
   }
 }
 
+/** Agents that may be gone for good: their windows are written as they stand, once. */
+export function writeQuiet(s: BatchScope): void {
+  if (s.inDoubt) return
+  for (const agent of s.state.agents.values()) {
+    const heardAtMs = Math.max(...[...agent.epochs.values()].map(({ lastReceivedAtMs }) => lastReceivedAtMs))
+    if (agent === s.agent || s.receivedAtMs - heardAtMs < QUIET_MS || isInDoubt(agent)) continue
+    for (const series of agent.series) {
+      if (series.agent !== agentKeyOf(agent) || series.windows === undefined) continue
+      for (const [w, { open }] of series.windows.entries())
+        for (const row of open) {
+          raise(s, series, w, row)
+          if (row.changed) write(s, series, w, row)
+        }
+    }
+  }
+}
+
 function write(s: BatchScope, series: DeviceSeries, w: number, row: WindowRow): void {
   const windows = windowsOf(series, w)
   if (s.inDoubt) {
     addDirty(s.state, series, windows.widthMs, row.startMs)
     return
   }
+  // Forgotten since it was touched: what lies before it is not known any more.
+  if (row.counters && windows.rows.get(row.startMs) !== row) row.uncertain = true
+  if (w === 0)
+    settleCounters(series, row, (wider, startMs, parent, isCertain) => {
+      if (parent === undefined) addDirty(s.state, series, windowsOf(series, wider).widthMs, startMs)
+      else {
+        if (!isCertain) leaveToStore(s, series, wider, parent)
+        touch(s, series, wider, parent)
+      }
+    })
+  if (row.uncertain) addDirty(s.state, series, windows.widthMs, row.startMs)
   s.state.counters.windowsWritten += 1
   if (row.revision > 0) s.state.counters.windowsRevised += 1
   const prefix = series.windowPrefixes[w] as Uint8Array
   writeRow(s.effects.rollups, prefix, series.windowKeys, REVISION_KEY, row, windows)
-  const next = rowToCorrect(windows, row)
-  if (next) write(s, series, w, next)
+  correctAfter(s, series, w, row.startMs)
+}
+
+/** What counters counted from before that time on may be another thing now in the next rows. */
+function correctAfter(s: BatchScope, series: DeviceSeries, w: number, startMs: number): void {
+  for (const next of rowsToCorrect(windowsOf(series, w), startMs)) write(s, series, w, next)
 }

@@ -13,7 +13,8 @@ import {
   type RollupColumn,
 } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
-import { COUNTER_CELLS, startSegment } from './counter.ts'
+import { addSegment } from './count-rows.ts'
+import { SEGMENT_CELLS, startSegment } from './counter.ts'
 import { rollupLetter } from './dead-letter.ts'
 import { leaveToStore, touch } from './fold-block.ts'
 import { writeLate } from './late-rows.ts'
@@ -32,10 +33,8 @@ import {
   MAX,
   MEAN,
   MIN,
-  mergeCounter,
   mergeFold,
   mergeString,
-  type RowShape,
   rowAt,
   rowsMax,
   type WindowRow,
@@ -44,7 +43,7 @@ import {
 } from './window.ts'
 
 const fold = new Float64Array(CELLS)
-const segment = new Float64Array(COUNTER_CELLS)
+const segment = new Float64Array(SEGMENT_CELLS)
 
 /** The windows are not merged: the readings of some came otherwise. They are to be recomputed from the store. */
 export function leaveRollup(s: BatchScope, series: DeviceSeries, block: RollupBlock): void {
@@ -116,6 +115,8 @@ function foldWindow(
   late: readonly Set<WindowRow>[],
   parts: Map<WindowRow, WindowRow>,
 ): void {
+  /** Columns whose counter the narrowest row took. */
+  const counted = new Set<number>()
   for (const [w, windows] of (series.windows ?? []).entries()) {
     if (windows.widthMs % widthMs !== 0) continue
     const startMs = windowStart(timesMs[i] as number, windows.widthMs)
@@ -134,9 +135,11 @@ function foldWindow(
     for (let c = 0; c < columns.length; c++) {
       if (refused[c]?.[i] === 1) continue
       const column = columns[c] as RollupColumn
-      const isCertain = mergeCell(series, windows.shape, target, column, timesMs[i] as number, i, !row)
-      if (row && !isCertain) leaveToStore(s, series, w, row)
-      if (part) mergeCell(series, windows.shape, part, column, timesMs[i] as number, i, true)
+      if (mergeCell(series, windows, target, column, timesMs[i] as number, i, !row) && windows.isNarrowest)
+        counted.add(c)
+      if (row && !counted.has(c) && series.fieldNamed.get(column.field)?.counter !== undefined)
+        leaveToStore(s, series, w, row)
+      if (part) mergeCell(series, windows, part, column, timesMs[i] as number, i, true)
     }
     if (row && !row.raised) return
   }
@@ -152,7 +155,7 @@ function rowFor(series: DeviceSeries, w: number, startMs: number, memoryMs: numb
 /** @returns false when it cannot be known what a counter counted */
 function mergeCell(
   series: DeviceSeries,
-  shape: RowShape,
+  windows: Windows,
   row: WindowRow,
   column: RollupColumn,
   startMs: number,
@@ -186,7 +189,7 @@ function mergeCell(
   if (field.counter === undefined || isLate) return true
   // Of a counter the last value is enough: it tells what was counted since the reading before.
   startSegment(segment, column.lasts[i] as number, lastMs)
-  return mergeCounter(row, field.counter, segment, 0, shape)
+  return addSegment(row, windows, field.counter, segment, false)
 }
 
 /** The contract of a window is that of its minimum, its maximum and its last value; a step between readings cannot be seen any more. */

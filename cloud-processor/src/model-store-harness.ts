@@ -31,10 +31,14 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
 
   function answer(statement: string): InfluxSeries[] {
     statements.push(statement)
-    const lead = /^SELECT LAST\("(.+)"\) AS "\1" FROM "(.+)" WHERE time < (-?\d+)ms AND \((.+)\) GROUP BY/.exec(
-      statement,
-    )
-    if (lead !== null) return lastBefore(lead[1] as string, lead[2] as string, Number(lead[3]), lead[4] as string)
+    const next =
+      /^SELECT (?:LAST|FIRST)\("(.+)"\) AS "\1" FROM "(.+)" WHERE time (<|>=) (-?\d+)ms AND \((.+)\) GROUP BY/.exec(
+        statement,
+      )
+    if (next !== null) {
+      const [, field = '', measurement = '', side, atMs, devices = ''] = next
+      return nextTo(field, measurement, side === '<', Number(atMs), devices)
+    }
     const parts =
       /^SELECT (.+) FROM (?:"rollup"\.)?"([^"]+)" WHERE time >= (-?\d+)ms AND time < (-?\d+)ms AND \((.+)\) GROUP BY (\S+)(?: LIMIT (\d+))?$/.exec(
         statement,
@@ -65,15 +69,22 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
     return answers
   }
 
-  function lastBefore(field: string, measurement: string, beforeMs: number, devices: string): InfluxSeries[] {
+  /** The point with the field that is the next one before that time, or from it on. */
+  function nextTo(
+    field: string,
+    measurement: string,
+    isBefore: boolean,
+    atMs: number,
+    devices: string,
+  ): InfluxSeries[] {
     return [...series].flatMap(([key, points]) => {
       const [name = '', ...rest] = key.split(',')
       const tags = Object.fromEntries(rest.map((tag) => tag.split('='))) as Record<string, string>
       if (name !== measurement || !devices.includes(`"site" = '${tags['site']}' AND "device" = '${tags['device']}'`))
         return []
       const [last] = [...points]
-        .filter(([timeMs, point]) => timeMs < beforeMs && point.has(field))
-        .sort(([a], [b]) => b - a)
+        .filter(([timeMs, point]) => timeMs < atMs === isBefore && point.has(field))
+        .sort(([a], [b]) => (isBefore ? b - a : a - b))
       if (last === undefined) return []
       return [{ name, tags, columns: ['time', field], values: [[last[0], last[1].get(field)]] }]
     })

@@ -1,4 +1,5 @@
 /** A row's readings become part of the wider rows, once. */
+import { raiseCounters, settleCounters } from './count-rows.ts'
 import { addPart } from './rolled-up-part.ts'
 import type { DeviceSeries } from './series.ts'
 import { mergeRow, rowAt, type WindowRow, type Windows, windowStart } from './window.ts'
@@ -17,13 +18,17 @@ export function raiseRow(
   const allWindows = series.windows as readonly Windows[]
   if (row.raised || w + 1 === allWindows.length) return
   row.raised = true
+  if (w === 0) settleCounters(series, row, () => undefined)
   for (let wider = w + 1; wider < allWindows.length; wider++) {
     const windows = allWindows[wider] as Windows
     const startMs = windowStart(row.startMs, windows.widthMs)
     const parent = rowAt(windows, startMs)
-    const isCertain = parent === undefined || mergeRow(parent, row, windows.shape)
-    if (parent) addPart(parent, row.rolledUp, series)
-    onMerged(wider, startMs, parent, isCertain)
+    if (parent) {
+      mergeRow(parent, row, windows.shape)
+      raiseCounters(parent, row, allWindows[w] as Windows)
+      addPart(parent, row.rolledUp, series)
+    }
+    onMerged(wider, startMs, parent, !row.uncertain)
     if (parent && !parent.raised) return
   }
 }

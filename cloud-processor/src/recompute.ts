@@ -5,12 +5,13 @@
  * raw points and rolled-up ones for is left as it is.
  */
 import { type Contracts, windowName, windowWidthsOf } from '@tributary/protocol'
-import { COUNTER_CELLS, segmentsOf, startSegment } from './counter.ts'
+import { addSegment } from './count-rows.ts'
+import { SEGMENT_CELLS, segmentsOf, startSegment } from './counter.ts'
 import type { InfluxQuery, InfluxSeries } from './influx-query.ts'
 import { plainName } from './line-protocol.ts'
 import { isHidden } from './privacy.ts'
 import {
-  leadStatements,
+  neighbourStatements,
   pointsOf,
   rangesOf,
   rawStatements,
@@ -32,7 +33,6 @@ import {
   foldRun,
   LAST,
   LAST_TIME,
-  mergeCounter,
   mergeFold,
   mergeString,
   type WindowRow,
@@ -52,6 +52,8 @@ export interface Recomputed {
   readonly row: WindowRow | undefined
   /** The store told of fewer readings than the row has, or of none. */
   readonly lacks: boolean
+  /** Times of the next readings of counters whose increase may be another one now. */
+  readonly followersMs: readonly number[]
 }
 
 interface Work {
@@ -59,6 +61,8 @@ interface Work {
   readonly series: DeviceSeries
   readonly windows: Windows
   readonly row: WindowRow
+  /** Of each counter the time of its next reading after the window; NaN when there is none. */
+  readonly nextMs: Float64Array
 }
 
 /**
@@ -94,8 +98,8 @@ export async function recompute(
   if (counters.length > 0)
     for (const same of together(ranges)) {
       const names = counters.map(({ name }) => name)
-      const leads = await query(leadStatements(kind, names, same).join(';'), signal)
-      for (const range of same) for (const one of work.get(range) ?? []) takeLeads(one, leads)
+      const neighbours = await query(neighbourStatements(kind, names, same).join(';'), signal)
+      for (const range of same) for (const one of work.get(range) ?? []) takeNeighbours(one, neighbours)
     }
   for (let statements = rawStatements(kind, fields, ranges); statements.length > 0; ) {
     const rest: string[] = []
@@ -112,7 +116,7 @@ export async function recompute(
     ...[...work.values()].flat().map((one) => decide(one, stored.get(storedKeyOf(one.window)))),
     ...gone.map((window) => ({
       ...{ window, series: createSeries(window.site, window.device, contract, ''), windows: undefined },
-      ...{ row: undefined, lacks: false },
+      ...{ row: undefined, lacks: false, followersMs: [] },
     })),
   ]
 }
@@ -120,30 +124,35 @@ export async function recompute(
 function workOf(window: DirtyWindow, series: DeviceSeries): Work {
   const { shape } = (series.windows as readonly Windows[])[0] as Windows
   const [windows] = createWindows([window.widthMs], shape) as [Windows]
-  return { window, series, windows, row: emptyRow(window.startMs, shape) }
+  const nextMs = new Float64Array(shape.counters.length).fill(Number.NaN)
+  return { window, series, windows, row: emptyRow(window.startMs, shape), nextMs }
 }
 
-/** The last readings before the stretch of time: what is counted from there to the first in it belongs to the window of that. */
-function takeLeads({ window, series, windows }: Work, leads: readonly InfluxSeries[]): void {
-  for (const { tags, columns, values } of leads) {
+/** Readings next to the stretch of time: what is counted from the one before it belongs to the window of the first in it. */
+function takeNeighbours({ window, series, windows, nextMs }: Work, neighbours: readonly InfluxSeries[]): void {
+  for (const { tags, columns, values } of neighbours) {
     if (tags?.['site'] !== plainName(window.site) || tags['device'] !== plainName(window.device)) continue
     const counter = series.fieldNamed.get(columns[1] ?? '')?.counter
     const [timeMs, value] = values[0] ?? []
-    if (counter !== undefined && typeof timeMs === 'number' && typeof value === 'number')
-      windows.carry.set([value, timeMs], 2 * counter)
+    if (counter === undefined || typeof timeMs !== 'number' || typeof value !== 'number') continue
+    if (timeMs < window.startMs) windows.carry.set([value, timeMs], 2 * counter)
+    else nextMs[counter] = timeMs
   }
 }
 
 const fold = createFold()
-const segment = new Float64Array(COUNTER_CELLS)
+const segment = new Float64Array(SEGMENT_CELLS)
 
-function foldPoints({ window, series, windows, row }: Work, points: InfluxSeries): void {
+function foldPoints({ window, series, windows, row, nextMs }: Work, points: InfluxSeries): void {
   const { values, columns } = points
   const timesMs = Float64Array.from(values, ([timeMs]) => timeMs as number)
   const from = firstFrom(timesMs, window.startMs)
   const to = firstFrom(timesMs, window.startMs + window.widthMs)
   for (const { name, counter } of series.fields)
-    if (counter !== undefined) takeLead(windows, counter, columns.indexOf(name), values, from)
+    if (counter !== undefined) {
+      takeLead(windows, counter, columns.indexOf(name), values, from)
+      takeNext(nextMs, counter, columns.indexOf(name), values, to)
+    }
   if (from === to) return
   const inside = timesMs.subarray(from, to)
   for (const { name, slot, type, hasPercentiles, counter } of series.fields) {
@@ -168,7 +177,7 @@ function foldPoints({ window, series, windows, row }: Work, points: InfluxSeries
     if (counter === undefined) continue
     const wrapsAt = windows.shape.counters[counter]?.wrapsAt ?? Number.POSITIVE_INFINITY
     segmentsOf(numbers, present, null, inside, 0, inside.length, wrapsAt, segment, () => {
-      mergeCounter(row, counter, segment, 0, windows.shape)
+      addSegment(row, windows, counter, segment, true)
     })
   }
 }
@@ -186,6 +195,23 @@ function takeLead(
     const value = values[i]?.[column]
     if (typeof value !== 'number') continue
     windows.carry.set([value, values[i]?.[0] as number], 2 * counter)
+    return
+  }
+}
+
+/** The first reading of a counter after the window, among points of which those from `begin` on lie after it. */
+function takeNext(
+  nextMs: Float64Array,
+  counter: number,
+  column: number,
+  values: InfluxSeries['values'],
+  begin: number,
+): void {
+  for (let i = begin; column >= 0 && i < values.length; i++) {
+    const timeMs = values[i]?.[0] as number
+    if (timeMs >= (nextMs[counter] as number)) return
+    if (typeof values[i]?.[column] !== 'number') continue
+    nextMs[counter] = timeMs
     return
   }
 }
@@ -223,7 +249,7 @@ function storedRows(all: readonly InfluxSeries[], kind: string, widths: readonly
   return rows
 }
 
-function decide({ window, series, windows, row }: Work, stored: StoredRow | undefined): Recomputed {
+function decide({ window, series, windows, row, nextMs }: Work, stored: StoredRow | undefined): Recomputed {
   const rolledUp = stored?.get('rolled_up')
   if (typeof rolledUp === 'string') {
     mergePart(row, rolledUp, series.fields)
@@ -234,18 +260,31 @@ function decide({ window, series, windows, row }: Work, stored: StoredRow | unde
       const at = slot * CELLS
       if (counter === undefined || part.cells[at + COUNT] === 0) continue
       startSegment(segment, part.cells[at + LAST] as number, part.cells[at + LAST_TIME] as number)
-      mergeCounter(row, counter, segment, 0, windows.shape)
+      addSegment(row, windows, counter, segment, true)
     }
   }
   const readingsOf = (slot: number) => row.cells[slot * CELLS + COUNT] as number
   const lacks = series.fields.some(({ name, slot }) => Number(stored?.get(`${name}_count`) ?? 0) > readingsOf(slot))
   const isEmpty = series.fields.every(({ slot }) => readingsOf(slot) === 0)
   const revision = stored === undefined ? 0 : Number(stored.get('revision') ?? 0) + 1
+  row.tellsSketched = series.fields.some(({ name }) => stored?.get(`${name}_sketched`) !== undefined)
   const said = valuesOf(series, windows, row)
   row.revision = revision
   const isSaid = stored !== undefined && [...said].every(([column, value]) => stored.get(column) === value)
-  return { window, series, windows, row: lacks || isEmpty || isSaid ? undefined : row, lacks: lacks || isEmpty }
+  const isKept = lacks || isEmpty || isSaid
+  const followersMs = series.fields.flatMap(({ name, counter }) =>
+    isKept || counter === undefined || ['last', 'count'].every((what) => isToldIn(stored, said, `${name}_${what}`))
+      ? []
+      : (nextMs[counter] ?? []),
+  )
+  return {
+    ...{ window, series, windows, row: isKept ? undefined : row, lacks: lacks || isEmpty },
+    followersMs: followersMs.filter(Number.isFinite),
+  }
 }
+
+const isToldIn = (stored: StoredRow | undefined, said: StoredRow, column: string): boolean =>
+  stored?.get(column) === said.get(column)
 
 /** What the row says, as the store answers it; without its revision. */
 function valuesOf({ windowKeys }: DeviceSeries, windows: Windows, row: WindowRow): Map<string, unknown> {

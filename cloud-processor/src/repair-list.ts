@@ -11,8 +11,8 @@ import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
 import type { Recomputed } from './recompute.ts'
 import { type DeviceSeries, REVISION_KEY } from './series.ts'
-import { type DirtyWindow, dirtyKeyOf, findSeries, type PartitionState } from './state.ts'
-import type { WindowRow, Windows } from './window.ts'
+import { addDirty, type DirtyWindow, dirtyKeyOf, findSeries, type PartitionState } from './state.ts'
+import { type WindowRow, type Windows, windowStart } from './window.ts'
 import { writeRow } from './window-lines.ts'
 
 /** The list is looked through this often. */
@@ -32,7 +32,7 @@ interface Waiting {
 }
 
 export interface RepairList {
-  /** Takes what was recomputed, and rows that memory has. @returns whether the state changed */
+  /** Takes what was recomputed, rows that memory has, and windows whose kind has no contract any more. @returns whether the state changed */
   settle(state: PartitionState, effects: Effects, contracts: Contracts): boolean
   /** To be called when everything that the state knows is stored. */
   look(state: PartitionState, contracts: Contracts): void
@@ -64,7 +64,7 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
 
   function take(state: PartitionState, effects: Effects, contracts: Contracts): boolean {
     let changed = false
-    for (const { window, series, windows, row, lacks } of given) {
+    for (const { window, series, windows, row, lacks, followersMs } of given) {
       const key = dirtyKeyOf(window)
       const now = state.dirty.get(key)
       if (now === undefined || whose(state, now) !== 'store') continue
@@ -78,18 +78,31 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
           continue
         }
       }
+      const known = windowsOf(findSeries(state, window.site, window.device, window.kind), window)
+      const inMemory = known?.rows.get(window.startMs)
+      // One that memory has was written since with what came meanwhile.
+      if (inMemory && now !== window) continue
       if (row && windows) write(state, effects, series, row, windows)
       else state.counters.windowsKept += 1
+      if (inMemory && row) inMemory.revision = Math.max(inMemory.revision, row.revision)
       if (now === window) state.dirty.delete(key)
+      for (const timeMs of followersMs) leaveToStore(state, series, timeMs)
       changed = true
     }
     given = []
     return changed
   }
 
-  function takeFromMemory(state: PartitionState, effects: Effects): boolean {
+  function takeOthers(state: PartitionState, effects: Effects, contracts: Contracts): boolean {
     let changed = false
     for (const [key, window] of state.dirty) {
+      if (!contracts.has(window.kind)) {
+        // Nobody knows how to compute it: it must not keep the others out.
+        state.counters.windowsKept += 1
+        state.dirty.delete(key)
+        changed = true
+        continue
+      }
       if (whose(state, window) !== 'memory') continue
       const series = findSeries(state, window.site, window.device, window.kind)
       const windows = windowsOf(series, window)
@@ -107,9 +120,9 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
       const before = state.dirty.size
       const isDue = state.dirty.size > 0 && monotonicMs() - lookedAtMs >= LOOK_MS
       const took = take(state, effects, contracts)
-      const tookFromMemory = isDue && takeFromMemory(state, effects)
+      const tookOthers = isDue && takeOthers(state, effects, contracts)
       writing = before - state.dirty.size
-      return takeFromSpans(state, contracts) || tookFromMemory || took
+      return takeFromSpans(state, contracts) || tookOthers || took
     },
     look(state, contracts) {
       const nowMs = monotonicMs()
@@ -164,7 +177,18 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
 const windowsOf = (series: DeviceSeries | undefined, { widthMs }: DirtyWindow): Windows | undefined =>
   series?.windows?.find((windows) => windows.widthMs === widthMs)
 
-/** Who knows all readings of the window that there are: the store, memory, or (in doubt, or of a counter while the row is in memory) nobody yet. */
+/** What its counters counted up to that reading is another thing now. */
+function leaveToStore(state: PartitionState, series: DeviceSeries, timeMs: number): void {
+  const ours = findSeries(state, series.site, series.device, series.contract.kind)
+  for (const [w, widthMs] of windowWidthsOf(series.contract).entries()) {
+    const startMs = windowStart(timeMs, widthMs)
+    const row = ours?.windows?.[w]?.rows.get(startMs)
+    if (row) row.uncertain = true
+    addDirty(state, series, widthMs, startMs)
+  }
+}
+
+/** Who knows all readings of the window that there are: the store, memory, or (in doubt) nobody yet. */
 function whose(state: PartitionState, window: DirtyWindow): 'store' | 'memory' | 'nobody' {
   const series = findSeries(state, window.site, window.device, window.kind)
   const agent = series && state.agents.get(series.agent)
@@ -172,7 +196,7 @@ function whose(state: PartitionState, window: DirtyWindow): 'store' | 'memory' |
   const windows = windowsOf(series, window)
   if (windows === undefined) return 'store'
   const row = windows.rows.get(window.startMs)
-  if (row !== undefined) return row.uncertain ? 'nobody' : 'memory'
+  if (row !== undefined) return row.uncertain ? 'store' : 'memory'
   return window.startMs < windows.forgottenBeforeMs ? 'store' : 'memory'
 }
 

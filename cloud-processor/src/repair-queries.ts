@@ -69,12 +69,16 @@ export function rowStatements(kind: string, ranges: readonly StoreRange[]): stri
   )
 }
 
-/** What each counter had said last before the stretches of time of one group. */
-export const leadStatements = (kind: string, counters: readonly string[], same: readonly StoreRange[]): string[] =>
-  counters.map(
-    (field) =>
-      `SELECT LAST(${identifier(field)}) AS ${identifier(field)} FROM ${identifier(kind)} WHERE ${before(same)} GROUP BY "site","device"`,
-  )
+/** What each counter says last before the stretches of time of one group, and first after them. */
+export function neighbourStatements(kind: string, counters: readonly string[], same: readonly StoreRange[]): string[] {
+  const [{ fromMs, toMs }] = same as [StoreRange]
+  const one = (pick: string, field: string, when: string) =>
+    `SELECT ${pick}(${identifier(field)}) AS ${identifier(field)} FROM ${identifier(kind)} WHERE ${when} AND (${devicesOf(same)}) GROUP BY "site","device"`
+  return counters.flatMap((field) => [
+    one('LAST', field, `time < ${fromMs}ms`),
+    one('FIRST', field, `time >= ${toMs}ms`),
+  ])
+}
 
 /** Ranges of the same time. */
 export function together(ranges: readonly StoreRange[]): StoreRange[][] {
@@ -91,9 +95,6 @@ export function together(ranges: readonly StoreRange[]): StoreRange[][] {
 function where(ranges: readonly StoreRange[], fromMs: number): string {
   return `time >= ${fromMs}ms AND time < ${(ranges[0] as StoreRange).toMs}ms AND (${devicesOf(ranges)})`
 }
-
-const before = (ranges: readonly StoreRange[]): string =>
-  `time < ${(ranges[0] as StoreRange).fromMs}ms AND (${devicesOf(ranges)})`
 
 const devicesOf = (ranges: readonly StoreRange[]): string =>
   ranges

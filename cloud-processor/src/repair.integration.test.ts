@@ -145,58 +145,64 @@ test('thousands of points a window, names with quotes and spaces, two windows th
   expect(questions).toBeLessThanOrEqual(8)
 })
 
-test('a counter begins with its last reading before the window, however long ago', async () => {
-  const meter = contractSchema.parse({
-    ...{ kind: 'meter', version: 1, description: 'A meter.', interval: '1s' },
-    fields: { energy: { type: 'integer', label: 'Energy', role: 'counter', wraps_at: 1_000 } },
-  })
-  const sink = createInfluxSink(
-    { url: influx.url, database: 'meters', linesPerRequest: 5_000, backoff: { firstMs: 20, maxMs: 100 } },
-    { clock: systemClock, log },
-  )
-  await sink.prepare(signal())
-  const lines = new LineBuffer()
-  for (const [d, device] of ["o'1", 'm-2'].entries())
-    for (const [seconds, value] of [
-      [-9_000, 900],
-      [3, 950],
-      [8, 20],
-      [33, 50 + d],
-    ] as const) {
-      const prefix = linePrefix('meter', { site: 'hall', device })
-      lines.begin(prefix)
-      lines.integer(fieldKey('energy'), value)
-      lines.end(prefix, START_MS + seconds * 1_000, 1, 0)
-    }
-  await sink.write(lines, 'raw', signal())
-  const ask = createInfluxQuery({ url: influx.url, database: 'meters' })
-  const due = ["o'1", 'm-2'].flatMap((device) =>
-    [0, 30_000].map((at) => ({ site: 'hall', device, kind: 'meter', widthMs: 10_000, startMs: START_MS + at })),
-  )
-  const found = await recompute(ask, new Map([['meter', meter]]), due, signal())
-  await ask.close()
-  await sink.close()
-  const written = found.map(({ window, series, windows, row }) => {
-    const rollups = new LineBuffer()
-    const said = row as NonNullable<typeof row>
-    writeRow(
-      rollups,
-      new Uint8Array(),
-      series.windowKeys,
-      fieldKey('revision'),
-      said,
-      windows as NonNullable<typeof windows>,
+test.each([
+  ['meters', START_MS],
+  ['before_1970', -7_200_000],
+])(
+  '%s: a counter begins with its last reading before the window, however long ago, and the next one is told',
+  async (database, startMs) => {
+    const meter = contractSchema.parse({
+      ...{ kind: 'meter', version: 1, description: 'A meter.', interval: '1s' },
+      fields: { energy: { type: 'integer', label: 'Energy', role: 'counter', wraps_at: 1_000 } },
+    })
+    const sink = createInfluxSink(
+      { url: influx.url, database, linesPerRequest: 5_000, backoff: { firstMs: 20, maxMs: 100 } },
+      { clock: systemClock, log },
     )
-    const [, increase] = /energy_increase=([\d.]+)/.exec(rollups.line(0).toString()) ?? []
-    return [window.device, window.startMs - START_MS, Number(increase)]
-  })
-  expect(written.sort()).toEqual([
-    ['m-2', 0, 120],
-    ['m-2', 30_000, 31],
-    ["o'1", 0, 120],
-    ["o'1", 30_000, 30],
-  ])
-})
+    await sink.prepare(signal())
+    const lines = new LineBuffer()
+    for (const [d, device] of ["o'1", 'm-2'].entries())
+      for (const [seconds, value] of [
+        [-9_000, 900],
+        [3, 950],
+        [8, 20],
+        [33, 50 + d],
+      ] as const) {
+        const prefix = linePrefix('meter', { site: 'hall', device })
+        lines.begin(prefix)
+        lines.integer(fieldKey('energy'), value)
+        lines.end(prefix, startMs + seconds * 1_000, 1, 0)
+      }
+    await sink.write(lines, 'raw', signal())
+    const ask = createInfluxQuery({ url: influx.url, database })
+    const due = ["o'1", 'm-2'].flatMap((device) =>
+      [0, 30_000].map((at) => ({ site: 'hall', device, kind: 'meter', widthMs: 10_000, startMs: startMs + at })),
+    )
+    const found = await recompute(ask, new Map([['meter', meter]]), due, signal())
+    await ask.close()
+    await sink.close()
+    const written = found.map(({ window, series, windows, row, followersMs }) => {
+      const rollups = new LineBuffer()
+      const said = row as NonNullable<typeof row>
+      writeRow(
+        rollups,
+        new Uint8Array(),
+        series.windowKeys,
+        fieldKey('revision'),
+        said,
+        windows as NonNullable<typeof windows>,
+      )
+      const [, increase] = /energy_increase=([\d.]+)/.exec(rollups.line(0).toString()) ?? []
+      return [window.device, window.startMs - startMs, Number(increase), followersMs.map((timeMs) => timeMs - startMs)]
+    })
+    expect(written.sort()).toEqual([
+      ['m-2', 0, 120, [33_000]],
+      ['m-2', 30_000, 31, []],
+      ["o'1", 0, 120, [33_000]],
+      ["o'1", 30_000, 30, []],
+    ])
+  },
+)
 
 test('the database is away: it is tried again with growing delays, and said once', async () => {
   const warnings: string[] = []

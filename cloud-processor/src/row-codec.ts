@@ -1,7 +1,7 @@
 /** Rows of windows in a checkpoint: what JSON says of them, and their numbers and sketches, packed. */
-import { COUNTER_CELLS } from './counter.ts'
-import { PackedReader, PackedWriter } from './packed-numbers.ts'
-import type { DeviceSeries } from './series.ts'
+import { COUNTER_CELLS, LAST_TIME as COUNTER_LAST_TIME, FIRST_TIME, forgetCarry, TOLD_SINCE } from './counter.ts'
+import { PackedReader, PackedWriter } from './packed-values.ts'
+import type { DeviceSeries, FieldSeries } from './series.ts'
 import { createSketch, renumberSlots } from './sketch.ts'
 import { CELLS, COUNT, emptyRow, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
 
@@ -18,7 +18,8 @@ export type SavedRow = [
   closedAndRaised: number,
   changed: 0 | 1,
   strings?: (string | null)[] | null,
-  rolledUp?: string,
+  rolledUp?: string | null,
+  loose?: [counter: number, ...cells: number[]][],
 ]
 export interface SavedWindows {
   widthMs?: number
@@ -28,6 +29,8 @@ export interface SavedWindows {
   lateForgottenMs?: number | null
   carry?: (number | null)[]
 }
+
+const isTime = (cell: number): boolean => [FIRST_TIME, COUNTER_LAST_TIME, TOLD_SINCE].includes(cell % COUNTER_CELLS)
 
 export class RowWriter {
   private readonly packed = new PackedWriter()
@@ -53,12 +56,14 @@ export class RowWriter {
       for (let cell = COUNT + 1; cell < LAST_TIME; cell++) packed.number(cells[at + cell] as number)
       packed.number((cells[at + LAST_TIME] as number) - row.startMs)
     }
-    for (const value of counters) packed.number(value)
+    for (const [i, value] of counters.entries()) packed.number(isTime(i) ? value - row.startMs : value)
     packed.sketch(row.sketch ?? NO_SKETCH)
     const flags = (row.closed ? CLOSED : 0) | (row.raised ? RAISED : 0) | (row.uncertain ? UNCERTAIN : 0)
     const saved: SavedRow = [row.startMs, row.revision, flags, row.changed ? 1 : 0]
-    if (row.strings) saved.push(row.strings.map((text) => text ?? null))
-    if (row.rolledUp !== undefined) saved.push(...(row.strings ? [] : [null]), row.rolledUp)
+    const { strings, rolledUp, loose } = row
+    if (strings || rolledUp !== undefined || loose) saved[4] = strings?.map((text) => text ?? null) ?? null
+    if (rolledUp !== undefined || loose) saved[5] = rolledUp ?? null
+    if (loose) saved[6] = loose.map((one) => [one.counter, ...one.cells])
     return saved
   }
 
@@ -117,10 +122,11 @@ export class RowReader {
     if (windows) {
       windows.forgottenBeforeMs = forgottenBeforeMs ?? Number.NEGATIVE_INFINITY
       windows.lateForgottenMs = lateForgottenMs ?? Number.NEGATIVE_INFINITY
-      for (const [c, name] of counters.entries()) {
-        const place = series?.fieldNamed.get(name)?.counter
-        if (place !== undefined)
-          for (const cell of [0, 1]) windows.carry[2 * place + cell] = carry?.[2 * c + cell] ?? Number.NaN
+      for (const { name, counter } of series?.fields ?? []) {
+        if (counter === undefined) continue
+        const c = counters.indexOf(name)
+        if (c < 0) forgetCarry(windows.carry, counter)
+        else for (const cell of [0, 1]) windows.carry[2 * counter + cell] = carry?.[2 * c + cell] ?? Number.NaN
       }
     }
     for (const [place, saved] of [...rows, ...late].entries()) {
@@ -138,7 +144,7 @@ export class RowReader {
     series: DeviceSeries | undefined,
     windows: Windows | undefined,
     w: number,
-    [startMs, revision, flags, changed, strings, rolledUp]: SavedRow,
+    [startMs, revision, flags, changed, strings, rolledUp, loose]: SavedRow,
     fields: readonly string[],
     counters: readonly string[],
   ): WindowRow | undefined {
@@ -149,7 +155,8 @@ export class RowReader {
       const place = series?.fieldNamed.get(name)?.counter
       for (let cell = 0; cell < COUNTER_CELLS; cell++) {
         const value = this.packed.number()
-        if (row?.counters && place !== undefined) row.counters[place * COUNTER_CELLS + cell] = value
+        if (row?.counters && place !== undefined)
+          row.counters[place * COUNTER_CELLS + cell] = isTime(cell) ? value + startMs : value
       }
     }
     const sketch = this.version < 3 ? undefined : this.packed.sketch()
@@ -159,11 +166,18 @@ export class RowReader {
       row.strings = new Array<string | undefined>(row.cells.length / CELLS).fill(undefined)
       for (const [i, slot] of slots.entries()) if (slot !== undefined) row.strings[slot] = strings[i] ?? undefined
     }
-    row.rolledUp = rolledUp
+    row.rolledUp = rolledUp ?? undefined
+    for (const [c, ...cells] of loose ?? []) {
+      const place = series?.fieldNamed.get(counters[c] ?? '')?.counter
+      if (place !== undefined) row.loose = [...(row.loose ?? []), { counter: place, cells: Float64Array.from(cells) }]
+    }
     row.revision = revision
+    // A field that became a counter meanwhile has readings that were not counted.
+    const isUncounted = ({ name, slot, counter }: FieldSeries) =>
+      counter !== undefined && !counters.includes(name) && row.cells[slot * CELLS + COUNT] !== 0
     row.closed = (flags & CLOSED) !== 0
     row.raised = this.version < 3 ? w === 0 || row.closed : (flags & RAISED) !== 0
-    row.uncertain = (flags & UNCERTAIN) !== 0
+    row.uncertain = (flags & UNCERTAIN) !== 0 || series?.fields.some(isUncounted) === true
     row.changed = changed === 1
     return row
   }

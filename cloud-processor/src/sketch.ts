@@ -17,7 +17,7 @@ export const BUCKETS_PER_SIGN_MAX = 512
 /** Keys of a slot. Zero stands in the middle; larger values have larger keys. */
 const KEYS_PER_SLOT = 2 ** 18
 const ZERO = KEYS_PER_SLOT / 2
-const SIGNIFICANT_MIN = 1_000
+export const SIGNIFICANT_MIN = 1_000
 
 /** Sorted pairs of key and count, the first `size` of them in use. */
 export interface Sketch {

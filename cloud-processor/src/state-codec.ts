@@ -1,6 +1,7 @@
 /**
- * The state of a partition as bytes: "TRCP", version (u32), length of the JSON (u32), the JSON, then the numbers of all rows in the
- * order in which the JSON names them (`packed-numbers.ts`; before version 3 doubles, after zero to seven bytes of filling). Little-endian.
+ * The state of a partition as bytes: "TRCP", version (u32), length of the JSON (u32), the JSON, then the series one after another
+ * (`packed-values.ts`), then the numbers of all their rows in the order in which the series name them. Little-endian. Before version
+ * 3 the series stood in the JSON, and the numbers were doubles, after zero to seven bytes of filling.
  */
 import type { Contracts } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
@@ -13,8 +14,9 @@ import type { DeviceThreshold } from './device-record.ts'
 import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
+import { PackedReader, PackedWriter } from './packed-values.ts'
 import { RowReader, RowWriter, type SavedWindows } from './row-codec.ts'
-import { createSeries, type SavedWatches } from './series.ts'
+import { createSeries, type DeviceSeries, type SavedWatches } from './series.ts'
 import { type SavedShape, saveShape } from './shape.ts'
 import {
   type AgentState,
@@ -48,24 +50,31 @@ interface SavedSeries {
   heardAtMs?: number | null
   left?: true
   ownThresholds?: DeviceThreshold[]
-  /** Names of the fields as the cells have them: a contract may have changed since. */
-  fields: string[]
   watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
   silence: SilenceState | null
   /** Not in checkpoints from before schemas were watched. */
   shape?: SavedShape
   windows: SavedWindows[] | null
-  /** Not before version 3; `counters` as the cells have them. */
+  /** Not before version 3. */
   lateAtMs?: number | null
-  counters?: string[]
 }
+/** Names of the fields, and of the counters, as the cells of a kind's rows have them: a contract may have changed since. */
+interface SavedKind {
+  fields: string[]
+  counters: string[]
+}
+/** Before version 3. */
+type SeriesInJson = SavedSeries & Pick<SavedKind, 'fields'>
 interface SavedState {
   streamCreated?: string
   streamSequence: number
   /** Not in the first checkpoints of version 2. */
   registryVersion?: RegistryVersion
   agents: SavedAgent[]
-  series: SavedSeries[]
+  /** Before version 3. */
+  series?: SeriesInJson[]
+  /** Of the series that are not in the JSON: how many, by kind what their rows have, and their shapes (see `packed-values.ts`). */
+  packed?: { count: number; bytes: number; kinds: [string, SavedKind][]; shapes: string[][] }
   counters: Counters
   /** Not in checkpoints from before contracts were versioned. */
   contracts?: ContractMemory
@@ -102,6 +111,15 @@ const orNaN = (value: number | null): number => value ?? Number.NaN
 
 export function encodeState(state: PartitionState): Uint8Array {
   const rows = new RowWriter()
+  const packed = new PackedWriter()
+  const kinds = new Map<string, SavedKind>()
+  let count = 0
+  for (const series of allSeries(state)) {
+    packed.value(savedSeries(series, rows))
+    if (!kinds.has(series.contract.kind)) kinds.set(series.contract.kind, savedKind(series))
+    count += 1
+  }
+  const values = packed.finish()
   const saved: SavedState = {
     streamCreated: state.streamCreated,
     streamSequence: state.streamSequence,
@@ -116,34 +134,7 @@ export function encodeState(state: PartitionState): Uint8Array {
       foldedLosses: [...agent.foldedLosses],
       letters: [...agent.letters],
     })),
-    series: [...allSeries(state)].map((series) => ({
-      site: series.site,
-      device: series.device,
-      kind: series.contract.kind,
-      agent: series.agent,
-      newestMs: series.newestMs,
-      heardAtMs: series.heardAtMs,
-      ...(series.left ? { left: true as const } : {}),
-      ...(series.ownThresholds.length > 0 ? { ownThresholds: [...series.ownThresholds] } : {}),
-      fields: series.fields.map(({ name }) => name),
-      watches: Object.fromEntries(
-        series.fields.map((field) => [
-          field.name,
-          [
-            field.lastValue,
-            field.watchedThroughMs,
-            Object.fromEntries(
-              field.watches.map(({ detector, state: detectorState }) => [detector.name, detectorState]),
-            ),
-          ],
-        ]),
-      ),
-      silence: series.silenceState ?? null,
-      shape: saveShape(series),
-      lateAtMs: series.lateAtMs,
-      counters: series.fields.filter(({ counter }) => counter !== undefined).map(({ name }) => name),
-      windows: series.windows?.map((windows) => rows.save(windows)) ?? null,
-    })),
+    packed: { count, bytes: values.length, kinds: [...kinds], shapes: packed.shapes },
     counters: state.counters,
     contracts: state.contracts,
     alerts: state.alerts,
@@ -155,15 +146,46 @@ export function encodeState(state: PartitionState): Uint8Array {
   }
   const json = Buffer.from(JSON.stringify(saved), 'utf8')
   const numbers = rows.finish()
-  const bytes = new Uint8Array(12 + json.length + numbers.length)
+  const bytes = new Uint8Array(12 + json.length + values.length + numbers.length)
   const header = new DataView(bytes.buffer)
   header.setUint32(0, MAGIC, true)
   header.setUint32(4, STATE_VERSION, true)
   header.setUint32(8, json.length, true)
   bytes.set(json, 12)
-  bytes.set(numbers, 12 + json.length)
+  bytes.set(values, 12 + json.length)
+  bytes.set(numbers, 12 + json.length + values.length)
   return bytes
 }
+
+const savedKind = ({ fields }: DeviceSeries): SavedKind => ({
+  fields: fields.map(({ name }) => name),
+  counters: fields.filter(({ counter }) => counter !== undefined).map(({ name }) => name),
+})
+
+const savedSeries = (series: DeviceSeries, rows: RowWriter): SavedSeries => ({
+  site: series.site,
+  device: series.device,
+  kind: series.contract.kind,
+  agent: series.agent,
+  newestMs: series.newestMs,
+  heardAtMs: series.heardAtMs,
+  ...(series.left ? { left: true as const } : {}),
+  ...(series.ownThresholds.length > 0 ? { ownThresholds: [...series.ownThresholds] } : {}),
+  watches: Object.fromEntries(
+    series.fields.map((field) => [
+      field.name,
+      [
+        field.lastValue,
+        field.watchedThroughMs,
+        Object.fromEntries(field.watches.map(({ detector, state }) => [detector.name, state])),
+      ],
+    ]),
+  ),
+  silence: series.silenceState ?? null,
+  shape: saveShape(series),
+  lateAtMs: series.lateAtMs,
+  windows: series.windows?.map((windows) => rows.save(windows)) ?? null,
+})
 
 /**
  * @param contracts by which the series are made; a function is told by which the state was
@@ -213,12 +235,20 @@ export function decodeState(
       distrustedFromMs: orLowest(agent.distrustedFromMs),
       series: [],
     })
-  const rows = new RowReader(
-    version,
-    bytes.subarray(version < 3 ? Math.ceil((12 + jsonLength) / 8) * 8 : 12 + jsonLength),
-  )
   const known = typeof contracts === 'function' ? contracts(saved.contracts) : contracts
-  for (const one of saved.series) restoreSeries(state, one, known, rows)
+  if (saved.packed === undefined) {
+    const rows = new RowReader(version, bytes.subarray(Math.ceil((12 + jsonLength) / 8) * 8))
+    for (const one of saved.series ?? []) restoreSeries(state, one, one, known, rows)
+    return state
+  }
+  const { count, bytes: length, kinds, shapes } = saved.packed
+  const values = new PackedReader(bytes.subarray(12 + jsonLength, 12 + jsonLength + length), shapes)
+  const rows = new RowReader(version, bytes.subarray(12 + jsonLength + length))
+  const kindNamed = new Map(kinds)
+  for (let i = 0; i < count; i++) {
+    const one = values.value() as SavedSeries
+    restoreSeries(state, one, kindNamed.get(one.kind) as SavedKind, known, rows)
+  }
   return state
 }
 
@@ -245,7 +275,13 @@ function restoreEpoch(epoch: SavedEpoch): EpochState {
   }
 }
 
-function restoreSeries(state: PartitionState, saved: SavedSeries, contracts: Contracts, rows: RowReader): void {
+function restoreSeries(
+  state: PartitionState,
+  saved: SavedSeries,
+  { fields, counters = [] }: Pick<SavedKind, 'fields'> & Partial<SavedKind>,
+  contracts: Contracts,
+  rows: RowReader,
+): void {
   const contract = contracts.get(saved.kind)
   const watches: SavedWatches = {
     silence: saved.silence ?? undefined,
@@ -274,7 +310,7 @@ function restoreSeries(state: PartitionState, saved: SavedSeries, contracts: Con
     series.lateAtMs = orLowest(saved.lateAtMs ?? null)
     series.heardAtMs = orLowest(saved.heardAtMs ?? saved.newestMs)
   }
-  const lost = rows.restore(series, saved.windows ?? [], saved.fields, saved.counters ?? [])
+  const lost = rows.restore(series, saved.windows ?? [], fields, counters)
   if (series === undefined) return
   addSeries(state, series)
   for (const [widthMs, startMs] of lost) addDirty(state, series, widthMs, startMs)

@@ -285,7 +285,7 @@ describe('windows', () => {
       blocks: [blockOf('pump-1', 'mixed', samples)],
     })
     expect(rollups).toEqual([
-      `mixed_10s,device=pump-1,site=workshop running_mean=0.75,running_last=t,mode_last="m3",revision=0i ${T}`,
+      `mixed_10s,device=pump-1,site=workshop running_mean=0.75,running_count=4i,running_last=t,mode_count=4i,mode_last="m3",revision=0i ${T}`,
     ])
   })
 
@@ -435,7 +435,7 @@ test('a month of minutes in one block: no more rows than there may be', () => {
   expect(p.state.counters.readings).toBe(40_000)
 })
 
-test('values whose squares overflow leave out their mean and deviation, not the window', () => {
+test('values whose squares overflow have the largest deviation that their extremes allow', () => {
   const wide = contractSchema.parse({
     ...mixedContract,
     interval: '1s',
@@ -448,7 +448,7 @@ test('values whose squares overflow leave out their mean and deviation, not the 
     blocks: [levels('pump-1', [0, 1.7e308], [1, -1.7e308], [2, 5e-324], [3, -0])],
   })
   expect(rollups).toEqual([
-    `mixed_10s,device=pump-1,site=workshop level_min=-1.7e+308,level_max=1.7e+308,level_count=4i,level_last=0,level_p50=0,level_p95=1.7e+308,level_p99=1.7e+308,revision=0i ${T}`,
+    `mixed_10s,device=pump-1,site=workshop level_mean=0,level_min=-1.7e+308,level_max=1.7e+308,level_count=4i,level_stddev=1.7976931348623157e+308,level_last=0,level_p50=0,level_p95=1.7e+308,level_p99=1.7e+308,revision=0i ${T}`,
   ])
 })
 

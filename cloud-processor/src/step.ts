@@ -9,7 +9,7 @@ import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
-import { closeWindows, foldBlock, writeTouched } from './fold-block.ts'
+import { closeWindows, foldBlock, writeQuiet, writeTouched } from './fold-block.ts'
 import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
 import type { Intake, TakenRefusal, TakenRequeue } from './intake.ts'
@@ -39,7 +39,7 @@ import { endsBetween, windowStart } from './window.ts'
 
 /** Alerts about a device that was not heard of for so long end by themselves. */
 const GIVE_UP_AFTER_MS = 7 * 86_400_000
-const GIVE_UP_EVERY_MS = 10_000
+const LOOK_EVERY_MS = 10_000
 /** Edge dead letters of this reason are readings that an agent shed because it had no room for them: counted as such. */
 const SHED_AT_THE_DOOR = 'spool_full'
 
@@ -291,7 +291,10 @@ function advance(s: BatchScope): void {
     const agentKey = agentKeyOf(agent)
     if (agent.series.some((series) => series.agent !== agentKey))
       agent.series = agent.series.filter((series) => series.agent === agentKey)
-    if (windowStart(watermarkMs, GIVE_UP_EVERY_MS) > windowStart(before, GIVE_UP_EVERY_MS)) giveUpForgotten(s)
+    if (windowStart(watermarkMs, LOOK_EVERY_MS) > windowStart(before, LOOK_EVERY_MS)) {
+      giveUpForgotten(s)
+      writeQuiet(s)
+    }
     for (const series of agent.series) {
       if (endsBetween(series.windows, before, watermarkMs)) closeWindows(s, series, watermarkMs)
       judgeSilence(s, series, watermarkMs)

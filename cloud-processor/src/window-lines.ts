@@ -1,7 +1,7 @@
 /** Rows of windows as lines: what each field of a row is called, its percentiles, and what its counters counted. */
-import { type Counted, type Counter, countWindow, hasReadings, noteSince, sinceDiffers } from './counter.ts'
+import { noteTold, tally } from './count-rows.ts'
 import { fieldKey, type LineBuffer } from './line-protocol.ts'
-import { quantiles, rankOf, type Sketch, scaleFor, sketchedCount } from './sketch.ts'
+import { quantiles, rankOf, SIGNIFICANT_MIN, type Sketch, scaleFor, sketchedCount } from './sketch.ts'
 import { CELLS, COUNT, LAST, M2, MAX, MEAN, MIN, type WindowRow, type Windows } from './window.ts'
 
 /** What a row's fields are called in a line, made once a series. */
@@ -29,7 +29,6 @@ const SHARES = [0.5, 0.95, 0.99] as const
 export const SHARE_NAMES = ['p50', 'p95', 'p99'] as const
 const ranks = new Uint32Array(SHARES.length)
 const found = new Float64Array(SHARES.length)
-const counted: Counted = { increase: 0, rate: 0, resets: 0, sinceMs: 0 }
 
 const ROLLED_UP_KEY = fieldKey('rolled_up')
 /** What a row is written to. */
@@ -52,25 +51,26 @@ export function writeRow(
     if (count === 0) continue
     const last = row.cells[at + LAST] as number
     if (key.type === 'string') {
+      lines.integer(key.count, count)
       lines.string(key.last, row.strings?.[slot] ?? '')
       continue
     }
-    writeFinite(lines, key.mean, row.cells[at + MEAN] as number, key.scale)
+    const min = row.cells[at + MIN] as number
+    const max = row.cells[at + MAX] as number
+    const mean = row.cells[at + MEAN] as number
+    lines.float(key.mean, Number.isFinite(mean) ? mean : min / 2 + max / 2, key.scale)
     if (key.type === 'boolean') {
+      lines.integer(key.count, count)
       lines.boolean(key.last, last === 1)
       continue
     }
-    lines.float(key.min, row.cells[at + MIN] as number, key.scale)
-    lines.float(key.max, row.cells[at + MAX] as number, key.scale)
+    lines.float(key.min, min, key.scale)
+    lines.float(key.max, max, key.scale)
     lines.integer(key.count, count)
-    writeFinite(
-      lines,
-      key.stddev,
-      count > 1 ? Math.sqrt(Math.max(0, row.cells[at + M2] as number) / (count - 1)) : 0,
-      key.scale,
-    )
+    const deviation = count > 1 ? Math.sqrt(Math.max(0, row.cells[at + M2] as number) / (count - 1)) : 0
+    lines.float(key.stddev, Number.isFinite(deviation) ? deviation : deviationWithin(min, max, count), key.scale)
     lines.float(key.last, last, key.scale)
-    if (key.percentiles && row.sketch) writePercentiles(lines, key, row.sketch, slot, row.cells)
+    if (key.percentiles && row.sketch) writePercentiles(lines, key, row.sketch, slot, row)
     if (key.counter !== undefined) writeCounter(lines, key, key.counter, row, windows)
   }
   if (row.rolledUp !== undefined) lines.string(ROLLED_UP_KEY, row.rolledUp)
@@ -81,7 +81,13 @@ export function writeRow(
 }
 
 /** Within the window's extremes, which are exact. Roll-ups of agents have none: then it is said of how many readings these are. */
-function writePercentiles(lines: RowLines, key: WindowKeys, sketch: Sketch, slot: number, cells: Float64Array): void {
+function writePercentiles(
+  lines: RowLines,
+  key: WindowKeys,
+  sketch: Sketch,
+  slot: number,
+  { cells, tellsSketched }: WindowRow,
+): void {
   const count = sketchedCount(sketch, slot)
   if (count === 0) return
   for (let i = 0; i < SHARES.length; i++) ranks[i] = rankOf(SHARES[i] as number, count)
@@ -97,47 +103,33 @@ function writePercentiles(lines: RowLines, key: WindowKeys, sketch: Sketch, slot
     const value = found[i] as number
     const scale = scaleFor(value, key.scale)
     const scaled = Math.round(value * scale)
-    const rounded = Math.abs(scaled) < 1e15 ? scaled / scale : value
+    const rounded = Math.abs(scaled) < 1e15 && Math.abs(scaled) >= SIGNIFICANT_MIN ? scaled / scale : value
     lines.float(
       (key.percentiles as readonly Uint8Array[])[i] as Uint8Array,
       Math.min(max, Math.max(min, rounded)),
       scale,
     )
   }
-  if (count !== cells[at + COUNT]) lines.integer(key.sketched, count)
+  if (count !== cells[at + COUNT] || tellsSketched) lines.integer(key.sketched, count)
 }
 
 function writeCounter(lines: RowLines, key: WindowKeys, c: number, row: WindowRow, windows: Windows): void {
-  if (!tally(row, c, windows)) return
-  lines.float(key.increase, counted.increase, key.scale)
+  const counted = tally(row, c, windows)
+  if (counted === undefined) return
+  writeFinite(lines, key.increase, counted.increase, key.scale)
   writeFinite(lines, key.rate, counted.rate, key.scale)
   lines.integer(key.resets, counted.resets)
-  noteSince(row.counters as Float64Array, c, counted.sinceMs)
+  noteTold(row.counters as Float64Array, c, counted)
 }
 
-function tally(row: WindowRow, c: number, windows: Windows): boolean {
-  if (row.counters === undefined || !hasReadings(row.counters, c)) return false
-  let before: WindowRow | undefined
-  for (const other of windows.rows.values())
-    if (other.startMs < row.startMs && other.startMs >= (before?.startMs ?? Number.NEGATIVE_INFINITY))
-      if (hasReadings(other.counters as Float64Array, c)) before = other
-  countWindow(row.counters, c, before?.counters, windows.carry, (windows.shape.counters[c] as Counter).wrapsAt, counted)
-  return true
-}
+/**
+ * Beyond some 1e154 squares overflow. Then it is the largest deviation that readings between these can have: a field that is left out
+ * would keep what an earlier revision said.
+ */
+const deviationWithin = (min: number, max: number, count: number): number =>
+  Math.min(Number.MAX_VALUE, (max / 2 - min / 2) * Math.sqrt(count / (count - 1)))
 
-/** The next row, if it was written with another increase than it has now: what lies before it has changed. */
-export function rowToCorrect(windows: Windows, { startMs }: Pick<WindowRow, 'startMs'>): WindowRow | undefined {
-  if (windows.shape.counters.length === 0) return undefined
-  let next: WindowRow | undefined
-  for (const other of windows.rows.values())
-    if (other.startMs > startMs && other.startMs < (next?.startMs ?? Number.POSITIVE_INFINITY)) next = other
-  if (next === undefined || next.revision === 0) return undefined
-  for (let c = 0; c < windows.shape.counters.length; c++)
-    if (tally(next, c, windows) && sinceDiffers(next.counters as Float64Array, c, counted.sinceMs)) return next
-  return undefined
-}
-
-/** Beyond some 1e154 squares overflow: what cannot be said is left out, and the rest of the row is stored. */
+/** What no number can say is left out, and the rest of the row is stored. */
 function writeFinite(lines: RowLines, key: Uint8Array, value: number, scale: number): void {
   if (Number.isFinite(value)) lines.float(key, value, scale)
 }

@@ -6,7 +6,8 @@
  * first and merged into the row of the narrowest width by Chan's formula (Chan, Golub, LeVeque 1983). That row is *raised*
  * once, when it closes or is written: merged into the row of the next width, which from then on takes late readings too.
  */
-import { COUNTER_CELLS, type Counter, carryOver, createCarry, createCounterCells, mergeSegment } from './counter.ts'
+import type { LooseSegment } from './count-rows.ts'
+import { COUNTER_CELLS, type Counter, carryOver, createCarry, createCounterCells, forgetCarry } from './counter.ts'
 import { createSketch, mergeSketch, type Sketch } from './sketch.ts'
 
 /** A row that is this much older than its device's newest sample, and still held open, is written provisionally. */
@@ -37,9 +38,13 @@ export interface WindowRow {
   sketch: Sketch | undefined
   /** COUNTER_CELLS numbers a counter; undefined when there is none. */
   counters: Float64Array | undefined
+  /** Segments of counters with gaps between them and what is in `counters`. */
+  loose: LooseSegment[] | undefined
   /** Its readings are part of the next wider row. */
   raised: boolean
-  /** What its counters counted cannot be known from what is here; the store is asked when it has left memory. */
+  /** The store has been told that percentiles are of a part of the readings: it is told again when they are of all. */
+  tellsSketched: boolean
+  /** What its counters counted cannot be known from what is here: the store is asked whenever it was written. */
   uncertain: boolean
   /** How often it was written. */
   revision: number
@@ -59,6 +64,7 @@ export interface RowShape {
 
 export interface Windows {
   readonly widthMs: number
+  readonly isNarrowest: boolean
   readonly shape: RowShape
   rows: Map<number, WindowRow>
   /** Rows that are not closed. */
@@ -76,8 +82,9 @@ export interface Windows {
 }
 
 export const createWindows = (widthsMs: readonly number[], shape: RowShape): Windows[] =>
-  widthsMs.map((widthMs) => ({
+  widthsMs.map((widthMs, w) => ({
     widthMs,
+    isNarrowest: w === 0,
     shape,
     rows: new Map(),
     open: [],
@@ -115,7 +122,9 @@ export const emptyRow = (startMs: number, { fieldCount, hasSketch, counters }: R
   rolledUp: undefined,
   sketch: hasSketch ? createSketch() : undefined,
   counters: counters.length > 0 ? createCounterCells(counters.length) : undefined,
+  loose: undefined,
   raised: false,
+  tellsSketched: false,
   uncertain: false,
   revision: 0,
   closed: false,
@@ -227,12 +236,9 @@ export function mergeString(row: WindowRow, slot: number, timeMs: number, value:
   }
 }
 
-/**
- * Adds all readings of a narrower row.
- * @returns false when it cannot be known what a counter counted, see `counter.ts`
- */
-export function mergeRow(row: WindowRow, { cells, strings, sketch, counters }: WindowRow, shape: RowShape): boolean {
-  for (let slot = 0; slot < shape.fieldCount; slot++) {
+/** Adds all readings of a narrower row, but for its counters (`count-rows.ts`). */
+export function mergeRow(row: WindowRow, { cells, strings, sketch }: WindowRow, { fieldCount }: RowShape): void {
+  for (let slot = 0; slot < fieldCount; slot++) {
     const at = slot * CELLS
     const count = cells[at + COUNT] as number
     if (count === 0) continue
@@ -241,21 +247,13 @@ export function mergeRow(row: WindowRow, { cells, strings, sketch, counters }: W
     else mergeString(row, slot, cells[at + LAST_TIME] as number, text, count)
   }
   if (sketch && row.sketch) mergeSketch(row.sketch, sketch)
-  let isCertain = true
-  for (let c = 0; c < shape.counters.length; c++)
-    if (!mergeCounter(row, c, counters as Float64Array, c * COUNTER_CELLS, shape)) isCertain = false
-  return isCertain
 }
 
-/** @param from where the segment begins in `segment` */
-export const mergeCounter = (
-  row: WindowRow,
-  c: number,
-  segment: Float64Array,
-  from: number,
-  { counters }: RowShape,
-): boolean =>
-  mergeSegment(row.counters as Float64Array, c * COUNTER_CELLS, segment, from, (counters[c] as Counter).wrapsAt)
+function carryRow({ carry }: Windows, { counters, loose = [] }: WindowRow): void {
+  if (counters === undefined) return
+  for (let c = 0; c * COUNTER_CELLS < counters.length; c++) carryOver(carry, c, counters, c * COUNTER_CELLS)
+  for (const { counter, cells } of loose) carryOver(carry, counter, cells, 0)
+}
 
 /** Forgets closed rows that lie wholly before the time. */
 export function forgetBefore(windows: Windows, timeMs: number): void {
@@ -264,7 +262,7 @@ export function forgetBefore(windows: Windows, timeMs: number): void {
     if (row.closed && row.startMs + windows.widthMs <= timeMs) {
       windows.rows.delete(row.startMs)
       if (windows.current === row) windows.current = undefined
-      if (row.counters) carryOver(windows.carry, row.counters)
+      carryRow(windows, row)
     }
   windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, windowStart(timeMs, windows.widthMs))
 }
@@ -275,7 +273,7 @@ export function forgetBefore(windows: Windows, timeMs: number): void {
  */
 export function distrustWindows(windows: Windows, throughMs: number): number[] {
   const starts = [...windows.rows.keys()].filter((startMs) => startMs <= throughMs)
-  windows.carry.fill(Number.NaN)
+  for (let c = 0; c < windows.shape.counters.length; c++) forgetCarry(windows.carry, c)
   for (const startMs of starts) windows.rows.delete(startMs)
   if (windows.current !== undefined && windows.current.startMs <= throughMs) windows.current = undefined
   windows.open = windows.open.filter(({ startMs }) => startMs > throughMs)
@@ -286,18 +284,18 @@ export function distrustWindows(windows: Windows, throughMs: number): number[] {
   return starts
 }
 
-/** Forgets the oldest rows when there are too many. @returns those of them that were still open, ascending */
+/** Forgets the oldest rows when there are too many. @returns those, ascending */
 export function forgetOldest(windows: Windows, limit: number): WindowRow[] {
   const excess = windows.rows.size - limit
   if (excess <= 0) return []
   const oldest = [...windows.rows.values()].sort((a, b) => a.startMs - b.startMs).slice(0, excess)
   for (const row of oldest) {
     windows.rows.delete(row.startMs)
-    if (row.counters) carryOver(windows.carry, row.counters)
+    carryRow(windows, row)
   }
   const lastMs = (oldest.at(-1) as WindowRow).startMs
   if (windows.current !== undefined && windows.current.startMs <= lastMs) windows.current = undefined
   windows.forgottenBeforeMs = Math.max(windows.forgottenBeforeMs, lastMs + windows.widthMs)
   windows.open = windows.open.filter((row) => row.startMs > lastMs)
-  return oldest.filter((row) => !row.closed)
+  return oldest
 }
