@@ -25,7 +25,7 @@ const windows = (samples: [atMs: number, values: Record<string, ReadingValue>][]
     widthMs,
   )
 const said = (row: ExpectedRow | undefined) =>
-  Object.fromEntries([...(row ?? [])].map(([field, { value }]) => [field, value]))
+  Object.fromEntries([...(row ?? [])].flatMap(([field, { value, isOptional }]) => (isOptional ? [] : [[field, value]])))
 const counted = (values: number[]) => said(windows(values.map((energy, i) => [i * 1_000, { energy }])).get(0))
 
 describe('windows of readings', () => {
@@ -42,7 +42,8 @@ describe('windows of readings', () => {
       ...{ heat_count: 3, heat_mean: 3, heat_min: 1, heat_max: 5, heat_stddev: 2, heat_last: 5 },
       ...{ heat_p50: 3, heat_p95: 5, heat_p99: 5 },
       ...{ n_count: 3, n_mean: 2, n_min: 1, n_max: 3, n_stddev: 1, n_last: 3 },
-      ...{ on_mean: 1 / 3, on_last: false, state_last: 'a', badge_last: '***' },
+      ...{ on_count: 3, on_mean: 1 / 3, on_last: false },
+      ...{ state_count: 2, state_last: 'a', badge_count: 1, badge_last: '***' },
     })
     expect(said(rows.get(10_000))).toMatchObject({ heat_count: 1, heat_stddev: 0, heat_p50: 7.5 })
     expect(windows(all.toReversed())).toEqual(rows)
@@ -102,7 +103,8 @@ describe('a row', () => {
     ['on_last', false, 'on_last false instead of true'],
     ['state_last', 'a', 'state_last a instead of b'],
     ['energy_count', 1, 'energy_count 1, of which there are no readings'],
-    ['heat_sketched', 1, 'heat_sketched 1, of which there are no readings'],
+    ['heat_sketched', 1, 'heat_sketched 1 instead of 2'],
+    ['state_count', 1, 'state_count 1 instead of 2'],
   ])('whose %s is %s is wrong', (field, value, difference) => {
     expect(with_(field, value)).toContain(difference)
   })

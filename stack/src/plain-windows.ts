@@ -19,6 +19,8 @@ export type Readings = ReadonlyMap<string, Column>
 export interface Expected {
   readonly value: ReadingValue
   readonly slack: number
+  /** It need not be said. */
+  readonly isOptional?: boolean
 }
 
 /** Field of a row, such as `temperature_c_mean`, → what it must say. */
@@ -61,6 +63,7 @@ export function plainWindows(
       const say = (what: string, expected: Expected) => row.set(`${name}_${what}`, expected)
       const values = column.values.slice(from, to)
       const type = storedType(field)
+      say('count', exactly(values.length))
       say('last', exactly(values.at(-1) as ReadingValue))
       if (type === 'string') continue
       const numbers = values.map(Number)
@@ -85,7 +88,6 @@ function sayMean(say: Say, values: readonly number[]): void {
 
 function sayStatistics(say: Say, values: readonly number[]): void {
   const [min, max] = extremesOf(values)
-  say('count', exactly(values.length))
   say('min', exactly(min))
   say('max', exactly(max))
   const mean = meanOf(values)
@@ -107,7 +109,8 @@ function sayPercentiles(say: Say, values: readonly number[], all: number): void 
     const collapsed = Math.abs(value) < smallest ? smallest * (1 + SKETCH_ERROR) : 0
     say(name, { value, slack: SKETCH_ERROR * Math.abs(value) + collapsed })
   }
-  if (length < all) say('sketched', exactly(length))
+  // A row that said so once goes on saying it, when each reading came after all.
+  say('sketched', { value: length, slack: 0, isOptional: length === all })
 }
 
 /**
@@ -179,8 +182,9 @@ const BESIDE = ['time', 'revision', 'rolled_up']
  * @param said by field; null and undefined: not said
  */
 export function differenceOf(expected: ExpectedRow, said: ReadonlyMap<string, unknown>): string | undefined {
-  for (const [field, { value, slack }] of expected) {
+  for (const [field, { value, slack, isOptional }] of expected) {
     const is = said.get(field) ?? undefined
+    if (isOptional && is === undefined) continue
     const isRight = typeof value === 'number' ? typeof is === 'number' && Math.abs(is - value) <= slack : is === value
     if (!isRight) return `${field} ${is ?? 'is not there'} instead of ${value}`
   }
