@@ -32,6 +32,7 @@ test('late, out of order, and amid poison: every window is that of what was meas
     const right = await windowsOfLedger(pipeline)
     expect(right.wrong).toEqual([])
     expect(right.checked).toBeGreaterThanOrEqual(CHECKED_MIN)
+    expect(Object.keys(right.byWidth)).toEqual(['10s', '1m', '15m', '1h'])
     expect(right.fields).toBeGreaterThan(right.checked * 10)
     // Both ways were gone: from the store, and opened again in memory.
     const status = await askJson<Status>(`${pipeline.urls.processor}/status`)

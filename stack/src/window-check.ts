@@ -115,6 +115,7 @@ export async function settleWindows(
       found = createWindowCheck()
     }
     all.checked += found.checked
+    for (const [width, count] of Object.entries(found.byWidth)) all.byWidth[width] = (all.byWidth[width] ?? 0) + count
     all.fields += found.fields
     all.open += found.open
     all.wrong.push(...found.wrong)

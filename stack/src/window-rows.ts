@@ -14,8 +14,9 @@ export interface StoredRow {
 export type StoredRows = ReadonlyMap<number, readonly StoredRow[]>
 
 export interface WindowCheck {
-  /** Windows that were compared. */
+  /** Windows that were compared, and how many of each width: `10s`, `1m`. */
   checked: number
+  readonly byWidth: Record<string, number>
   /** Fields of them. */
   fields: number
   /** Windows that had not ended: they are not compared. */
@@ -33,7 +34,7 @@ export interface WindowKey {
 export const windowKeyOf = ({ kind, device, widthMs, startMs }: WindowKey): string =>
   `${kind} ${device} ${widthMs} ${startMs}`
 
-export const createWindowCheck = (): WindowCheck => ({ checked: 0, fields: 0, open: 0, wrong: [] })
+export const createWindowCheck = (): WindowCheck => ({ checked: 0, byWidth: {}, fields: 0, open: 0, wrong: [] })
 
 /** @returns by width in milliseconds */
 export async function readRows(
@@ -76,6 +77,7 @@ export function compareRows(
   dirty: ReadonlySet<string>,
   check: WindowCheck,
 ): void {
+  const name = windowName(widthMs)
   for (const startMs of new Set([...expected.keys(), ...stored.keys()])) {
     const row = expected.get(startMs)
     if (!isDue(startMs)) {
@@ -83,11 +85,12 @@ export function compareRows(
       continue
     }
     check.checked += 1
+    check.byWidth[name] = (check.byWidth[name] ?? 0) + 1
     check.fields += row?.size ?? 0
     const isDirty = dirty.has(windowKeyOf({ kind, device, widthMs, startMs }))
     const mistake = isDirty ? 'waits to be recomputed' : mistakeIn(row, stored.get(startMs) ?? [])
     if (mistake !== undefined)
-      check.wrong.push(`${kind}_${windowName(widthMs)} ${device} at ${new Date(startMs).toISOString()}: ${mistake}`)
+      check.wrong.push(`${kind}_${name} ${device} at ${new Date(startMs).toISOString()}: ${mistake}`)
   }
 }
 

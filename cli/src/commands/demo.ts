@@ -62,7 +62,7 @@ export function demoCommand(): Command {
       'after',
       `
 The report: {ledger: {produced, stored, deadLettered, shed, inFlight, missing, duplicates, wrong, lostAtDevice}, latencyMs: {p50, p99},
-windows, windowsChecked, windowsWrong, windowsOpen, anomalies, alerts, seed, seconds, versions, urls}. "produced" is what the simulator
+windows, windowsChecked, windowsByWidth, windowsWrong, windowsOpen, anomalies, alerts, seed, seconds, versions, urls}. "produced" is what the simulator
 measured; "stored", "missing", "duplicates" and "wrong" come from comparing every value in InfluxDB with it, "windowsWrong" from computing
 every window that ended before the devices stopped ("windowsChecked") anew from what they measured. "windowsOpen" had not ended.
 Exit code 0 when missing, duplicates and windowsWrong are 0, else 1.`,
@@ -128,6 +128,7 @@ async function runDemo(options: DemoOptions): Promise<void> {
       latencyMs: { p50: latency.quantile(0.5) ?? null, p99: latency.quantile(0.99) ?? null },
       windows: account.windows,
       windowsChecked: windows.checked,
+      windowsByWidth: windows.byWidth,
       windowsWrong: windows.wrong.length,
       windowsOpen: windows.open,
       anomalies: account.anomalies,
@@ -239,8 +240,9 @@ function printReport(
   print(
     `\nmeasured to queryable: p50 ${ms(report.latencyMs.p50)}, p99 ${ms(report.latencyMs.p99)} · ${count(report.windows)} windows · ${count(report.anomalies)} anomalies · ${count(report.alerts)} alerts delivered`,
   )
+  const widths = Object.entries(windows.byWidth).map(([width, checked]) => `${width} ${count(checked)}`)
   print(
-    `windows compared with what was measured: ${count(windows.checked)}, of them wrong: ${count(windows.wrong.length)} (${count(windows.open)} had not ended)`,
+    `windows compared with what was measured: ${count(windows.checked)} (${widths.join(', ') || 'none had ended'}), of them wrong: ${count(windows.wrong.length)} (${count(windows.open)} more had not ended)`,
   )
   for (const wrong of windows.wrong.slice(0, WRONG_SHOWN)) print(`  ${wrong}`)
   print(
