@@ -70,7 +70,8 @@ describe('chaos', () => {
     expect(report.whole).toMatchObject({ missing: 0, duplicates: 0, wrong: 0, shed: 0, lostAtDevice: 0 })
     expect(report.whole?.deadLettered).toBeGreaterThan(0)
     expect(report.whole?.produced).toBe((report.whole?.stored ?? 0) + (report.whole?.deadLettered ?? 0))
-    expect(report.whole?.windowsChecked).toBeGreaterThan(50)
+    // Whole windows, each with some twenty to fifty fields: three of 10 s of each device.
+    expect(report.whole?.windowsChecked).toBeGreaterThanOrEqual(30)
     expect(await leftOvers(folder, process.pid)).toEqual([])
     await rm(folder, { recursive: true })
   })
