@@ -70,7 +70,8 @@ describe('chaos', () => {
     expect(report.whole).toMatchObject({ missing: 0, duplicates: 0, wrong: 0, shed: 0, lostAtDevice: 0 })
     expect(report.whole?.deadLettered).toBeGreaterThan(0)
     expect(report.whole?.produced).toBe((report.whole?.stored ?? 0) + (report.whole?.deadLettered ?? 0))
-    expect(report.whole?.windowsChecked).toBeGreaterThan(50)
+    // Whole windows, each with some twenty to fifty fields: three of 10 s of each device.
+    expect(report.whole?.windowsChecked).toBeGreaterThanOrEqual(30)
     expect(await leftOvers(folder, process.pid)).toEqual([])
     await rm(folder, { recursive: true })
   })
@@ -94,7 +95,7 @@ describe('chaos', () => {
     expect(said).toMatch(/tank-1 state, sequence \d+, measured at .*: missing/)
     expect(said).toMatch(/tank-1 volume_litres, sequence \d+: stored -1, measured/)
     expect(said).toMatch(/tank-1 (level_percent|sequence) at .*: sequence \d+ is stored twice/)
-    expect(said).toMatch(/climate_10s thermometer-1 temperature_c at .*: 999 readings/)
+    expect(said).toMatch(/climate_10s thermometer-1 at .*: temperature_c_count 999 instead of \d+/)
     expect(report.whole).toBeNull()
     await rm(folder, { recursive: true })
   })

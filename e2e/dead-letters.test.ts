@@ -8,7 +8,7 @@ import type { DeadLetter } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
 import { repositoryFolder, takeAccount } from '@tributary/stack'
 import { expect, test } from 'vitest'
-import { expectWindows } from './harness/expect-windows.ts'
+import { expectWindows, windowsOfLedger } from './harness/expect-windows.ts'
 import { runTributary } from './harness/run-tributary.ts'
 import { expectBalanced, withPipeline } from './harness/with-pipeline.ts'
 
@@ -129,6 +129,8 @@ test('a range is too tight, is corrected, and what it refused is requeued: two a
     expect(total).toMatchObject({ deadLettered: one.readingCount, missing: 0, shed: 0 })
     expect(total.produced).toBe(total.stored + total.deadLettered + total.inFlight)
     await expectWindows(pipeline)
+    // What was requeued is in its windows, what was dropped is not.
+    expect((await windowsOfLedger(pipeline)).wrong).toEqual([])
     const ofDropped = await runTributary(['dlq', 'show', one.id, ...nats])
     expect([ofDropped.code, ofDropped.stderr]).toEqual([
       2,

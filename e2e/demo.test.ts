@@ -11,6 +11,8 @@ interface Report {
   ledger: Record<'produced' | 'stored' | 'deadLettered' | 'shed' | 'inFlight' | 'missing' | 'duplicates', number>
   latencyMs: { p50: number; p99: number }
   windows: number
+  windowsChecked: number
+  windowsWrong: number
   anomalies: number
   alerts: number
   versions: Record<string, string>
@@ -62,6 +64,9 @@ describe('npm start', () => {
     expect(report.ledger.deadLettered).toBeGreaterThan(0)
     expect(report.ledger.produced).toBe(report.ledger.stored + report.ledger.deadLettered)
     expect(report.windows).toBeGreaterThanOrEqual(50)
+    expect(report.windowsWrong, output()).toBe(0)
+    // Eight devices, four windows of 10 s at the least.
+    expect(report.windowsChecked).toBeGreaterThanOrEqual(32)
     expect(report.anomalies).toBeGreaterThanOrEqual(1)
     expect(report.alerts).toBeGreaterThanOrEqual(1)
     expect(report.latencyMs.p50).toBeGreaterThan(0)

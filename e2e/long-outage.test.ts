@@ -5,19 +5,22 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Contract, readContracts } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
-import { type AccountRow, askJson, type ManagedProcess, type Pipeline } from '@tributary/stack'
+import {
+  type AccountRow,
+  askJson,
+  type ManagedProcess,
+  type Pipeline,
+  type TimedSample,
+  type WindowKey,
+  windowKeyOf,
+} from '@tributary/stack'
 import mqtt from 'mqtt'
 import { expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { until } from './harness/run-tributary.ts'
-import {
-  compareWindows,
-  dirtyKeyOf,
-  type Measured,
-  measuredByDevices,
-  type WindowKey,
-} from './harness/windows-of-ledger.ts'
+import { compareWindows, type Measured, measuredByDevices } from './harness/windows-of-ledger.ts'
 import { expectBalanced, withPipeline } from './harness/with-pipeline.ts'
 
 const RATE = 2_000
@@ -53,7 +56,7 @@ interface NarrowAgent {
   readonly topic: string
   readonly devices: readonly string[]
   /** What was sent, and taken. */
-  readonly texts: Measured & { readonly samples: Measured['samples'][number][] }
+  readonly texts: Measured & { readonly samples: TimedSample[] }
 }
 
 interface InputConfig {
@@ -66,12 +69,13 @@ interface InputConfig {
 
 /** The agents get small spools and one more device each. @returns with the broker of the devices */
 async function narrow(
-  { agents, urls }: Pipeline,
+  { agents, urls, contractsFolder }: Pipeline,
   folder: string,
 ): Promise<{ broker: string; narrowed: NarrowAgent[] }> {
   const configs = await Promise.all(
     agents.map(async ({ name }) => parse(await readFile(join(folder, `${name}.yaml`), 'utf8'))),
   )
+  const contract = (await readContracts(contractsFolder)).get(TEXTS_KIND) as Contract
   const broker = configs.flatMap(({ inputs }) => inputs as InputConfig[]).find(({ type }) => type === 'mqtt')
     ?.url as string
   const narrowed = await Promise.all(
@@ -91,7 +95,7 @@ async function narrow(
         stringify({ ...config, spool: { ...config.spool, ...SPOOL }, inputs: [...inputs, more] }),
       )
       await start(process)
-      const texts = { device, kind: TEXTS_KIND, readings: 2, identity: 'batches_received_total', samples: [] }
+      const texts = { device, contract, readings: 2, identity: 'batches_received_total', samples: [] }
       return { name, url: urls.agents[i] as string, process, topic, devices, texts }
     }),
   )
@@ -110,7 +114,7 @@ async function fillUntil(client: mqtt.MqttClient, agent: NarrowAgent, isEnough: 
       Array.from({ length: TEXTS_PER_MESSAGE }, () => {
         newestMs = Math.max(newestMs + 1, Math.floor(systemClock.wallMs()))
         const values = { batches_received_total: samples.length, version: randomBytes(TEXT_BYTES).toString('base64') }
-        samples.push({ timeMs: newestMs, values })
+        samples.push({ timeMs: newestMs, values: new Map<string, string | number>(Object.entries(values)) })
         return { time_ms: newestMs, ...values }
       }),
     )
@@ -178,13 +182,13 @@ interface Dirty {
 }
 
 /** Readings of all devices of an agent, by what the windows of the store know of them. @throws when one is not what was measured */
-async function windowsOf({ query, ledgerFolder }: Pipeline, agent: NarrowAgent, dirty?: ReadonlySet<string>) {
-  const measured = await measuredByDevices(ledgerFolder)
+async function windowsOf(pipeline: Pipeline, agent: NarrowAgent, dirty?: ReadonlySet<string>) {
+  const measured = await measuredByDevices(pipeline)
   const endedMs = Math.max(...measured.map(({ samples }) => samples.at(-1)?.timeMs ?? 0)) - OPEN_MS
   const sum = { measured: 0, gone: 0, rolledUp10s: 0, coarser: 0, shed: 0, open10s: 0, open1m: 0 }
   const rebuilt = { '10s': 0, '1m': 0 }
   for (const device of [...measured.filter((each) => agent.devices.includes(each.device)), agent.texts]) {
-    const found = await compareWindows(query, device, endedMs, dirty)
+    const found = await compareWindows(pipeline.query, device, endedMs, dirty)
     expect(found.wrong.slice(0, 5)).toEqual([])
     sum.measured += found.measured * device.readings
     sum.gone += (found.measured - found.stored) * device.readings
@@ -283,7 +287,7 @@ test(
       const own = account?.agents.find(({ agent }) => agent === modest.name)
       expect(own?.epochs.reduce((sum, { recovered }) => sum + recovered, 0)).toBeGreaterThan(0)
       expect(own?.epochs.some(({ inDoubt }) => inDoubt)).toBe(false)
-      const { sum, rebuilt } = await windowsOf(pipeline, modest, new Set(dirty?.windows.map(dirtyKeyOf)))
+      const { sum, rebuilt } = await windowsOf(pipeline, modest, new Set(dirty?.windows.map(windowKeyOf)))
       expect(own?.shed).toBeGreaterThanOrEqual(sum.gone)
       expect(own?.shed).toBeLessThanOrEqual(sum.gone + (own?.produced ?? 0) - sum.measured)
       expect(rebuilt['10s']).toBeGreaterThanOrEqual(modest.devices.length)

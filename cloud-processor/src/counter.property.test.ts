@@ -29,9 +29,9 @@ interface Line {
 function windowsOf(
   groups: readonly (readonly SampleValues[])[],
   order: readonly number[],
-  { wrapsAt = WRAPS_AT, restartAfter = -1, promises = false } = {},
+  { wrapsAt = WRAPS_AT, restartAfter = -1, promises = false, memoryMs = 1e9 } = {},
 ) {
-  const context = contextOf([meterContract(wrapsAt)], { memoryMs: 1e9, punctualMemoryMs: 1e9 })
+  const context = contextOf([meterContract(wrapsAt)], { memoryMs, punctualMemoryMs: memoryMs })
   let state = stateFor(context)
   const effects = createEffects()
   const lines = new Map<string, Line>()
@@ -110,7 +110,19 @@ test('any order, any repetition, a restart: each width adds up to what was count
         if (!isDirty) expect([key, mixed.lines.get(key)]).toEqual([key, line])
       }
     }),
-    { numRuns: 300 },
+    {
+      numRuns: 300,
+      examples: [
+        [
+          {
+            groups: [samplesOf([0.001, 0]), samplesOf([0.003, 0]), samplesOf([10, 1]), samplesOf([30, 1])],
+            counted: 1,
+            order: [0, 3, 2, 1],
+            restartAfter: 0,
+          },
+        ],
+      ],
+    },
   )
 })
 
@@ -183,4 +195,18 @@ test('what was rolled up to a minute lies in between of nobody knows what: that 
   const stone = { epoch: '0123456789abcdef', fromSequence: 3, toSequence: 3, readingCount: 2, reason: 'rolled_up_1m' }
   give({ sequence: 4, readingsBefore: 4, rollups, tombstones: [stone], completeThroughMs: START_MS + 90_000_000 })
   expect([...dirty.values()].map(({ widthMs }) => widthMs)).toEqual([60_000, 900_000, 3_600_000])
+})
+
+test.each([
+  ['before', [1, 2]],
+  ['after', [2, 1]],
+])('what comes later than memory %s the first window in memory is where that counts from', (_, order) => {
+  const { lines, give } = windowsOf([samplesOf([1, 100])], [0], { memoryMs: 60_000 })
+  const late = [samplesOf([1, 100]), samplesOf([3_000, 150]), samplesOf([86_370, 160], [86_375, 170])]
+  for (const [n, i] of order.entries())
+    give({ sequence: 3 + n, readingsBefore: 1 + n, blocks: [blockOf('m', 'meter', late[i] as SampleValues[])] })
+  give({ sequence: 5, readingsBefore: 4, completeThroughMs: START_MS + 90_000_000 })
+  expect(lines.get(window('10s', 86_370))?.increase).toBe(20)
+  // The windows of it that are in memory.
+  expect(lines.get(window('1h', 82_800))?.increase).toBe(20)
 })

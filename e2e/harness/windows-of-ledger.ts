@@ -2,8 +2,20 @@
  * Every window of the store against what was measured, where single readings were given up and cannot tell any more.
  * The truth is the simulator's ledger, and what a test sent itself.
  */
-import type { InfluxQuery, InfluxSeries } from '@tributary/cloud-processor'
-import { DEVICE_CLASSES, openOracle, readLedger } from '@tributary/firmware-sim'
+import type { InfluxQuery } from '@tributary/cloud-processor'
+import { openOracle } from '@tributary/firmware-sim'
+import { type Contract, readContracts } from '@tributary/protocol'
+import {
+  devicesOf,
+  differenceOf,
+  type Pipeline,
+  plainWindows,
+  readingsOf,
+  readRows,
+  samplesOfLedger,
+  type TimedSample,
+  windowKeyOf,
+} from '@tributary/stack'
 
 const WIDTHS = [
   ['10s', 10_000],
@@ -14,12 +26,12 @@ const QUERY_MS_MAX = 30_000
 /** All samples that a device measured and got rid of; each has all fields. */
 export interface Measured {
   readonly device: string
-  readonly kind: string
+  readonly contract: Contract
   /** Readings of a sample. */
   readonly readings: number
   /** An integer field that no two samples share. */
   readonly identity: string
-  readonly samples: readonly { readonly timeMs: number; readonly values: Readonly<Record<string, unknown>> }[]
+  readonly samples: readonly TimedSample[]
 }
 
 /** Samples, except `wrong`. */
@@ -37,130 +49,95 @@ export interface WindowsFound {
   readonly wrong: readonly string[]
 }
 
-export async function measuredByDevices(ledgerFolder: string): Promise<Measured[]> {
-  const oracle = await openOracle(ledgerFolder)
-  const classes = new Map(oracle.runs.flatMap(({ scenario }) => scenario.devices.map((d) => [d.name, d.class])))
+/** Of a scenario in which nothing is refused. */
+export async function measuredByDevices(pipeline: Pipeline): Promise<Measured[]> {
+  const oracle = await openOracle(pipeline.ledgerFolder)
+  const contracts = await readContracts(pipeline.contractsFolder)
+  const nothing = { has: () => false }
   const found: Measured[] = []
-  for (const [device, name] of classes) {
-    const { kind, fields } = DEVICE_CLASSES[name]
-    const samples: { timeMs: number; values: Record<string, unknown> }[] = []
-    for await (const { timeMs, sequence, lost } of readLedger(ledgerFolder, { device }))
-      if (!lost)
-        samples.push({
-          timeMs,
-          values: Object.fromEntries(fields.map((f) => [f.name, oracle.expectedValue(device, f.name, sequence)])),
-        })
-    found.push({ device, kind, readings: fields.length, identity: 'sequence', samples })
+  for (const [device, { kind }] of devicesOf(oracle)) {
+    const contract = contracts.get(kind) as Contract
+    const signal = AbortSignal.timeout(QUERY_MS_MAX)
+    const samples = await samplesOfLedger(pipeline, oracle, contract, device, nothing, signal)
+    found.push({ device, contract, readings: samples[0]?.values.size ?? 0, identity: 'sequence', samples })
   }
   return found
 }
 
 /**
  * @param endedMs windows that end later may be open
- * @param dirty windows that are to be recomputed, see `dirtyKeyOf`: they are left out
+ * @param dirty windows that are to be recomputed, see `windowKeyOf`: they are left out
  */
 export async function compareWindows(
   query: InfluxQuery,
-  { device, kind, identity, samples }: Measured,
+  { device, contract, identity, samples }: Measured,
   endedMs: number,
   dirty: ReadonlySet<string> = new Set(),
-) {
+): Promise<WindowsFound> {
+  const { kind } = contract
   const wrong: string[] = []
   const counts = () => ({ '10s': 0, '1m': 0 })
   const [rebuilt, lacking, open] = [counts(), counts(), counts()]
-  const ask = (text: string) => query(text, AbortSignal.timeout(QUERY_MS_MAX))
-  const [raw] = await ask(`SELECT "${identity}" FROM "${kind}" WHERE "device" = '${device}'`)
+  const signal = AbortSignal.timeout(QUERY_MS_MAX)
+  const [raw] = await query(`SELECT "${identity}" FROM "${kind}" WHERE "device" = '${device}'`, signal)
   const stored = new Set(raw?.values.map((row) => row[1] as number))
+  const isStored = ({ values }: TimedSample) => stored.has(values.get(identity) as number)
+  const readings = readingsOf(samples)
+  const sketched = readingsOf(samples.filter(isStored))
+  const all = await readRows(query, contract, device, signal)
   for (const [name, widthMs] of WIDTHS) {
-    const all = await ask(`SELECT * FROM "rollup"."${kind}_${name}" WHERE "device" = '${device}' GROUP BY *`)
-    // A roll-up for a window that is not in memory any more is a row of its own.
-    const series = all.filter(({ tags }) => !tags?.['part'])
-    const parts = all
-      .filter(({ tags }) => tags?.['part'])
-      .flatMap(({ values }) => values.map((row) => row[0] as number))
-    if (series.length > 1) wrong.push(`${kind}_${name} ${device}: ${series.length} series`)
-    const rows = new Map(series[0]?.values.map((row) => [row[0] as number, row]))
-    for (const startMs of [...rows.keys(), ...parts]) {
-      const isDirty = dirty.has(dirtyKeyOf({ kind, device, widthMs, startMs }))
-      if (isDirty) rows.delete(startMs)
-      else if (parts.includes(startMs)) wrong.push(`${kind}_${name} ${device} at ${startMs}: a part by itself`)
-    }
-    const byWindow = new Map<number, Measured['samples'][number][]>()
-    for (const sample of samples) {
-      const startMs = Math.floor(sample.timeMs / widthMs) * widthMs
-      const inside = byWindow.get(startMs)
-      if (inside) inside.push(sample)
-      else byWindow.set(startMs, [sample])
-    }
-    for (const [startMs, inside] of byWindow) {
+    const expected = plainWindows(contract, readings, widthMs, sketched)
+    const rows = new Map(all.get(widthMs))
+    /**
+     * What a counter counted since the last reading of the window before is only known where that has all of its own; and in the
+     * first window of all not when readings of it were rolled up, to the last one.
+     */
+    let isBeforeWhole: boolean | undefined
+    for (const [startMs, inside] of byWindow(samples, widthMs)) {
       const where = `${kind}_${name} ${device} at ${new Date(startMs).toISOString()}`
-      const row = rows.get(startMs)
+      const isDirty = dirty.has(windowKeyOf({ kind, device, widthMs, startMs }))
+      // A roll-up for a window that is not in memory any more is a row of its own.
+      const [row, ...others] = (rows.get(startMs) ?? []).filter(({ isPart }) => !isPart || !isDirty)
       rows.delete(startMs)
-      const storedInside = inside.filter(({ values }) => stored.has(values[identity] as number)).length
-      if (startMs + widthMs > endedMs || dirty.has(dirtyKeyOf({ kind, device, widthMs, startMs }))) {
+      const storedInside = inside.filter(isStored).length
+      if (startMs + widthMs > endedMs || isDirty) {
         open[name] += inside.length - storedInside
+        isBeforeWhole = false
         continue
       }
-      const count = row ? saidOf(series[0] as InfluxSeries, row, identity, 'count') : 0
+      if (others.length > 0 || row?.isPart) wrong.push(`${where}: ${others.length + 1} rows, or a part by itself`)
+      const count = Number(row?.said.get(`${identity}_count`) ?? 0)
+      const isWhole = count === inside.length
       if (count < storedInside || count > inside.length)
         wrong.push(`${where}: ${count} samples, where ${inside.length} were measured and ${storedInside} are stored`)
-      else if (count < inside.length) lacking[name] += inside.length - count
+      else if (!isWhole) lacking[name] += inside.length - count
       else {
         if (storedInside < inside.length) rebuilt[name] += 1
-        const fault = faultOf(series[0] as InfluxSeries, row as InfluxSeries['values'][number], inside)
-        if (fault) wrong.push(`${where}: ${fault}`)
+        const compared =
+          (isBeforeWhole ?? storedInside === inside.length) ? <T>(said: ReadonlyMap<string, T>) => said : withoutCounted
+        const difference = differenceOf(compared(expected.get(startMs) ?? new Map()), compared(row?.said ?? new Map()))
+        if (difference) wrong.push(`${where}: ${difference}`)
       }
+      isBeforeWhole = isWhole
     }
     for (const startMs of rows.keys())
-      wrong.push(`${kind}_${name} ${device} at ${new Date(startMs).toISOString()}: nothing was measured then`)
+      if (!dirty.has(windowKeyOf({ kind, device, widthMs, startMs })))
+        wrong.push(`${kind}_${name} ${device} at ${new Date(startMs).toISOString()}: nothing was measured then`)
   }
-  return {
-    rebuilt,
-    measured: samples.length,
-    stored: stored.size,
-    lacking,
-    open,
-    wrong,
-  } satisfies WindowsFound
+  return { rebuilt, measured: samples.length, stored: stored.size, lacking, open, wrong }
 }
 
-export interface WindowKey {
-  readonly kind: string
-  readonly device: string
-  readonly widthMs: number
-  readonly startMs: number
-}
-export const dirtyKeyOf = ({ kind, device, widthMs, startMs }: WindowKey): string =>
-  `${kind} ${device} ${widthMs} ${startMs}`
-
-type Row = InfluxSeries['values'][number]
-const saidOf = ({ columns }: InfluxSeries, row: Row, field: string, what: string): number =>
-  Number(row[columns.indexOf(`${field}_${what}`)])
-
-/** What the row says otherwise than its readings, of which it has all. */
-function faultOf(series: InfluxSeries, row: Row, samples: Measured['samples']): string | undefined {
-  const last = samples.reduce((a, b) => (b.timeMs > a.timeMs ? b : a))
-  for (const [field, lastValue] of Object.entries(last.values)) {
-    if (typeof lastValue !== 'number') {
-      const said = row[series.columns.indexOf(`${field}_last`)]
-      if (said !== lastValue) return `last ${field} ${said} instead of ${lastValue}`
-      continue
-    }
-    const values = samples.map((sample) => sample.values[field] as number)
-    const mean = values.reduce((a, b) => a + b, 0) / values.length
-    const truth = {
-      count: values.length,
-      min: values.reduce((a, b) => Math.min(a, b)),
-      max: values.reduce((a, b) => Math.max(a, b)),
-      last: lastValue,
-    }
-    for (const [what, expected] of Object.entries(truth)) {
-      const said = saidOf(series, row, field, what)
-      if (said !== expected) return `${what} of ${field} ${said} instead of ${expected}`
-    }
-    const said = saidOf(series, row, field, 'mean')
-    if (!(Math.abs(said - mean) <= 1e-9 * Math.max(1, Math.abs(mean))))
-      return `mean of ${field} ${said} instead of ${mean}`
+/** In order of time. */
+function byWindow(samples: readonly TimedSample[], widthMs: number): Map<number, TimedSample[]> {
+  const found = new Map<number, TimedSample[]>()
+  for (const sample of samples.toSorted((a, b) => a.timeMs - b.timeMs)) {
+    const startMs = Math.floor(sample.timeMs / widthMs) * widthMs
+    const inside = found.get(startMs)
+    if (inside) inside.push(sample)
+    else found.set(startMs, [sample])
   }
-  return undefined
+  return found
 }
+
+const withoutCounted = <T>(said: ReadonlyMap<string, T>): ReadonlyMap<string, T> =>
+  new Map([...said].filter(([field]) => !/_(increase|rate|resets)$/.test(field)))

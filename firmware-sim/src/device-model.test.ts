@@ -159,9 +159,37 @@ describe('anomalies', () => {
     expect(value(model, 'mood', seconds(model, 3))).toBe(1)
     expect(model.sample(seconds(model, 3) + 1).fields).not.toContain('mood')
   })
+
+  it('a share of bad values hits that part of the samples, each time the same ones', () => {
+    const bad_values = [
+      { device: 'pump-1', field: 'temperature_c', kind: 'out_of_range', at: '1s', for: '1h', share: 0.01 },
+      { device: 'pump-1', field: 'speed_rpm', kind: 'wrong_type', at: '0s', for: '1h', share: 0.5 },
+    ]
+    const hits = (model: DeviceModel, field: string) =>
+      Array.from({ length: 30_000 }, (_, i) => i + 1).filter((s) => model.badValuesAt(s).some((b) => b.field === field))
+    const model = only({ devices: [pump], bad_values })
+    const rare = hits(model, 'temperature_c')
+    expect(rare.length).toBeGreaterThan(240)
+    expect(rare.length).toBeLessThan(360)
+    expect(rare[0]).toBeGreaterThan(10)
+    expect(value(model, 'temperature_c', rare[0] as number)).toBe(1e10)
+    expect(hits(only({ devices: [pump], bad_values }), 'temperature_c')).toEqual(rare)
+    expect(hits(only({ devices: [pump], bad_values }, 8), 'temperature_c')).not.toEqual(rare)
+    const both = hits(model, 'speed_rpm').filter((sequence) => rare.includes(sequence)).length
+    expect(both / rare.length).toBeCloseTo(0.5, 0)
+  })
 })
 
 describe('times', () => {
+  it('of a device whose clock is behind are so much earlier; its schedule goes by the run', () => {
+    const spike = { device: 'pump-1', field: 'temperature_c', kind: 'spike', at: '10s', by: 30 }
+    const right = only({ devices: [pump], anomalies: [spike] })
+    const behind = only({ devices: [{ ...pump, clock_behind: '75m' }], anomalies: [spike] })
+    expect(behind.timeMsOf(1)).toBe(START_MS - 75 * 60_000)
+    expect(behind.startedAtMs).toBe(behind.timeMsOf(1))
+    for (const model of [right, behind]) expect(model.anomaliesAt(101)).toHaveLength(1)
+    expect(behind.sample(101).timeMs).toBe(right.sample(101).timeMs - 75 * 60_000)
+  })
   it('are start + (sequence - 1) × interval, and stay unique at any rate', () => {
     const model = only({ devices: [pump] })
     expect(model.timeMsOf(1)).toBe(START_MS)

@@ -1,7 +1,7 @@
 // Guarantee: what a device measures is a pure function of (device, field, sequence, seed) and of the run's start and schedule.
 // Nothing here knows what time it is, what was sent, or what was computed before.
 import { type ClassField, DEVICE_CLASSES, type DeviceClass, type FieldValue, quantise } from './device-class.ts'
-import { keyOf } from './noise.ts'
+import { keyOf, uniform } from './noise.ts'
 import type { AnomalyConfig, BadValueConfig, DeviceConfig, Scenario } from './scenario.ts'
 import { type Occurrence, occurrenceAt, type Window } from './schedule.ts'
 
@@ -36,6 +36,8 @@ export interface DeviceModel {
   readonly deviceClass: DeviceClass
   readonly intervalMs: number
   readonly firstSequence: number
+  /** Of the run, by the device's own clock. */
+  readonly startedAtMs: number
   /** Milliseconds after the start of the run at which it is measured; may have a fraction. */
   elapsedMsOf(sequence: number): number
   /** Event time: milliseconds since 1970, an integer, different for every sequence. */
@@ -60,9 +62,12 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
   const { kind, fields } = deviceClass
   const names = fields.map((f) => f.name)
   const key = keyOf(config.name, run.seed)
+  const badKey = keyOf(`${config.name} bad values`, run.seed)
   const firstSequence = run.firstSequences[config.name] ?? 1
   const anomalies = run.scenario.anomalies.filter((a) => a.device === config.name)
   const badValues = run.scenario.bad_values.filter((b) => b.device === config.name)
+  const isHit = ({ share }: BadValueConfig, sequence: number, salt: number) =>
+    share === undefined || uniform(badKey, salt, sequence) < share
   const pauses = run.scenario.faults
     .filter((f) => f.device === config.name && f.kind === 'dropout' && !f.measuring)
     .map((f) => ({ atMs: f.at, forMs: f.for ?? 0 }))
@@ -73,7 +78,9 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     for (const pause of pauses) if (elapsedMs >= pause.atMs) elapsedMs += pause.forMs
     return elapsedMs
   }
-  const timeMsOf = (sequence: number) => run.startedAtMs + Math.round(elapsedMsOf(sequence))
+  // Ledgers of before do not say it.
+  const startedAtMs = run.startedAtMs - (config.clock_behind ?? 0)
+  const timeMsOf = (sequence: number) => startedAtMs + Math.round(elapsedMsOf(sequence))
   const sequenceAt = (elapsedMs: number) => {
     let low = firstSequence
     let high = firstSequence + Math.ceil(elapsedMs / intervalMs) + 1
@@ -90,10 +97,10 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
       elapsedMsOf(sequence),
       sequence > firstSequence ? elapsedMsOf(sequence - 1) : -Infinity,
     )
-  const active = <T extends BadValueConfig | AnomalyConfig>(entries: readonly T[], sequence: number) =>
-    entries.flatMap((entry) => {
-      const occurrence = occurrenceOf(entry, sequence)
-      return occurrence ? [{ config: entry, occurrence }] : []
+  const activeAnomalies = (sequence: number): ActiveAnomaly[] =>
+    anomalies.flatMap((config) => {
+      const occurrence = occurrenceOf(config, sequence)
+      return occurrence ? [{ config, occurrence }] : []
     })
 
   /** `entries`: the anomalies to apply; a stuck one holds what the earlier ones made of its first sample. */
@@ -121,10 +128,12 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     deviceClass,
     intervalMs,
     firstSequence,
+    startedAtMs,
     elapsedMsOf,
     timeMsOf,
-    anomaliesAt: (sequence) => (anomalies.length > 0 ? active(anomalies, sequence) : []),
-    badValuesAt: (sequence) => (badValues.length > 0 ? active(badValues, sequence).map(({ config }) => config) : []),
+    anomaliesAt: activeAnomalies,
+    badValuesAt: (sequence) =>
+      badValues.filter((bad, i) => occurrenceOf(bad, sequence) !== undefined && isHit(bad, sequence, i)),
     sample(sequence) {
       const values = measured(sequence, anomalies).map((value, i) => quantise(value, fields[i] as ClassField))
       const sample = { device: config.name, kind, sequence, timeMs: timeMsOf(sequence), fields: names, values }

@@ -9,6 +9,7 @@ export {
   type DeviceConfig,
   kindOf,
   loadScenario,
+  type OutageConfig,
   readingsPerSecond,
   type Scenario,
   scenarioSchema,

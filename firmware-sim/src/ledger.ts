@@ -22,7 +22,7 @@ export interface Loss {
 
 export type LedgerEvent =
   | { readonly type: 'run'; readonly atMs: number; readonly run: Run }
-  /** Times are event times. */
+  /** Times are event times, by the device's own clock. */
   | {
       readonly type: 'anomaly'
       readonly atMs: number
@@ -34,6 +34,7 @@ export type LedgerEvent =
       readonly fromMs: number
       readonly untilMs: number
     }
+  /** Times are those of the run. */
   | {
       readonly type: 'fault'
       readonly atMs: number

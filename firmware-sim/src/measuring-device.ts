@@ -61,9 +61,9 @@ export function createMeasuringDevice(
     labelled.set(entry, occurrence)
     return true
   }
-  const eventTimes = ({ fromMs, untilMs }: { fromMs: number; untilMs: number }) => ({
-    fromMs: run.startedAtMs + Math.round(fromMs),
-    untilMs: run.startedAtMs + Math.round(untilMs),
+  const timesFrom = (startedAtMs: number, { fromMs, untilMs }: { fromMs: number; untilMs: number }) => ({
+    fromMs: startedAtMs + Math.round(fromMs),
+    untilMs: startedAtMs + Math.round(untilMs),
   })
 
   const measureOne = (sequence: number) => {
@@ -81,7 +81,7 @@ export function createMeasuringDevice(
       if (!isNew(`anomaly ${scenario.anomalies.indexOf(anomaly)}`, occurrence.index)) continue
       const { device, field, kind } = anomaly
       const by = 'by' in anomaly ? anomaly.by : undefined
-      const times = eventTimes(occurrence)
+      const times = timesFrom(model.startedAtMs, occurrence)
       ledger.event({ type: 'anomaly', atMs: clock.wallMs(), device, field, kind, by, fromSequence: sequence, ...times })
     }
   }
@@ -106,7 +106,10 @@ export function createMeasuringDevice(
     send(nowMs) {
       for (const { entry, occurrence, kind, ...active } of faults.activeAt(nowMs))
         if (isNew(`fault ${entry}`, occurrence))
-          ledger.event({ type: 'fault', atMs: clock.wallMs(), device: config.name, kind, ...eventTimes(active) })
+          ledger.event({
+            ...{ type: 'fault', atMs: clock.wallMs(), device: config.name, kind },
+            ...timesFrom(run.startedAtMs, active),
+          })
       for (; handedOver < nextSequence; handedOver++) link.measured(handedOver)
       link.tick(nowMs)
     },

@@ -16,6 +16,14 @@ describe('scenarios', () => {
     expect(readingsPerSecond(await loadScenario(name))).toBe(400)
   })
 
+  it('late has clocks that are behind, an agent that is offline for a minute, and poison on every device', async () => {
+    const { devices, bad_values, outages } = await loadScenario('late')
+    expect(devices.filter((d) => d.clock_behind > 0).length).toBeGreaterThan(0)
+    expect(outages).toEqual([{ agent: 'agent-2', at: 60_000, for: 60_000 }])
+    for (const { name } of devices)
+      expect(bad_values.filter((b) => b.device === name).reduce((sum, b) => sum + (b.share ?? 1), 0)).toBeCloseTo(0.01)
+  })
+
   it('there is one without ports, for where there are none', async () => {
     const { devices } = await loadScenario('mqtt-only')
     expect(devices.every((d) => d.mqtt !== undefined)).toBe(true)
@@ -86,6 +94,43 @@ faults:
       'faults[1].kind: needs a line with a checksum',
     ])
       expect(said).toContain(part)
+  })
+
+  it('a clock that is behind, a share of bad values and outages are told when they do not fit', () => {
+    const said = mistakes(`
+name: broken
+devices:
+  - { name: a, class: pump, clock: none, clock_behind: 5m, mqtt: {} }
+bad_values:
+  - { device: a, field: speed_rpm, kind: wrong_type, at: 1s, share: 0.01 }
+  - { device: a, field: speed_rpm, kind: wrong_type, at: 1s, for: 5s, share: 2 }
+outages:
+  - { agent: agent-1, at: 10s, for: 10s }
+  - { agent: agent-2, at: 15s, for: 10s }
+  - { agent: agent-1, at: 19s, for: 10s }
+  - { agent: agent-1, at: 29s, for: 10s, every: 1m }
+`)
+    for (const part of ['bad_values[1].share', 'outages[3].every: unknown key']) expect(said).toContain(part)
+    const alsoSaid = mistakes(`
+name: broken
+devices:
+  - { name: a, class: pump, clock: none, clock_behind: 5m, mqtt: {} }
+bad_values:
+  - { device: a, field: speed_rpm, kind: wrong_type, at: 1s, share: 0.01 }
+outages:
+  - { agent: agent-1, at: 10s, for: 10s }
+  - { agent: agent-2, at: 15s, for: 10s }
+  - { agent: agent-1, at: 19s, for: 10s }
+  - { agent: agent-1, at: 29s, for: 10s }
+`)
+    for (const part of [
+      'devices[0].clock_behind: needs a clock of its own',
+      'bad_values[0].share: needs "for"',
+      'outages[2].at: overlaps with outages[0]',
+    ])
+      expect(alsoSaid).toContain(part)
+    expect(alsoSaid).not.toContain('outages[1]')
+    expect(alsoSaid).not.toContain('outages[3]')
   })
 
   it('a file that is not there is a clear mistake', async () => {

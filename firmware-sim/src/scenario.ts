@@ -36,6 +36,8 @@ const device = z
     interval: durationMs().default(100),
     /** `none`: the device has no clock, and samples carry no time. */
     clock: z.enum(['own', 'none']).default('own'),
+    /** By how much its clock is behind: its samples carry event times that are so much too early. */
+    clock_behind: durationMs().default(0),
     serial: serialLink.optional(),
     mqtt: mqttLink.optional(),
   })
@@ -53,6 +55,8 @@ const anomaly = z.discriminatedUnion('kind', [
 const badValue = z.strictObject({
   ...when,
   kind: z.enum(['wrong_type', 'out_of_range', 'not_in_list', 'unknown_field']),
+  /** Part of the samples that is hit while it lasts; absent: all. */
+  share: z.number().gt(0).max(1).optional(),
   field: z.string().regex(/^[a-z][a-z0-9_]*$/, 'must be a field name'),
 })
 
@@ -71,6 +75,13 @@ const fault = z.discriminatedUnion('kind', [
   /** Two devices are unplugged, and each is plugged in where the other one was; afterwards back again. */
   z.strictObject({ ...when, for: durationMs(), kind: z.literal('swap'), with: z.string() }),
 ])
+
+/** An agent is offline: its link to the gateway is cut. Brought about by whoever runs agents around the simulator. */
+const outage = z.strictObject({
+  agent: z.string().refine(isName, `must be ${NAME_RULE}`),
+  at: durationMs(),
+  for: durationMs(),
+})
 
 /** Two devices that are swapped are both unplugged for so long, before and after. */
 export const SWAP_UNPLUGGED_MS = 500
@@ -126,6 +137,7 @@ export const scenarioSchema = z
     anomalies: z.array(anomaly).default([]),
     bad_values: z.array(badValue).default([]),
     faults: z.array(fault).default([]),
+    outages: z.array(outage).default([]),
   })
   .superRefine((scenario, context) => {
     const complain = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message })
@@ -138,6 +150,16 @@ export const scenarioSchema = z
       if (d.interval < 1) complain(['devices', i, 'interval'], 'must be at least 1ms: times must stay unique')
       if (d.serial?.acknowledge && d.clock === 'none')
         complain(['devices', i, 'clock'], 'a device that sends again needs its own clock, or its repeats get new times')
+      if (d.clock_behind > 0 && d.clock === 'none') complain(['devices', i, 'clock_behind'], 'needs a clock of its own')
+    })
+    scenario.bad_values.forEach((bad, i) => {
+      if (bad.share !== undefined && bad.for === undefined)
+        complain(['bad_values', i, 'share'], 'needs "for": without it one sample is hit')
+    })
+    scenario.outages.forEach((one, i) => {
+      const overlaps = (other: OutageConfig) => one.at < other.at + other.for && other.at < one.at + one.for
+      const earlier = scenario.outages.findIndex((other) => other.agent === one.agent && overlaps(other))
+      if (earlier >= 0 && earlier < i) complain(['outages', i, 'at'], `overlaps with outages[${earlier}]`)
     })
     const check = (section: 'anomalies' | 'bad_values' | 'faults') =>
       scenario[section].forEach((entry, i) => {
@@ -187,11 +209,12 @@ export type DeviceConfig = z.infer<typeof device>
 export type AnomalyConfig = Scenario['anomalies'][number]
 export type BadValueConfig = Scenario['bad_values'][number]
 export type FaultConfig = z.infer<typeof fault>
+export type OutageConfig = z.infer<typeof outage>
 
 /** Ours, beside the sources; beside the program when it is bundled. */
 const OUR_SCENARIOS = ['../scenarios/', './scenarios/']
 
-/** Loads a scenario from a path, or one of ours by its bare name (`demo`, `steady`, `mqtt-only`). Throws ConfigError. */
+/** Loads a scenario from a path, or one of ours by its bare name (`demo`, `late`, `steady`, `mqtt-only`). Throws ConfigError. */
 export async function loadScenario(pathOrName: string): Promise<Scenario> {
   if (!/^[a-z][a-z0-9-]*$/.test(pathOrName)) return loadConfig(pathOrName, scenarioSchema)
   const ours = OUR_SCENARIOS.map((folder) => fileURLToPath(new URL(`${folder}${pathOrName}.yaml`, import.meta.url)))

@@ -4,11 +4,10 @@
  * given time to finish.
  */
 
-import { connect } from '@nats-io/transport-node'
-import { type InfluxQuery, readDeadLetters } from '@tributary/cloud-processor'
+import type { InfluxQuery } from '@tributary/cloud-processor'
 import { type AccountAnswer, askJson } from './live-figures.ts'
 import type { Pipeline } from './pipeline.ts'
-import { createRefusedReadings, type RefusedReadings } from './refused-readings.ts'
+import { type RefusedReadings, readRefusedReadings } from './refused-readings.ts'
 import { compareWithStore } from './stored-values.ts'
 
 export interface Account {
@@ -41,7 +40,7 @@ export async function takeAccount(
   signal: AbortSignal,
   refused?: RefusedReadings,
 ): Promise<Account> {
-  const letters = refused ?? (await readRefused(pipeline.urls.nats))
+  const letters = refused ?? (await readRefusedReadings(pipeline.urls.nats))
   const { examples, ...found } = await compareWithStore(pipeline, letters, signal)
   const own = await askJson<AccountAnswer>(`${pipeline.urls.processor}/account`)
   // Letters that do not name their readings, shed ones and those under way explain absences, never more than there are.
@@ -70,17 +69,6 @@ export async function takeAccount(
     anomalies: await total(pipeline.query, `SELECT count("score") FROM "anomaly"`, signal),
     examples,
   }
-}
-
-async function readRefused(natsUrl: string): Promise<RefusedReadings> {
-  const refused = createRefusedReadings()
-  const connection = await connect({ servers: natsUrl, timeout: 5_000 })
-  try {
-    for await (const letter of readDeadLetters(connection, { dropped: true })) refused.add(letter)
-  } finally {
-    await connection.close()
-  }
-  return refused
 }
 
 /** Sum over all series and columns of a counting query. */

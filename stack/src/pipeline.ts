@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { createInfluxQuery, type InfluxQuery } from '@tributary/cloud-processor'
 import { loadScenario, type SimulatorState } from '@tributary/firmware-sim'
 import { hashPassword } from '@tributary/gateway'
-import { UserError } from '@tributary/runtime'
+import { systemClock, UserError } from '@tributary/runtime'
+import { createAgentOutages } from './agent-outages.ts'
 import { agentConfig, gatewayConfig, processorConfig } from './configs.ts'
 import { freePort } from './free-port.ts'
 import { createGrafanaServer, findGrafana } from './grafana-server.ts'
@@ -43,6 +44,8 @@ export interface PipelineOptions {
   /** Alerts are posted there. */
   readonly alertWebhookUrl?: string
   readonly say?: (text: string) => void
+  /** Told of the scenario's outages as they come. Default: `say`. */
+  readonly onOutage?: (text: string) => void
 }
 
 export interface AgentPlace {
@@ -81,6 +84,8 @@ export interface Pipeline {
   }
   readonly versions: Record<string, string>
   readonly ledgerFolder: string
+  /** Of the processor. */
+  readonly contractsFolder: string
   query: InfluxQuery
   start(signal: AbortSignal): Promise<void>
   /** Downstream last: simulator, agents, gateway, processor, viewer, servers. */
@@ -120,6 +125,17 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     scenario.devices.filter((device) => (device.serial !== undefined) === (agent === 'agent-1'))
   const agentNames = ['agent-1', 'agent-2'].filter((agent) => devicesOf(agent).length > 0)
   const agentPorts = await Promise.all(agentNames.map(() => freePort()))
+  const placeOf = (agent: string): AgentPlace & { gatewayPort: number } => {
+    const place = agentPlace(agent)
+    return { ...place, gatewayPort: place.gatewayPort ?? ports.mqtt }
+  }
+  const outages = await createAgentOutages(scenario.outages, {
+    agents: agentNames,
+    placeOf,
+    clock: systemClock,
+    say: options.onOutage ?? say,
+  })
+  const contractsFolder = options.contractsFolder ?? join(repositoryFolder, 'contracts')
   const password = crypto.randomUUID()
   await writeFile(path('agents.passwd'), agentNames.map((name) => `${name}:${hashPassword(password)}\n`).join(''), {
     mode: 0o600,
@@ -140,7 +156,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     path('processor.yaml'),
     processorConfig({
       folder,
-      contracts: options.contractsFolder ?? join(repositoryFolder, 'contracts'),
+      contracts: contractsFolder,
       adminPort: ports.processor,
       natsUrl: seenUrl(nats.url, seenPorts.natsByProcessor),
       influxUrl: seenUrl(influx.url, seenPorts.influxByProcessor),
@@ -150,7 +166,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
   await writeFile(path('devices.yaml'), await readFile(join(repositoryFolder, 'stack', 'devices.yaml')))
   const agentUrls = agentNames.map((agent, i) => admin(agentPorts[i] as number, agentPlace(agent).host))
   for (const [i, agent] of agentNames.entries()) {
-    const { host = '127.0.0.1', machine = '127.0.0.1', gatewayPort = ports.mqtt, clockTrusted } = agentPlace(agent)
+    const { host = '127.0.0.1', machine = '127.0.0.1', gatewayPort, clockTrusted } = placeOf(agent)
     await writeFile(
       path(`${agent}.yaml`),
       agentConfig({
@@ -159,7 +175,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
         devices: devicesOf(agent),
         adminPort: agentPorts[i] as number,
         adminHost: host,
-        gatewayUrl: `mqtt://${machine}:${gatewayPort}`,
+        gatewayUrl: `mqtt://${machine}:${outages.portFor(agent) ?? gatewayPort}`,
         sensorBrokerUrl: `mqtt://${machine}:${ports.sensorMqtt}`,
         withHost: i === agentNames.length - 1,
         freeDisk: options.freeDisk,
@@ -247,18 +263,22 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     },
     versions: { node: process.versions.node, 'nats-server': natsServer.version, influxd: influxd.version },
     ledgerFolder: path('simulator', 'ledger'),
+    contractsFolder,
     query,
     async start(signal) {
+      await outages.start()
       await Promise.all(servers.map((server) => server.start(signal)))
       // The simulator's first readings wait for nobody: everything downstream stands before it begins to measure.
       await Promise.all([gateway.start(signal), processor.start(signal), ...(viewer ? [viewer.start(signal)] : [])])
       await simulator.start(signal)
+      outages.begin()
       await Promise.all(agents.map((agent) => agent.start(signal)))
     },
     async stop() {
       await query.close()
       await simulator.stop()
       await Promise.all(agents.map((agent) => agent.stop()))
+      await outages.stop()
       await gateway.stop()
       await processor.stop()
       await viewer?.stop()

@@ -1,4 +1,6 @@
 /** Which readings dead letters hold: by device, field and sequence or time where a letter names them, else by number alone. */
+import { connect } from '@nats-io/transport-node'
+import { readDeadLetters } from '@tributary/cloud-processor'
 import type { DeadLetter } from '@tributary/protocol'
 
 export interface RefusedReadings {
@@ -37,4 +39,16 @@ export function createRefusedReadings(): RefusedReadings {
     has: (device, field, sequence, timeMs) =>
       keys.has(`${device} ${field} s${sequence}`) || keys.has(`${device} ${field} t${timeMs}`),
   }
+}
+
+/** What the stream of dead letters holds now: letters that were requeued are not in it, dropped ones are. */
+export async function readRefusedReadings(natsUrl: string): Promise<RefusedReadings> {
+  const refused = createRefusedReadings()
+  const connection = await connect({ servers: natsUrl, timeout: 5_000 })
+  try {
+    for await (const letter of readDeadLetters(connection, { dropped: true })) refused.add(letter)
+  } finally {
+    await connection.close()
+  }
+  return refused
 }

@@ -143,7 +143,7 @@ async function breakThings(options: ChaosOptions): Promise<void> {
       onRound: (round) => {
         const recovery = round.recoverySeconds === null ? 'NOT RECOVERED' : `recovered in ${round.recoverySeconds} s`
         say(
-          `        ${round.faultSeconds} s, ${recovery}; ${count(round.readings)} readings and ${count(round.windowsChecked)} fields of windows compared: missing ${round.missing}, duplicates ${round.duplicates}`,
+          `        ${round.faultSeconds} s, ${recovery}; ${count(round.readings)} readings and ${count(round.windowsChecked)} windows compared: missing ${round.missing}, duplicates ${round.duplicates}`,
         )
       },
       signal: interrupted.signal,
@@ -190,7 +190,7 @@ function printReport(report: ChaosReport, wasInterrupted: boolean): void {
   print('')
   if (whole)
     print(
-      `The whole run: ${count(whole.produced)} readings produced = ${count(whole.stored)} stored + ${count(whole.deadLettered)} dead-lettered + ${count(whole.shed)} shed + ${count(whole.lostAtDevice)} lost at the device; missing ${whole.missing}, duplicates ${whole.duplicates}; ${count(whole.windowsChecked)} fields of windows right; ${whole.alerts} alerts, each told once.`,
+      `The whole run: ${count(whole.produced)} readings produced = ${count(whole.stored)} stored + ${count(whole.deadLettered)} dead-lettered + ${count(whole.shed)} shed + ${count(whole.lostAtDevice)} lost at the device; missing ${whole.missing}, duplicates ${whole.duplicates}; ${count(whole.windowsChecked)} windows right, of all widths and fields; ${whole.alerts} alerts, each told once.`,
     )
   const versions = Object.entries(report.versions).map(([name, version]) => `${name} ${version}`)
   print(

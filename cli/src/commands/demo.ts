@@ -13,9 +13,12 @@ import {
   createPipeline,
   type LiveFigures,
   type Pipeline,
+  readRefusedReadings,
   repositoryFolder,
   settle,
+  settleWindows,
   takeAccount,
+  type WindowCheck,
 } from '@tributary/stack'
 import { Command } from 'commander'
 import { createLiveView } from '../live-view.ts'
@@ -33,6 +36,9 @@ interface DemoOptions {
 }
 
 const SETTLE_MS_MAX = 60_000
+/** A window that readings made dirty again and again is recomputed once a minute. */
+const WINDOWS_MS_MAX = 120_000
+const WRONG_SHOWN = 12
 const DEVICE_KINDS = ['climate', 'vibration', 'power', 'tank']
 
 export function demoCommand(): Command {
@@ -41,7 +47,11 @@ export function demoCommand(): Command {
     .option('--for <duration>', 'stop by itself after this long, such as 90s or 10m', duration)
     .option('--report <file>', 'write the result as JSON')
     .option('--seed <n>', 'seed of the simulated values and faults', wholeNumber, 1)
-    .option('--scenario <file>', 'what the devices do and suffer: a YAML file, or demo, steady or mqtt-only', 'demo')
+    .option(
+      '--scenario <file>',
+      'what the devices do and suffer: a YAML file, or demo, late, steady or mqtt-only',
+      'demo',
+    )
     .option('--rate <n>', 'readings a second of all devices together (default: as the scenario says)', wholeNumber)
     .option(
       '--data-dir <folder>',
@@ -52,9 +62,10 @@ export function demoCommand(): Command {
       'after',
       `
 The report: {ledger: {produced, stored, deadLettered, shed, inFlight, missing, duplicates, wrong, lostAtDevice}, latencyMs: {p50, p99},
-windows, anomalies, alerts, seed, seconds, versions, urls}. "produced" is what the simulator measured; "stored", "missing",
-"duplicates" and "wrong" come from comparing every value in InfluxDB with it.
-Exit code 0 when missing and duplicates are 0, else 1.`,
+windows, windowsChecked, windowsByWidth, windowsWrong, windowsOpen, anomalies, alerts, seed, seconds, versions, urls}. "produced" is what the simulator
+measured; "stored", "missing", "duplicates" and "wrong" come from comparing every value in InfluxDB with it, "windowsWrong" from computing
+every window that ended before the devices stopped ("windowsChecked") anew from what they measured. "windowsOpen" had not ended.
+Exit code 0 when missing, duplicates and windowsWrong are 0, else 1.`,
     )
     .action(runDemo)
 }
@@ -72,7 +83,10 @@ async function runDemo(options: DemoOptions): Promise<void> {
   process.on('SIGTERM', onSignal)
 
   const view = createLiveView(process.stdout)
-  const alerts = createAlertReceiver((alert) => view.event(alertLine(alert.payload)))
+  let isOver = false
+  const alerts = createAlertReceiver((alert) => {
+    if (!isOver) view.event(alertLine(alert.payload))
+  })
   const startedAtMs = systemClock.monotonicMs()
   const observing = new AbortController()
   let pipeline: Pipeline | undefined
@@ -86,6 +100,7 @@ async function runDemo(options: DemoOptions): Promise<void> {
       viewerPort: options.viewerPort,
       alertWebhookUrl: alerts.url,
       say,
+      onOutage: (text) => view.event(text),
     })
     say(`Starting ${pipeline.processes.map((p) => p.name).join(', ')} …`)
     await pipeline.start(AbortSignal.any([stopRequested.signal, hurry.signal]))
@@ -98,24 +113,35 @@ async function runDemo(options: DemoOptions): Promise<void> {
 
     say('\nStopping the devices and waiting for what is under way …')
     await settle(pipeline, { timeoutMs: SETTLE_MS_MAX, signal: hurry.signal, say })
+    // From here on the devices are silent because we stopped them.
+    const alertsFired = alerts.received.filter(({ payload }) => payload.state === 'firing').length
+    isOver = true
     observing.abort()
     await observer
     say('Comparing every value in InfluxDB with what the devices measured …')
-    const account = await takeAccount(pipeline, hurry.signal)
+    const refused = await readRefusedReadings(pipeline.urls.nats)
+    const account = await takeAccount(pipeline, hurry.signal, refused)
+    say('Computing every window anew from what the devices measured …')
+    const windows = await settleWindows(pipeline, refused, { timeoutMs: WINDOWS_MS_MAX, signal: hurry.signal, say })
     const report = {
       ledger: account.ledger,
       latencyMs: { p50: latency.quantile(0.5) ?? null, p99: latency.quantile(0.99) ?? null },
       windows: account.windows,
+      windowsChecked: windows.checked,
+      windowsByWidth: windows.byWidth,
+      windowsWrong: windows.wrong.length,
+      windowsOpen: windows.open,
       anomalies: account.anomalies,
-      alerts: alerts.received.filter((a) => a.payload.state === 'firing').length,
+      alerts: alertsFired,
       seed: options.seed,
       seconds: Math.round((systemClock.monotonicMs() - startedAtMs) / 1000),
       versions: pipeline.versions,
       urls: pipeline.urls,
     }
     if (options.report) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`)
-    printReport(report, account)
-    process.exitCode = account.ledger.missing === 0 && account.ledger.duplicates === 0 ? 0 : 1
+    printReport(report, account, windows)
+    const isWell = account.ledger.missing + account.ledger.duplicates + report.windowsWrong === 0
+    process.exitCode = isWell ? 0 : 1
   } catch (error) {
     if (!stopRequested.signal.aborted || error instanceof UserError) throw error
     say('Stopped while starting.')
@@ -186,6 +212,7 @@ function printReport(
     seconds: number
   },
   account: Account,
+  windows: WindowCheck,
 ): void {
   const { ledger } = account
   print(`\nThe account after ${report.seconds} s\n`)
@@ -213,6 +240,11 @@ function printReport(
   print(
     `\nmeasured to queryable: p50 ${ms(report.latencyMs.p50)}, p99 ${ms(report.latencyMs.p99)} · ${count(report.windows)} windows · ${count(report.anomalies)} anomalies · ${count(report.alerts)} alerts delivered`,
   )
+  const widths = Object.entries(windows.byWidth).map(([width, checked]) => `${width} ${count(checked)}`)
+  print(
+    `windows compared with what was measured: ${count(windows.checked)} (${widths.join(', ') || 'none had ended'}), of them wrong: ${count(windows.wrong.length)} (${count(windows.open)} more had not ended)`,
+  )
+  for (const wrong of windows.wrong.slice(0, WRONG_SHOWN)) print(`  ${wrong}`)
   print(
     ledger.missing === 0 && ledger.duplicates === 0
       ? 'Every reading is accounted for.'

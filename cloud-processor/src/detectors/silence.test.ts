@@ -62,6 +62,15 @@ describe('silence', () => {
     expect(said.map(({ second, atSeconds }) => [second, atSeconds])).toEqual([[360, 310]])
   })
 
+  test('a device whose clock is behind is silent once, until its clock is right', () => {
+    const state = detector.start()
+    const said = run(state, seconds(100, 400), (second) => (second < 300 ? second - 90 : second))
+    expect(said.map(({ second, anomalous, atSeconds }) => [second, anomalous, atSeconds])).toEqual([
+      [111, true, 110],
+      [300, false, 300],
+    ])
+  })
+
   test('a fresh state says ordinary, once: what a lost state had begun can end', () => {
     const state = detector.start()
     const judge = (lastSampleMs: number, completeThroughMs: number) =>

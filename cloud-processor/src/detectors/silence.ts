@@ -1,7 +1,8 @@
 /**
  * A device that has stopped sending, told from a link that is down: only an agent's promise ("everything measured before T
  * has been delivered") can make a device silent. While no promise arrives, nobody is silent. Nor is anyone when the agent
- * itself was off: a promise that leaps far ahead of the one before starts the waiting anew.
+ * itself was off: a promise that leaps far ahead of the one before starts the waiting anew. One that is silent stays so, told
+ * once, while all that comes of it is older than that: its clock is behind.
  */
 import { NEVER_MS, type SeriesContext, type Verdict } from './detector.ts'
 import { sayDuration, sayTime } from './sentence.ts'
@@ -90,12 +91,12 @@ export function silenceDetector(durationMs: number, series: Pick<SeriesContext, 
       const newer = lastSampleMs > state.lastSampleMs
       const gapMs = lastSampleMs - state.lastSampleMs
       if (newer) state.lastSampleMs = lastSampleMs
+      const dueMs = Math.max(state.lastSampleMs, state.listeningSinceMs) + durationMs
       if (state.silent) {
-        if (!newer) return undefined
+        if (!newer || completeThroughMs > dueMs) return undefined
         state.silent = false
         return verdict(lastSampleMs, gapMs / 1000, false, '')
       }
-      const dueMs = Math.max(state.lastSampleMs, state.listeningSinceMs) + durationMs
       if (completeThroughMs <= dueMs) return undefined
       state.silent = true
       const message = `no ${series.kind} sample of ${series.device} for ${sayDuration(dueMs - state.lastSampleMs)}, the last at ${sayTime(state.lastSampleMs)}, while its agent went on sending`

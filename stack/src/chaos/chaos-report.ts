@@ -12,6 +12,7 @@ export interface RoundResult {
   readonly readings: number
   readonly missing: number
   readonly duplicates: number
+  /** Windows of which every field was compared. */
   readonly windowsChecked: number
   readonly mistakes: readonly string[]
 }

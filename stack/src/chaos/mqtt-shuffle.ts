@@ -3,8 +3,8 @@
  * agent and the gateway. Copies travel under packet identifiers that the agent does not use, and it never sees their PUBACKs.
  */
 import { type Clock, systemClock } from '@tributary/runtime'
+import type { MakeFilter } from '../relay.ts'
 import type { Random } from './random.ts'
-import type { MakeFilter } from './relay.ts'
 
 export type ShuffleMode = 'off' | 'repeat' | 'reorder'
 

@@ -110,11 +110,11 @@ export async function checkRound(rig: Rig, options: CheckOptions): Promise<Round
 }
 
 async function lookOnce(rig: Rig, { span, windowSpan, calm, signal }: CheckOptions): Promise<RoundAccount> {
-  const { query, ledgerFolder } = rig.pipeline
+  const { ledgerFolder } = rig.pipeline
   const found = await compare(rig, span, signal)
   const shed = Math.min(found.absent - found.wrong, await shedReadings(rig))
   const missing = found.absent - shed
-  const windows = await checkWindows(query, signal, windowSpan)
+  const windows = await checkWindows(rig.pipeline, signal, windowSpan)
   const anomalies = (await readLedgerEvents(ledgerFolder)).filter((event) => event.type === 'anomaly')
   const alertMistakes = mistakesInAlerts(rig.heard, anomalies, calm)
   const gap = await openGap(rig)

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect as connectTo, createServer, type Server, type Socket } from 'node:net'
 import { systemClock } from '@tributary/runtime'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { freePort } from '../free-port.ts'
+import { freePort } from './free-port.ts'
 import { createRelay, type Relay } from './relay.ts'
 
 let echo: Server
