@@ -4,10 +4,11 @@ import type { BatchScope } from './batch-scope.ts'
 import { addSegment, joinLoose, lacksLead, rowsToCorrect, settleCounters } from './count-rows.ts'
 import { carryOver, SEGMENT_CELLS, segmentsOf } from './counter.ts'
 import { contiguousThrough } from './deduplicate.ts'
+import type { FieldLayout } from './kind-layout.ts'
 import { leavePart } from './late-rows.ts'
 import { isInDoubt } from './prior-life.ts'
 import { raiseRow } from './raise-row.ts'
-import { type DeviceSeries, type FieldSeries, fieldNamed, REVISION_KEY } from './series.ts'
+import { type DeviceSeries, layoutNamed, REVISION_KEY } from './series.ts'
 import { sketchRun } from './sketch.ts'
 import { addDirty, agentKeyOf } from './state.ts'
 import {
@@ -44,7 +45,7 @@ export function foldBlock(
   const allWindows = series.windows as readonly Windows[]
   const [narrowest] = allWindows
   if (narrowest === undefined) return
-  const fields = columns.map(({ field }) => fieldNamed(series, field))
+  const fields = columns.map(({ field }) => layoutNamed(series, field))
   const rows: (WindowRow | undefined)[] = []
   for (let from = 0; from < timesMs.length; ) {
     const startMs = windowStart(timesMs[from] as number, narrowest.widthMs)
@@ -109,7 +110,7 @@ function limitRows(s: BatchScope, series: DeviceSeries, allWindows: readonly Win
 function countRun(
   s: BatchScope,
   series: DeviceSeries,
-  { counter = 0 }: FieldSeries,
+  { counter = 0 }: FieldLayout,
   column: Exclude<FieldColumn, { type: 'string' }>,
   refused: Uint8Array | null,
   timesMs: Float64Array,

@@ -1,7 +1,7 @@
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { fieldKey } from './line-protocol.ts'
-import { type DeviceSeries, fieldNamed } from './series.ts'
+import { type DeviceSeries, layoutNamed } from './series.ts'
 
 export const FLAGS_FIELD = 'contract_flags'
 const FLAGS_KEY = fieldKey(FLAGS_FIELD)
@@ -16,7 +16,7 @@ export function writeSamples(
 ): void {
   const { lines } = s.effects
   const { columns, timesMs } = block
-  const fields = columns.map(({ field }) => fieldNamed(series, field) ?? series.shape.extras.get(field))
+  const fields = columns.map(({ field }) => layoutNamed(series, field) ?? series.shape.extras.get(field))
   let stored = 0
   let newest = series.newestMs
   for (let i = 0; i < timesMs.length; i++) {

@@ -79,12 +79,13 @@ export function createSeries(
   const fields = layout.fields.map((field): FieldSeries => {
     const before = saved?.fields[field.name]
     return {
-      ...field,
+      // What changes comes first: it lies side by side then.
       lastValue: before?.lastValue ?? Number.NaN,
       watchedThroughMs: before?.watchedThroughMs ?? Number.NEGATIVE_INFINITY,
       watches: withWindows
         ? watchesFor(contract, ownThresholds, { site, device, field: field.name }, before?.states ?? {})
         : [],
+      ...field,
     }
   })
   const tags = lineTags({ site, device })
@@ -108,6 +109,12 @@ export function createSeries(
     windows: withWindows ? createWindows(layout.widthsMs, layout.rowShape) : undefined,
     windowPrefixes: layout.windowNames.map((name) => linePrefix(name, tags)),
   }
+}
+
+/** What the contract says of it: shared by all series of the kind, and so most probably at hand. */
+export function layoutNamed({ layout }: DeviceSeries, name: string): FieldLayout | undefined {
+  const slot = layout.slotOf.get(name)
+  return slot === undefined ? undefined : layout.fields[slot]
 }
 
 export function fieldNamed({ layout, fields }: DeviceSeries, name: string): FieldSeries | undefined {

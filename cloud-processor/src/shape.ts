@@ -6,7 +6,7 @@
 import type { ContractField, DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
-import { type DeviceSeries, type FieldSeries, fieldNamed } from './series.ts'
+import { type DeviceSeries, type FieldSeries, layoutNamed } from './series.ts'
 
 /** Fields that the contract does not have, remembered of one device and kind; further ones are refused. */
 export const EXTRA_FIELDS_MAX = 32
@@ -37,8 +37,8 @@ export interface Shape {
   readonly told: Set<string>
   samples: number
   /** By slot: samples up to the newest with the field (-1: none yet), and the most that came between two with it (-1: not known). */
-  readonly seenAt: Float64Array
-  readonly pauses: Float64Array
+  readonly seenAt: number[]
+  readonly pauses: number[]
 }
 
 export interface SavedShape {
@@ -51,7 +51,7 @@ export interface SavedShape {
 
 /** @param saved what a checkpoint kept of it */
 export function createShape(fields: readonly FieldSeries[], saved?: SavedShape): Shape {
-  const of = (index: 0 | 1) => Float64Array.from(fields, ({ name }) => saved?.fields[name]?.[index] ?? -1)
+  const of = (index: 0 | 1) => fields.map(({ name }) => saved?.fields[name]?.[index] ?? -1)
   return {
     extras: new Map((saved?.extras ?? []).map(([field, type]) => [field, extraField(field, type)])),
     told: new Set(saved?.told),
@@ -113,7 +113,7 @@ export function observeShape(s: BatchScope, series: DeviceSeries, block: DeviceB
   shape.samples += block.timesMs.length
   for (let c = 0; c < block.columns.length; c++) {
     const column = block.columns[c] as FieldColumn
-    const field = fieldNamed(series, column.field)
+    const field = layoutNamed(series, column.field)
     if (field === undefined) observeExtra(s, series, block, column)
     else {
       const seenAt = shape.seenAt[field.slot] as number
