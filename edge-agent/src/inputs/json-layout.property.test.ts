@@ -145,3 +145,13 @@ test('what was written once is read by its layout, in the order of the device an
   expect(read(text)).toBeUndefined()
   expect(Array.from({ length: 8 }, (_, i) => read(`{"level_${i}":2}`)?.samples.length)).toEqual(Array(8).fill(1))
 })
+
+test('a number of hundreds of thousands of digits harms nobody', () => {
+  const reader = createLayoutReader()
+  reader.learn('{"level":1}')
+  const delivery = emptyDelivery(NOW_MS)
+  const digits = '1'.repeat(400_000)
+  for (const text of [`{"level":${digits}}`, `{"level":0.${digits}}`])
+    expect(reader.read(Buffer.from(text), 'pump-1', 'climate', delivery)).toBe(false)
+  expect(delivery.samples).toEqual([])
+})

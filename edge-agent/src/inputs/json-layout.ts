@@ -33,6 +33,8 @@ interface Layout {
 const LAYOUTS_MAX = 8
 /** So many digits are a whole number that a double holds exactly, and so is the power of ten that it is divided by: the quotient is rounded once. */
 const DIGITS_MAX = 15
+/** A longer number is read the slow way. */
+const NUMBER_BYTES_MAX = 64
 const POWERS_OF_TEN = Array.from({ length: DIGITS_MAX + 1 }, (_, i) => 10 ** i)
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 const BLANK = 0x20
@@ -103,6 +105,7 @@ export function createLayoutReader(): LayoutReader {
       byte === MINUS
     at = start
     while (isPart(bytes[at] as number)) at++
+    if (at - start > NUMBER_BYTES_MAX) return Number.NaN
     const text = String.fromCharCode(...bytes.subarray(start, at))
     const value = NUMBER.test(text) ? Number(text) : Number.NaN
     const isRounded = /^-?\d+$/.test(text) && !Number.isSafeInteger(value)
