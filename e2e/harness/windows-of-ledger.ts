@@ -66,14 +66,16 @@ export async function measuredByDevices(pipeline: Pipeline): Promise<Measured[]>
 
 /**
  * @param endedMs windows that end later may be open
- * @param dirty windows that are to be recomputed, see `windowKeyOf`: they are left out
+ * @param dirty after a state was lost: windows that are to be recomputed, see `windowKeyOf`. They are left out; of others a part may stand
+ * beside the row, and both together are the window
  */
 export async function compareWindows(
   query: InfluxQuery,
   { device, contract, identity, samples }: Measured,
   endedMs: number,
-  dirty: ReadonlySet<string> = new Set(),
+  dirty?: ReadonlySet<string>,
 ): Promise<WindowsFound> {
+  const mayHaveParts = dirty !== undefined
   const { kind } = contract
   const wrong: string[] = []
   const counts = () => ({ '10s': 0, '1m': 0 })
@@ -95,7 +97,7 @@ export async function compareWindows(
     let isBeforeWhole: boolean | undefined
     for (const [startMs, inside] of byWindow(samples, widthMs)) {
       const where = `${kind}_${name} ${device} at ${new Date(startMs).toISOString()}`
-      const isDirty = dirty.has(windowKeyOf({ kind, device, widthMs, startMs }))
+      const isDirty = dirty?.has(windowKeyOf({ kind, device, widthMs, startMs }))
       // A roll-up for a window that is not in memory any more is a row of its own.
       const [row, ...others] = (rows.get(startMs) ?? []).filter(({ isPart }) => !isPart || !isDirty)
       rows.delete(startMs)
@@ -105,8 +107,21 @@ export async function compareWindows(
         isBeforeWhole = false
         continue
       }
-      if (others.length > 0 || row?.isPart) wrong.push(`${where}: ${others.length + 1} rows, or a part by itself`)
-      const count = Number(row?.said.get(`${identity}_count`) ?? 0)
+      const countOf = (one?: typeof row) => Number(one?.said.get(`${identity}_count`) ?? 0)
+      if (others.length > 0 || row?.isPart) {
+        const together = others.reduce((sum, other) => sum + countOf(other), countOf(row))
+        if (!mayHaveParts || others.length > 1 || together < storedInside || together > inside.length)
+          wrong.push(`${where}: ${others.length + 1} rows, or a part by itself, of ${together} samples in all`)
+        else if (together === inside.length) {
+          const difference = differenceOf(addable(expected.get(startMs)), joined(row?.said, others[0]?.said))
+          if (difference) wrong.push(`${where}, row and part together: ${difference}`)
+          else rebuilt[name] += 1
+        }
+        lacking[name] += inside.length - together
+        isBeforeWhole = false
+        continue
+      }
+      const count = countOf(row)
       const isWhole = count === inside.length
       if (count < storedInside || count > inside.length)
         wrong.push(`${where}: ${count} samples, where ${inside.length} were measured and ${storedInside} are stored`)
@@ -121,7 +136,7 @@ export async function compareWindows(
       isBeforeWhole = isWhole
     }
     for (const startMs of rows.keys())
-      if (!dirty.has(windowKeyOf({ kind, device, widthMs, startMs })))
+      if (!dirty?.has(windowKeyOf({ kind, device, widthMs, startMs })))
         wrong.push(`${kind}_${name} ${device} at ${new Date(startMs).toISOString()}: nothing was measured then`)
   }
   return { rebuilt, measured: samples.length, stored: stored.size, lacking, open, wrong }
@@ -137,6 +152,32 @@ function byWindow(samples: readonly TimedSample[], widthMs: number): Map<number,
     else found.set(startMs, [sample])
   }
   return found
+}
+
+/** What two rows of one window can be joined in. */
+const addable = <T>(said: ReadonlyMap<string, T> = new Map()): ReadonlyMap<string, T> =>
+  new Map([...said].filter(([field]) => /_(count|min|max|mean)$/.test(field)))
+
+function joined(...rows: (ReadonlyMap<string, unknown> | undefined)[]): ReadonlyMap<string, number> {
+  const both = new Map<string, number>()
+  const counted = rows.flatMap((said) => [...addable(said).keys()].filter((key) => key.endsWith('_count')))
+  for (const field of new Set(counted.map((key) => key.slice(0, -'_count'.length)))) {
+    const of = (what: string) => rows.map((said) => said?.get(`${field}_${what}`))
+    const isNumber = (value: unknown) => typeof value === 'number'
+    const counts = of('count').map((count) => (isNumber(count) ? count : 0))
+    const total = counts.reduce((a, b) => a + b, 0)
+    const [means, minimums, maximums] = [of('mean'), of('min').filter(isNumber), of('max').filter(isNumber)]
+    if (total === 0) continue
+    both.set(`${field}_count`, total)
+    if (minimums.length > 0) both.set(`${field}_min`, Math.min(...minimums))
+    if (maximums.length > 0) both.set(`${field}_max`, Math.max(...maximums))
+    if (means.some(isNumber))
+      both.set(
+        `${field}_mean`,
+        means.reduce<number>((sum, mean, i) => sum + (isNumber(mean) ? mean : 0) * (counts[i] as number), 0) / total,
+      )
+  }
+  return both
 }
 
 const withoutCounted = <T>(said: ReadonlyMap<string, T>): ReadonlyMap<string, T> =>

@@ -8,7 +8,7 @@
  * and late is not lost: the processor revises its windows.
  *
  * While the clock is not trusted the promise is in the same wrong time as the readings of the batch, moves back in none, and is corrected
- * with them; it binds no promise of a clock that is trusted.
+ * with them, so it may then lie behind an earlier one by the error of two measurements of the clock; it binds no promise of a clock that is trusted.
  */
 import type { Timeline } from './event-time.ts'
 
