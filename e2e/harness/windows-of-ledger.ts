@@ -14,7 +14,6 @@ import {
   readRows,
   samplesOfLedger,
   type TimedSample,
-  windowKeyOf,
 } from '@tributary/stack'
 
 const WIDTHS = [
@@ -43,7 +42,7 @@ export interface WindowsFound {
   readonly stored: number
   /** Samples that windows of that width lack. */
   readonly lacking: { readonly '10s': number; readonly '1m': number }
-  /** Samples that are gone, in windows that have not ended yet or are dirty. */
+  /** Samples that are gone, in windows that have not ended yet. */
   readonly open: { readonly '10s': number; readonly '1m': number }
   /** Windows that say something else than what was measured, in words. */
   readonly wrong: readonly string[]
@@ -66,16 +65,14 @@ export async function measuredByDevices(pipeline: Pipeline): Promise<Measured[]>
 
 /**
  * @param endedMs windows that end later may be open
- * @param dirty after a state was lost: windows that are to be recomputed, see `windowKeyOf`. They are left out; of others a part may stand
- * beside the row, and both together are the window
+ * @param mayHaveParts after a state was lost a part of what was rolled up may stand beside a row: both together are the window
  */
 export async function compareWindows(
   query: InfluxQuery,
   { device, contract, identity, samples }: Measured,
   endedMs: number,
-  dirty?: ReadonlySet<string>,
+  mayHaveParts = false,
 ): Promise<WindowsFound> {
-  const mayHaveParts = dirty !== undefined
   const { kind } = contract
   const wrong: string[] = []
   const counts = () => ({ '10s': 0, '1m': 0 })
@@ -97,12 +94,10 @@ export async function compareWindows(
     let isBeforeWhole: boolean | undefined
     for (const [startMs, inside] of byWindow(samples, widthMs)) {
       const where = `${kind}_${name} ${device} at ${new Date(startMs).toISOString()}`
-      const isDirty = dirty?.has(windowKeyOf({ kind, device, widthMs, startMs }))
-      // A roll-up for a window that is not in memory any more is a row of its own.
-      const [row, ...others] = (rows.get(startMs) ?? []).filter(({ isPart }) => !isPart || !isDirty)
+      const [row, ...others] = rows.get(startMs) ?? []
       rows.delete(startMs)
       const storedInside = inside.filter(isStored).length
-      if (startMs + widthMs > endedMs || isDirty) {
+      if (startMs + widthMs > endedMs) {
         open[name] += inside.length - storedInside
         isBeforeWhole = false
         continue
@@ -136,8 +131,7 @@ export async function compareWindows(
       isBeforeWhole = isWhole
     }
     for (const startMs of rows.keys())
-      if (!dirty?.has(windowKeyOf({ kind, device, widthMs, startMs })))
-        wrong.push(`${kind}_${name} ${device} at ${new Date(startMs).toISOString()}: nothing was measured then`)
+      wrong.push(`${kind}_${name} ${device} at ${new Date(startMs).toISOString()}: nothing was measured then`)
   }
   return { rebuilt, measured: samples.length, stored: stored.size, lacking, open, wrong }
 }
