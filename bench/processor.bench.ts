@@ -12,7 +12,9 @@ import {
   clearEffects,
   contextOf,
   createEffects,
+  detectorsFor,
   encodeState,
+  seriesContext,
   stateFor,
   step,
 } from '@tributary/cloud-processor/testing'
@@ -37,6 +39,8 @@ const LINES_MAX = 5_000
 const BUDGET_US = 1.5
 const BUDGET_FLAT = 1.2
 const BUDGET_BYTES = 1_024
+const BUDGET_DETECTORS_NS = 100
+const DETECTED_READINGS = 400_000
 
 const contract = (withDetectors: boolean): Contract =>
   contractSchema.parse({
@@ -142,7 +146,7 @@ class Run {
   }
 }
 
-export function measure(series: number, samplesPerBlock: number, withDetectors: boolean) {
+function measure(series: number, samplesPerBlock: number, withDetectors: boolean) {
   const before = messagesOf(series, samplesPerBlock, 0, SECONDS_BEFORE)
   const measured = messagesOf(series, samplesPerBlock, SECONDS_BEFORE, SECONDS_BEFORE + SECONDS)
   const readings = series * SECONDS
@@ -162,6 +166,33 @@ export function measure(series: number, samplesPerBlock: number, withDetectors: 
   const since = process.cpuUsage()
   for (const { bytes } of measured) decodeBatch(bytes)
   return { us, decodeUs: cpuUs(since) / readings, lineBytes }
+}
+
+/** All that a contract can ask for on one field; states as a checkpoint gives them back. */
+function measureDetectors(): number {
+  const vibration = contractSchema.parse({
+    kind: 'bench',
+    version: 1,
+    description: 'One number.',
+    interval: '100ms',
+    fields: { level: { type: 'float', label: 'Level', decimals: 2 } },
+    thresholds: [
+      { field: 'level', above: 4.5, severity: 'warning' },
+      { field: 'level', above: 7.1, severity: 'critical' },
+    ],
+    detectors: { outlier: ['level'], flatline: { level: '5m' } },
+  })
+  const detectors = detectorsFor(vibration, 'level', seriesContext(vibration, 'bench', 'device-1', 'level'))
+  const values = Float64Array.from({ length: DETECTED_READINGS }, (_, i) => 2 + 0.3 * Math.sin(i) * Math.cos(i * i))
+  let best = Number.POSITIVE_INFINITY
+  for (let round = 0; round < 5; round++) {
+    const states = detectors.map((detector) => JSON.parse(JSON.stringify(detector.start())))
+    const since = process.cpuUsage()
+    for (let i = 0; i < values.length; i++)
+      for (let d = 0; d < detectors.length; d++) detectors[d]?.observe(states[d], i * 100, values[i] as number)
+    best = Math.min(best, cpuUs(since) / values.length)
+  }
+  return best * 1_000
 }
 
 export async function run(report: Report): Promise<void> {
@@ -184,6 +215,12 @@ export async function run(report: Report): Promise<void> {
         })
       }
     }
+  report.figure({
+    what: 'two thresholds, outlier and flatline of one field, a reading',
+    value: measureDetectors(),
+    unit: 'ns',
+    budget: BUDGET_DETECTORS_NS,
+  })
   const long = new Run(true)
   for (let second = 0; second < SECONDS_LONG; second += 10) long.take(messagesOf(100, 10, second, second + 10))
   long.check(100 * SECONDS_LONG)

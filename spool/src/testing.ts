@@ -236,8 +236,11 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
   return harness
 }
 
-/** Processes of a machine whose power can go: those of an earlier boot are gone. */
-export const simulatedProcesses = (boot: () => number): Processes => ({
-  own: async () => ({ pid: 1, startedAt: String(boot()) }),
-  isAlive: async ({ startedAt }) => startedAt === String(boot()),
-})
+/** Processes of a machine whose power can go: those of an earlier boot are gone. As in life, no flipped bit makes one boot of another. */
+export const simulatedProcesses = (boot: () => number): Processes => {
+  const startedAt = () => `${boot()}/${boot()}/${boot()}`
+  return {
+    own: async () => ({ pid: 1, startedAt: startedAt() }),
+    isAlive: async (process) => process.startedAt === startedAt(),
+  }
+}
