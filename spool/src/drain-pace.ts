@@ -12,6 +12,8 @@ const POINTS_MIN = 4
 export interface DrainPace {
   /** @param sent and @param appended sequences so far */
   note(nowMs: number, sent: number, appended: number): void
+  /** The other end is there again: what was seen of the pace before says nothing of it. */
+  forget(): void
   /** 0 when there is no backlog, or too little is known of the pace. */
   drainSeconds(backlogBatches: number): number
 }
@@ -24,6 +26,9 @@ export function createDrainPace(): DrainPace {
       if (last && nowMs - last.atMs < INTERVAL_MS) return
       points.push({ atMs: nowMs, sent, appended })
       if (points.length > POINTS_MAX) points.shift()
+    },
+    forget() {
+      points.length = 0
     },
     drainSeconds(backlogBatches) {
       if (backlogBatches <= NO_BACKLOG_BATCHES) return 0

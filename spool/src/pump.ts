@@ -119,6 +119,7 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
   async function run(signal: AbortSignal): Promise<never> {
     assert(!running, 'one run at a time')
     running = true
+    pace.forget()
     const ending = new AbortController()
     const ended = ending.signal
     const waiting = new Set<() => void>()
