@@ -256,3 +256,18 @@ test('the stream is deleted again and again while all partitions work: none is l
 async function takeNothing(consumer: PartitionConsumer): Promise<void> {
   expect(await consumer.take({ bytesMax: 1e6, waitMs: 300, lingerMs: 0 }, never.signal)).toEqual([])
 }
+
+test('what it has not acknowledged it gives back as it stops: whoever has the consumer then gets it at once', async () => {
+  const consumer = await start(3)
+  for (const text of ['a', 'b', 'c']) await publish(text)
+  const [first] = await takeUntil(consumer, 'c')
+  consumer.acknowledge(first as JsMsg)
+  await consumer.stop()
+  const successor = await jetstream(connection).consumers.get(TELEMETRY_STREAM, consumerName(3))
+  const given: string[] = []
+  for await (const message of await successor.fetch({ max_messages: 2, expires: 5_000 })) {
+    given.push(message.string())
+    message.ack()
+  }
+  expect(given.sort()).toEqual(['b', 'c'])
+})

@@ -7,6 +7,8 @@
  * Guarantee: a message is acknowledged only to the stream that it came from. A stream that was made anew, or went back to an
  * older copy of its data, gives its sequences to other messages; acknowledging by them would remove what nobody has seen. So what
  * was delivered before the connection was lost, or before the consumer was made anew, is never acknowledged: it comes again.
+ * Who stops gives back what it has not acknowledged: a pull of one that is being replaced may still have been served by the consumer
+ * of its successor, which would else see those messages after `ACK_WAIT_MS` only. To give back what is another's already does no harm.
  */
 import {
   AckPolicy,
@@ -35,6 +37,7 @@ const ACK_WAIT_MS = 10 * 60_000
 const PULL_EXPIRES_MS = 10_000
 const PULL_GRACE_MS = 2_000
 const NANOSECONDS_PER_MS = 1_000_000
+const ANSWER_MS_MAX = 1_000
 /** How often one looks whether the consumer is still one's own. */
 const OWNER_EVERY_MS = 5_000
 
@@ -99,6 +102,8 @@ export function createPartitionConsumer(
   /** Counts how often what was delivered before became void. */
   let making = 0
   const makingOf = new WeakMap<JsMsg, number>()
+  /** Delivered since the consumer was made, and not acknowledged. */
+  const held = new Set<JsMsg>()
   /** The consumer must be made anew, whatever the server says of it. */
   let isVoid = false
   /** When our consumer was made, by the server's clock. */
@@ -126,6 +131,7 @@ export function createPartitionConsumer(
     noteLife(await manager.streams.info(TELEMETRY_STREAM))
     queue = []
     queueBytes = 0
+    held.clear()
     making += 1
     await manager.consumers.delete(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
       if (!(error instanceof JetStreamApiError)) throw error
@@ -218,8 +224,12 @@ export function createPartitionConsumer(
     const cancel = clock.after(PULL_EXPIRES_MS + PULL_GRACE_MS, stop)
     try {
       for await (const message of messages) {
-        if (interrupted) break
+        if (interrupted) {
+          message.nak()
+          break
+        }
         makingOf.set(message, current)
+        held.add(message)
         highestSequence = Math.max(highestSequence, message.seq)
         queue.push(message)
         queueBytes += message.data.length
@@ -243,6 +253,7 @@ export function createPartitionConsumer(
     },
     acknowledge(message) {
       if (makingOf.get(message) === making) message.ack()
+      held.delete(message)
     },
     disconnected() {
       making += 1
@@ -309,6 +320,13 @@ export function createPartitionConsumer(
       room()
       wake()
       await pulling
+      if (held.size > 0) {
+        // Once the server has answered it knows that our pull is over: what is given back does not come to it again.
+        const answered = manager.consumers.info(TELEMETRY_STREAM, consumerName(partition)).catch(() => undefined)
+        await Promise.race([answered, clock.sleep(ANSWER_MS_MAX)])
+        for (const message of held) message.nak()
+        held.clear()
+      }
       queue = []
       queueBytes = 0
     },
