@@ -37,6 +37,7 @@ const ACK_WAIT_MS = 10 * 60_000
 const PULL_EXPIRES_MS = 10_000
 const PULL_GRACE_MS = 2_000
 const NANOSECONDS_PER_MS = 1_000_000
+/** Longest wait for the server before what is held is given back. */
 const ANSWER_MS_MAX = 1_000
 /** How often one looks whether the consumer is still one's own. */
 const OWNER_EVERY_MS = 5_000
@@ -102,7 +103,7 @@ export function createPartitionConsumer(
   /** Counts how often what was delivered before became void. */
   let making = 0
   const makingOf = new WeakMap<JsMsg, number>()
-  /** Delivered since the consumer was made, and not acknowledged. */
+  /** Delivered since the consumer was made, and not acknowledged; at most `ACK_PENDING_MAX`. */
   const held = new Set<JsMsg>()
   /** The consumer must be made anew, whatever the server says of it. */
   let isVoid = false
@@ -323,7 +324,9 @@ export function createPartitionConsumer(
       if (held.size > 0) {
         // Once the server has answered it knows that our pull is over: what is given back does not come to it again.
         const answered = manager.consumers.info(TELEMETRY_STREAM, consumerName(partition)).catch(() => undefined)
-        await Promise.race([answered, clock.sleep(ANSWER_MS_MAX)])
+        const waited = new AbortController()
+        await Promise.race([answered, clock.sleep(ANSWER_MS_MAX, waited.signal)])
+        waited.abort()
         for (const message of held) message.nak()
         held.clear()
       }
