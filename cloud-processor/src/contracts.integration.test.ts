@@ -2,30 +2,20 @@
  * Contracts with real servers: no sensitive value reaches anything that the processor writes, in whatever shape it comes; and contracts
  * that change are in force without a restart, unless they are broken.
  */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { type JetStreamClient, jetstream } from '@nats-io/jetstream'
-import { connect, type NatsConnection } from '@nats-io/transport-node'
+import type { JetStreamClient } from '@nats-io/jetstream'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { type DeadLetter, encodeBatch, telemetrySubject } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
-import {
-  answers,
-  createInfluxServer,
-  createManagedProcess,
-  createNatsServer,
-  findServer,
-  freePort,
-  type ManagedProcess,
-} from '@tributary/stack'
+import type { ManagedProcess } from '@tributary/stack'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readDeadLetters } from './dead-letter-queue.ts'
-import { createInfluxQuery, type InfluxQuery } from './influx-query.ts'
+import type { InfluxQuery } from './influx-query.ts'
 import { type Receiver, startReceiver } from './notifiers/receiver.ts'
+import { type Surroundings, startSurroundings } from './processor-harness.ts'
 import { type BatchPlan, batchOf, blockOf, readingsOf, rollupOf, type SampleValues } from './testing.ts'
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 const SECRET = 's3cr3tBADGE4711'
 const SECRET_NUMBER = 86_753_090_001
 const SECRETS = [SECRET, String(SECRET_NUMBER)]
@@ -48,8 +38,6 @@ thresholds:
 `
 
 let folder: string
-let nats: ManagedProcess & { url: string }
-let influx: ManagedProcess & { url: string }
 let processor: ManagedProcess
 let admin: string
 let connection: NatsConnection
@@ -58,54 +46,26 @@ let query: InfluxQuery
 let receiver: Receiver
 const writeContract = (text: string) => writeFile(join(folder, 'contracts', 'door.yaml'), text)
 
+let surroundings: Surroundings | undefined
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tributary-contracts-'))
-  nats = await createNatsServer(await findServer('nats-server'), folder, await freePort())
-  influx = await createInfluxServer(await findServer('influxd'), folder, {
-    http: await freePort(),
-    rpc: await freePort(),
-  })
-  await Promise.all([nats.start(), influx.start()])
   receiver = await startReceiver(() => ({ status: 200 }))
-  const port = await freePort()
-  admin = `http://127.0.0.1:${port}`
-  const config = join(folder, 'processor.yaml')
-  await mkdir(join(folder, 'contracts'))
-  await writeContract(doorWith('{ unknown_field: pass }'))
-  await writeFile(join(folder, 'hash.key'), 'a key of more than sixteen characters\n')
-  await writeFile(
-    config,
-    `processor: processor-1
-nats: { url: "${nats.url}" }
-influx: { url: "${influx.url}", timeout: 5s }
-contracts: contracts
+  surroundings = await startSurroundings('contracts', async (made) => {
+    folder = made
+    await mkdir(join(folder, 'contracts'))
+    await writeContract(doorWith('{ unknown_field: pass }'))
+    await writeFile(join(folder, 'hash.key'), 'a key of more than sixteen characters\n')
+    return `contracts: contracts
 sensitive: { hash_key_file: hash.key }
 checkpoint: { folder: state, interval: 50ms }
 notifiers: [{ name: hook, type: webhook, url: "${receiver.url}" }, { name: log, type: log }]
-admin: { listen: "127.0.0.1:${port}" }
 log: { level: debug }
-linger: 20ms
-`,
-  )
-  processor = createManagedProcess({
-    name: 'processor',
-    program: process.execPath,
-    arguments: ['--import', 'tsx', MAIN, '--config', config],
-    logFile: join(folder, 'processor.log'),
-    isReady: () => answers(`${admin}/readyz`),
+`
   })
-  await processor.start()
-  connection = await connect({ servers: nats.url })
-  client = jetstream(connection)
-  query = createInfluxQuery({ url: influx.url, database: 'tributary' })
+  ;({ processor, admin, connection, client, query } = surroundings)
 })
 afterAll(async () => {
-  await query?.close()
-  await connection?.close()
-  await processor?.stop()
+  await surroundings?.stop()
   await receiver?.close()
-  await Promise.all([nats?.stop(), influx?.stop()])
-  await rm(folder, { recursive: true, force: true })
 })
 
 const START_MS = 1_767_225_600_000

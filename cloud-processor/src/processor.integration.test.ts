@@ -1,9 +1,7 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { type JetStreamClient, jetstream, jetstreamManager } from '@nats-io/jetstream'
-import { connect, type NatsConnection } from '@nats-io/transport-node'
+import { type JetStreamClient, jetstreamManager } from '@nats-io/jetstream'
+import type { NatsConnection } from '@nats-io/transport-node'
 import {
   DEAD_LETTER_STREAM,
   type DeviceBlock,
@@ -14,23 +12,14 @@ import {
   telemetrySubject,
 } from '@tributary/protocol'
 import { createRandom, systemClock } from '@tributary/runtime'
-import {
-  answers,
-  createInfluxServer,
-  createManagedProcess,
-  createNatsServer,
-  findServer,
-  freePort,
-  type ManagedProcess,
-} from '@tributary/stack'
+import { createManagedProcess, type ManagedProcess } from '@tributary/stack'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Account } from './account.ts'
 import { readDeadLetters } from './dead-letter-queue.ts'
-import { createInfluxQuery, type InfluxQuery } from './influx-query.ts'
+import type { InfluxQuery } from './influx-query.ts'
+import { CONTRACTS, MAIN, type Surroundings, startSurroundings } from './processor-harness.ts'
 import { batchOf, blockOf } from './testing.ts'
 
-const CONTRACTS = fileURLToPath(new URL('../../contracts', import.meta.url))
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 const SEED = 20_261
 
 let folder: string
@@ -42,49 +31,20 @@ let connection: NatsConnection
 let client: JetStreamClient
 let query: InfluxQuery
 
+let surroundings: Surroundings | undefined
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tributary-processor-'))
-  nats = await createNatsServer(await findServer('nats-server'), folder, await freePort())
-  influx = await createInfluxServer(await findServer('influxd'), folder, {
-    http: await freePort(),
-    rpc: await freePort(),
-  })
-  await Promise.all([nats.start(), influx.start()])
-  const port = await freePort()
-  admin = `http://127.0.0.1:${port}`
-  const config = join(folder, 'processor.yaml')
-  await writeFile(join(folder, 'devices.yaml'), 'devices:\n  - { device: tank-9, site: annex, name: Ninth tank }\n')
-  await writeFile(
-    config,
-    `processor: processor-1
-nats: { url: "${nats.url}" }
-influx: { url: "${influx.url}", timeout: 5s }
-contracts: ${CONTRACTS}
+  surroundings = await startSurroundings('processor', async (folder) => {
+    await writeFile(join(folder, 'devices.yaml'), 'devices:\n  - { device: tank-9, site: annex, name: Ninth tank }\n')
+    return `contracts: ${CONTRACTS}
 registry: devices.yaml
 checkpoint: { folder: state, interval: 100ms }
 notifiers: [{ name: log, type: log }]
-admin: { listen: "127.0.0.1:${port}" }
-linger: 20ms
-`,
-  )
-  processor = createManagedProcess({
-    name: 'processor',
-    program: process.execPath,
-    arguments: ['--import', 'tsx', MAIN, '--config', config],
-    logFile: join(folder, 'processor.log'),
-    isReady: () => answers(`${admin}/readyz`),
+`
   })
-  await processor.start()
-  connection = await connect({ servers: nats.url })
-  client = jetstream(connection)
-  query = createInfluxQuery({ url: influx.url, database: 'tributary' })
+  ;({ folder, nats, influx, processor, admin, connection, client, query } = surroundings)
 })
 afterAll(async () => {
-  await query?.close()
-  await connection?.close()
-  await processor?.stop()
-  await Promise.all([nats?.stop(), influx?.stop()])
-  await rm(folder, { recursive: true, force: true })
+  await surroundings?.stop()
 })
 
 const START_MS = 1_767_225_600_000

@@ -1,87 +1,47 @@
 /** Dirty windows and a real InfluxDB: names, pages, an absent database; and a processor that is killed while it repairs. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { readFile } from 'node:fs/promises'
 import { jetstream } from '@nats-io/jetstream'
-import { connect, type NatsConnection } from '@nats-io/transport-node'
+import type { NatsConnection } from '@nats-io/transport-node'
 import { contractSchema, encodeBatch, telemetrySubject } from '@tributary/protocol'
 import { createLogger, createRandom, systemClock } from '@tributary/runtime'
-import {
-  answers,
-  createInfluxServer,
-  createManagedProcess,
-  createNatsServer,
-  findServer,
-  freePort,
-  type ManagedProcess,
-} from '@tributary/stack'
+import { freePort, type ManagedProcess } from '@tributary/stack'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createInfluxQuery, type InfluxQuery } from './influx-query.ts'
 import { createInfluxSink } from './influx-sink.ts'
 import { fieldKey, LineBuffer, linePrefix } from './line-protocol.ts'
+import { CONTRACTS, type Surroundings, startSurroundings } from './processor-harness.ts'
 import { recompute } from './recompute.ts'
 import { createRepairer } from './repairer.ts'
 import { batchOf, blockOf, mixedContract, readingsOf, type SampleValues } from './testing.ts'
 import { writeRow } from './window-lines.ts'
 
-const CONTRACTS = fileURLToPath(new URL('../../contracts', import.meta.url))
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 const START_MS = 1_767_225_600_000
 const HOUR_MS = 3_600_000
 const SEED = 4_711
 const log = createLogger('test', 'silent')
 const signal = () => AbortSignal.timeout(30_000)
 
-let folder: string
-let nats: ManagedProcess & { url: string }
 let influx: ManagedProcess & { url: string }
 let processor: ManagedProcess
 let admin: string
 let connection: NatsConnection
 let query: InfluxQuery
 
+let surroundings: Surroundings | undefined
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tributary-repair-'))
-  nats = await createNatsServer(await findServer('nats-server'), folder, await freePort())
-  influx = await createInfluxServer(await findServer('influxd'), folder, {
-    http: await freePort(),
-    rpc: await freePort(),
-  })
-  await Promise.all([nats.start(), influx.start()])
-  const port = await freePort()
-  admin = `http://127.0.0.1:${port}`
-  const config = join(folder, 'processor.yaml')
-  await writeFile(
-    config,
-    `processor: processor-1
-nats: { url: "${nats.url}" }
-influx: { url: "${influx.url}", timeout: 5s }
-contracts: ${CONTRACTS}
+  surroundings = await startSurroundings(
+    'repair',
+    () => `contracts: ${CONTRACTS}
 checkpoint: { folder: state, interval: 100ms }
 notifiers: [{ name: log, type: log }]
-admin: { listen: "127.0.0.1:${port}" }
-linger: 20ms
 windows: { memory: 1m }
 repair: { rest: 1s }
 `,
   )
-  processor = createManagedProcess({
-    name: 'processor',
-    program: process.execPath,
-    arguments: ['--import', 'tsx', MAIN, '--config', config],
-    logFile: join(folder, 'processor.log'),
-    isReady: () => answers(`${admin}/readyz`),
-  })
-  connection = await connect({ servers: nats.url })
-  query = createInfluxQuery({ url: influx.url, database: 'tributary' })
+  ;({ influx, processor, admin, connection, query } = surroundings)
 })
 afterAll(async () => {
-  await query?.close()
-  await connection?.close()
-  await processor?.stop()
-  await Promise.all([nats?.stop(), influx?.stop()])
-  await rm(folder, { recursive: true, force: true })
+  await surroundings?.stop()
 })
 
 test('thousands of points a window, names with quotes and spaces, two windows that overlap: one question, and pages', async () => {

@@ -4,24 +4,15 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { jetstream } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { encodeBatch, telemetrySubject } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
-import {
-  answers,
-  createManagedProcess,
-  createNatsServer,
-  findServer,
-  freePort,
-  type ManagedProcess,
-} from '@tributary/stack'
+import { createNatsServer, findServer, freePort, type ManagedProcess } from '@tributary/stack'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { CONTRACTS, createProcessorProcess } from './processor-harness.ts'
 import { batchOf, blockOf } from './testing.ts'
 
-const CONTRACTS = fileURLToPath(new URL('../../contracts', import.meta.url))
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 /** It has 8 s to drain, and lets nothing wait for longer. */
 const STOP_MS_MAX = 15_000
 
@@ -42,9 +33,8 @@ beforeEach(async () => {
   })
   await new Promise<void>((resolve) => influx.listen(0, '127.0.0.1', resolve))
   const port = await freePort()
-  const config = join(folder, 'processor.yaml')
   await writeFile(
-    config,
+    join(folder, 'processor.yaml'),
     `processor: p
 nats: { url: "${nats.url}" }
 influx: { url: "http://127.0.0.1:${(influx.address() as AddressInfo).port}" }
@@ -52,13 +42,7 @@ contracts: ${CONTRACTS}
 admin: { listen: "127.0.0.1:${port}" }
 `,
   )
-  processor = createManagedProcess({
-    name: 'processor',
-    program: process.execPath,
-    arguments: ['--import', 'tsx', MAIN, '--config', config],
-    logFile: join(folder, 'processor.log'),
-    isReady: () => answers(`http://127.0.0.1:${port}/readyz`),
-  })
+  processor = createProcessorProcess('processor', folder, port)
   await processor.start()
 })
 afterEach(async () => {

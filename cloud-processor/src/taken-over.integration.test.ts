@@ -2,25 +2,15 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { jetstream, jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { encodeBatch, TELEMETRY_STREAM, telemetrySubject } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
-import {
-  answers,
-  createInfluxServer,
-  createManagedProcess,
-  createNatsServer,
-  findServer,
-  freePort,
-  type ManagedProcess,
-} from '@tributary/stack'
+import { createInfluxServer, createNatsServer, findServer, freePort, type ManagedProcess } from '@tributary/stack'
 import { expect, test } from 'vitest'
+import { CONTRACTS, createProcessorProcess } from './processor-harness.ts'
 import { batchOf, blockOf } from './testing.ts'
 
-const CONTRACTS = fileURLToPath(new URL('../../contracts', import.meta.url))
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 const START_MS = 1_767_225_600_000
 
 async function until(what: string, condition: () => Promise<boolean>): Promise<void> {
@@ -52,10 +42,9 @@ async function withWorld(sharing: string, work: (world: World) => Promise<void>)
   const created: ManagedProcess[] = []
   const create = async (name: string) => {
     const port = await freePort()
-    const config = join(folder, `${name}.yaml`)
     const logFile = join(folder, `${name}.log`)
     await writeFile(
-      config,
+      join(folder, `${name}.yaml`),
       `processor: ${name}
 nats: { url: "${nats.url}" }
 influx: { url: "${influx.url}" }
@@ -64,13 +53,7 @@ checkpoint: { ${sharing === 'nats' ? '' : `folder: ${sharing === 'own' ? name : 
 admin: { listen: "127.0.0.1:${port}" }
 `,
     )
-    const managed = createManagedProcess({
-      name,
-      program: process.execPath,
-      arguments: ['--import', 'tsx', MAIN, '--config', config],
-      logFile,
-      isReady: () => answers(`http://127.0.0.1:${port}/readyz`),
-    })
+    const managed = createProcessorProcess(name, folder, port)
     created.push(managed)
     return { process: managed, logFile }
   }
