@@ -16,6 +16,7 @@ import {
   foldRun,
   forgetBefore,
   forgetOldest,
+  holdOpen,
   mergeFold,
   mergeString,
   PROVISIONAL_MS,
@@ -201,7 +202,6 @@ function countLate(
 
 export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: number): void {
   for (const [w, windows] of (series.windows ?? []).entries()) {
-    if (windows.open.length > 1 && windows.shape.counters.length > 0) windows.open.sort((a, b) => a.startMs - b.startMs)
     let kept = 0
     for (const row of windows.open) {
       if (row.startMs + windows.widthMs > watermarkMs) windows.open[kept++] = row
@@ -230,7 +230,7 @@ export function writeTouched(s: BatchScope): void {
     if (!row.changed) continue
     if (s.inDoubt) {
       row.closed = false
-      series.windows?.[width]?.open.push(row)
+      holdOpen(series.windows?.[width] as Windows, row)
     } else write(s, series, width, row)
   }
   // Not before all is written: counters begin with what lies before.

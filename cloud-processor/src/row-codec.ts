@@ -3,7 +3,7 @@ import { COUNTER_CELLS, LAST_TIME as COUNTER_LAST_TIME, FIRST_TIME, forgetCarry,
 import { PackedReader, PackedWriter } from './packed-values.ts'
 import { type DeviceSeries, fieldNamed } from './series.ts'
 import { createSketch, renumberSlots } from './sketch.ts'
-import { CELLS, COUNT, emptyRow, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
+import { CELLS, COUNT, emptyRow, holdOpen, LAST_TIME, type WindowRow, type Windows, windowStart } from './window.ts'
 
 const CLOSED = 1
 const RAISED = 2
@@ -143,7 +143,7 @@ export class RowReader {
       if (place >= rows.length) windows.late.set(row.startMs, row)
       else {
         windows.rows.set(row.startMs, row)
-        if (!row.closed) windows.open.push(row)
+        if (!row.closed) holdOpen(windows, row)
       }
     }
   }

@@ -144,6 +144,22 @@ test('a state comes back from its bytes as it was', async () => {
   expect(decodeState(encodeState(state), context.contracts)).toEqual(state)
 })
 
+test('windows that were opened in any order stay open in the order of time, before and after a restart', () => {
+  const count = { ...mixedContract.fields['count'], role: 'counter' as const }
+  const context = contextOf([{ ...mixedContract, fields: { ...mixedContract.fields, count } as never }])
+  const state = stateFor(context)
+  for (const [i, seconds] of [400, 0, 200].entries()) {
+    const blocks = [blockOf('pump-1', 'mixed', [{ timeMs: START_MS + seconds * 1_000, values: { count: seconds } }])]
+    const plan = { sequence: i + 1, readingsBefore: i, completeThroughMs: START_MS, blocks }
+    step(state, intakeOf(batchOf(plan)), context, createEffects())
+  }
+  const restored = decodeState(encodeState(state), context.contracts)
+  for (const { agents } of [state, restored]) {
+    const [narrowest] = agents.get('workshop/agent-a')?.series[0]?.windows ?? []
+    expect(narrowest?.open.map(({ startMs }) => startMs - START_MS)).toEqual([0, 200_000, 400_000])
+  }
+})
+
 test('a version of the future is refused with what to do', async () => {
   const bytes = Uint8Array.from(await readFile(VERSION_1))
   new DataView(bytes.buffer).setUint32(4, 99, true)

@@ -67,7 +67,7 @@ export interface Windows {
   readonly isNarrowest: boolean
   readonly shape: RowShape
   rows: Map<number, WindowRow>
-  /** Rows that are not closed. */
+  /** Rows that are not closed, ascending, also after a restart: rows are written and added up in this order. */
   open: WindowRow[]
   /** Rows that began before this may have been forgotten. */
   forgottenBeforeMs: number
@@ -109,10 +109,17 @@ export function rowAt(windows: Windows, startMs: number): WindowRow | undefined 
     if (startMs < windows.forgottenBeforeMs) return undefined
     row = emptyRow(startMs, windows.shape)
     windows.rows.set(startMs, row)
-    windows.open.push(row)
+    holdOpen(windows, row)
   }
   windows.current = row
   return row
+}
+
+/** Enters a row that is not closed (any more). */
+export function holdOpen({ open }: Windows, row: WindowRow): void {
+  let at = open.length
+  for (; at > 0 && (open[at - 1] as WindowRow).startMs > row.startMs; at--) open[at] = open[at - 1] as WindowRow
+  open[at] = row
 }
 
 /** Zeros by fields; cloning is the cheapest way to a list that V8 keeps as doubles. A half comes first: it would keep zeros as integers. */

@@ -148,7 +148,7 @@ describe('a spool that is looked at', () => {
         else if (kind === 'truncate') harness.disk.put(path, bytes.subarray(0, at))
         else if (kind === 'lengthen') harness.disk.put(path, Buffer.concat([bytes, Buffer.alloc(50, at)]))
         else if (kind === 'zero') harness.disk.put(path, bytes.fill(0, at, Math.min(bytes.length, at + 90)))
-        else {
+        else if (bytes.length > 0) {
           bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at)
           harness.disk.put(path, bytes)
         }

@@ -118,6 +118,8 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
       for (let i = 0; i < count; i++) {
         const sequence = on.nextSequence
         const payload = `${on.epoch}/${sequence}|${++appends}|${'x'.repeat(bytes || random.below(200))}`
+        const payloads = attempted.get(keyOf(payload)) ?? new Set()
+        attempted.set(keyOf(payload), payloads.add(payload))
         const append = on.append(Buffer.from(payload, 'latin1'), { reserve }).then(
           (given) => {
             assert.equal(given, sequence)
@@ -128,13 +130,11 @@ export function createSpoolHarness(seed: number, options: SpoolOptions = smallOp
           },
           (error) => {
             if (!(error instanceof SpoolFullError)) throw error
+            payloads.delete(payload)
           },
         )
-        if (on.nextSequence !== sequence) {
-          const key = keyOf(payload)
-          const payloads = attempted.get(key) ?? new Set()
-          attempted.set(key, payloads.add(payload))
-        }
+        // It looks whether space has returned: only then is it known whether it takes the number.
+        if (on.nextSequence === sequence && (await pump(append)) === 'crashed') return 'crashed'
         waiting.push(append)
       }
       const before = on.bytesUsed
