@@ -2,6 +2,7 @@
 import { connect, type NatsConnection } from '@nats-io/transport-node'
 import { readDeadLetters } from '@tributary/cloud-processor'
 import { DEAD_LETTER_SUBJECTS, type DeadLetter, isSettledSubject, TELEMETRY_SUBJECTS } from '@tributary/protocol'
+import { systemClock } from '@tributary/runtime'
 import { createRefusedReadings, type RefusedReadings } from '../refused-readings.ts'
 import type { Random } from './random.ts'
 
@@ -16,6 +17,8 @@ export interface StreamTap {
   stop(): Promise<void>
 }
 
+/** Soon after a fault NATS may take longer to answer than its client waits. */
+const READING_ATTEMPTS_MAX = 5
 const BATCHES_MAX = 100
 const BATCH_BYTES_MAX = 8 * 1024 * 1024
 
@@ -48,7 +51,14 @@ export function createStreamTap(): StreamTap {
       })
     },
     async readLetters() {
-      for await (const letter of readDeadLetters(needed())) refused.add(letter)
+      for (let attempt = 1; ; attempt++)
+        try {
+          for await (const letter of readDeadLetters(needed())) refused.add(letter)
+          return
+        } catch (error) {
+          if (attempt === READING_ATTEMPTS_MAX) throw error
+          await systemClock.sleep(1_000)
+        }
     },
     async repeatBatches(random) {
       const again = random.shuffle(batches)
