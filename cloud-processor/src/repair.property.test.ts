@@ -30,6 +30,7 @@ import {
   stateFor,
   step,
 } from './testing.ts'
+import { windowStart } from './window.ts'
 
 const START_MS = 1_767_225_600_000
 const WIDTHS = { '10s': 10_000, '1m': 60_000 } as const
@@ -190,14 +191,18 @@ function expectRow(key: string, row: ReadonlyMap<string, ModelValue> | undefined
   expect(row?.get('running_last'), key).toBe(last.values['running'])
 }
 
-/** What the list `dirty` of a state had in it is lost with it, and late rows of the last seconds, which no watermark tells of. */
+/** What the list `dirty` of a state had in it is lost with it, and late rows of the last seconds, which no watermark tells of: in them, and in the wider rows of which they are not part yet. */
 function lostWith(state: PartitionState): string[] {
   const { watermarkMs } = agentOf(state, 'workshop', 'agent-a')
   const late = [...allSeries(state)].flatMap(({ device, windows = [] }) =>
-    windows.flatMap(({ widthMs, open }) =>
-      open
-        .filter(({ startMs }) => startMs + widthMs <= watermarkMs)
-        .map(({ startMs }) => dirtyKeyOf({ site: 'workshop', device, kind: 'mixed', widthMs, startMs })),
+    windows.flatMap(({ open }, width) =>
+      open.flatMap((row) =>
+        windows
+          .slice(width)
+          .map(({ widthMs }) => ({ widthMs, startMs: windowStart(row.startMs, widthMs) }))
+          .filter(({ widthMs, startMs }) => startMs + widthMs <= watermarkMs)
+          .map((window) => dirtyKeyOf({ site: 'workshop', device, kind: 'mixed', ...window })),
+      ),
     ),
   )
   return [...state.dirty.keys(), ...late]
