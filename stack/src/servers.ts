@@ -12,7 +12,7 @@ import { repositoryFolder } from './repository.ts'
 
 const run = promisify(execFile)
 
-export type ServerName = 'nats-server' | 'influxd' | 'mosquitto' | 'chromium'
+export type ServerName = 'nats-server' | 'influxd' | 'mosquitto' | 'prometheus-alertmanager' | 'chromium'
 
 export interface FoundServer {
   readonly path: string
@@ -35,6 +35,11 @@ const RECIPES: Record<ServerName, Recipe> = {
   'nats-server': { package: 'nats-server', unpacked: 'usr/sbin/nats-server', versionArguments: ['--version'] },
   influxd: { package: 'influxdb', unpacked: 'usr/bin/influxd', versionArguments: ['version'] },
   mosquitto: { package: 'mosquitto', unpacked: 'usr/sbin/mosquitto', versionArguments: ['-h'] },
+  'prometheus-alertmanager': {
+    package: 'prometheus-alertmanager',
+    unpacked: 'usr/bin/prometheus-alertmanager',
+    versionArguments: ['--version'],
+  },
   chromium: {
     package: 'chromium',
     also: ['fonts-dejavu-core'],
