@@ -33,17 +33,21 @@ export async function postJson(
   { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<string> {
   const { name, url, timeoutMs, caFile } = target
-  const where = new URL(url).host
+  const address = new URL(url)
+  const where = address.host
+  const [username, password] = [address.username, address.password].map(decodeURIComponent) as [string, string]
+  address.username = address.password = ''
   const ca = caFile === undefined ? undefined : await readFile(caFile)
   const dispatcher = ca && new Agent({ connect: { ca } })
   try {
     const { statusCode, answered, retryAfter } = await withTimeLimit(
       { clock, signal, timeoutMs, where },
       async (limited) => {
-        const response = await request(url, {
+        const response = await request(address, {
           method: 'POST',
           body,
           headers: {
+            ...(username === '' ? {} : { authorization: basicAuthorization(username, password) }),
             ...lowerCased(target.headers),
             ...lowerCased(headers),
             'content-type': 'application/json',
@@ -70,6 +74,9 @@ export async function postJson(
     await dispatcher?.destroy()
   }
 }
+
+export const basicAuthorization = (username: string, password: string): string =>
+  `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 
 const lowerCased = (headers: Readonly<Record<string, string>> = {}): Record<string, string> =>
   Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))

@@ -146,6 +146,13 @@ describe('webhook', () => {
     expect(asked).toEqual([120_000, 300_000, 'by itself', 'by itself'])
   })
 
+  test('a name and password in the address log in', async () => {
+    receiver = await startReceiver(() => ({ status: 200 }))
+    const url = receiver.url.replace('//', '//pumps:p%40ss@')
+    await webhookNotifier({ ...common, url }, dependencies).send(exampleNotification(), signal)
+    expect(receiver.taken[0]?.headers.authorization).toBe(`Basic ${Buffer.from('pumps:p@ss').toString('base64')}`)
+  })
+
   test('a path or password in the address is in no error', async () => {
     const url = 'http://someone:s3cret@127.0.0.1:1/hooks/T0/B0/s3cret'
     const sent = webhookNotifier({ ...common, url }, dependencies).send(exampleNotification(), signal)

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '@tributary/runtime'
 import { clip } from './escape.ts'
-import { type HttpTarget, postJson } from './http-post.ts'
+import { basicAuthorization, type HttpTarget, postJson } from './http-post.ts'
 import type { Notification, Notifier } from './notifier.ts'
 import { type Wording, wordsOf } from './wording.ts'
 
@@ -71,6 +71,3 @@ function authorization({ token, username, password = '' }: Pick<NtfyOptions, 'to
   else if (username !== undefined) headers['authorization'] = basicAuthorization(username, password)
   return headers
 }
-
-export const basicAuthorization = (username: string, password: string): string =>
-  `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`

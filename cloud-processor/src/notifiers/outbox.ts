@@ -103,9 +103,9 @@ export function createOutbox(notifiers: readonly Notifier[], dependencies: Outbo
       if (signal.aborted) return
       const { queuedAtMs = notification.transition.atMs } = notification
       const isLost = error instanceof PermanentError || clock.wallMs() - queuedAtMs > deliverForMs
-      watch.failed(receiver, messageOf(error), isLost)
       if (isLost) {
         log.error({ ...about, err: error }, 'notification given up: nobody was told')
+        watch.failed(receiver, messageOf(error), true)
         finish(lane, notification, 'undeliverable')
         return
       }
@@ -120,6 +120,7 @@ export function createOutbox(notifiers: readonly Notifier[], dependencies: Outbo
       if (error instanceof AccessRefusedError)
         log.error(attempt, 'notification not delivered: the receiver does not let us in; trying again')
       else log.warn(attempt, 'notification not delivered; trying again')
+      watch.failed(receiver, lane.lastError, false)
     }
   }
 

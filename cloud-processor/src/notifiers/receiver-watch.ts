@@ -14,7 +14,7 @@ export interface ReceiverWatch {
   delivered(receiver: string): void
   /** @param isLost nobody will hear of what it was to be told */
   failed(receiver: string, reason: string, isLost: boolean): void
-  /** Worst first. */
+  /** Worst first; to be asked now and then, for it is said when one begins to. */
   failing(): FailingReceiver[]
 }
 
@@ -40,6 +40,15 @@ export function createReceiverWatch({
   const gauge: Gauge<'receiver'> = metrics.gauge('receiver_failing', '1 while a receiver takes no notifications.', [
     'receiver',
   ])
+  function say(receiver: string, failures: Failures): void {
+    if (failures.isSaid) return
+    failures.isSaid = true
+    gauge.set({ receiver }, 1)
+    log.error(
+      { receiver, reason: failures.lastError },
+      'a receiver does not take its notifications: the others are told',
+    )
+  }
   const isFailing = ({ sinceMs, isLost }: Failures) => isLost || clock.monotonicMs() - sinceMs >= FAILING_AFTER_MS
   return {
     delivered(receiver) {
@@ -52,19 +61,18 @@ export function createReceiverWatch({
       known.set(receiver, failures)
       failures.lastError = lastError
       failures.isLost ||= isLost
-      if (failures.isSaid || !isFailing(failures)) return
-      failures.isSaid = true
-      gauge.set({ receiver }, 1)
-      log.error({ receiver, reason: lastError }, 'a receiver takes no notifications: the others are told')
+      if (isFailing(failures)) say(receiver, failures)
     },
-    failing: () =>
-      [...known]
-        .filter(([, failures]) => isFailing(failures))
+    failing() {
+      const failing = [...known].filter(([, failures]) => isFailing(failures))
+      for (const [receiver, failures] of failing) say(receiver, failures)
+      return failing
         .map(([receiver, { sinceMs, lastError }]) => ({
           receiver,
           failingForMs: Math.round(clock.monotonicMs() - sinceMs),
           lastError,
         }))
-        .sort((a, b) => b.failingForMs - a.failingForMs),
+        .sort((a, b) => b.failingForMs - a.failingForMs)
+    },
   }
 }
