@@ -111,7 +111,6 @@ export function createFigures(
     influx_retries: ['Writes tried again since the process started.', () => sink.retries],
     influx_ok: ['1 while InfluxDB takes writes.', () => (sink.status().ok ? 1 : 0)],
     notifications_waiting: ['Notifications not yet delivered.', waitingNotifications],
-    receivers_failing: ['Receivers that take no notifications.', () => receivers.failing().length],
     alerts_open: ['Pending and firing alerts.', () => openAlerts().length],
     readings_missing: ['Readings in gaps that did not close in time.', () => account().total.missing],
     gaps_open: ["Gaps in agents' sequences.", () => account().agents.reduce((sum, { gaps }) => sum + gaps.length, 0)],
