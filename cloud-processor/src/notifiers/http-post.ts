@@ -89,14 +89,18 @@ function retryAfterMs(header: string | readonly string[] | undefined, nowMs: num
   return Number.isFinite(atMs) ? Math.max(0, atMs - nowMs) : 0
 }
 
-/** The beginning of an answer in one line; the rest is not waited for. */
+/** The beginning of an answer in one line; the rest is not waited for, nor missed: the status has said what became of the request. */
 async function readSome(answer: AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of answer) {
-    chunks.push(chunk)
-    bytes += chunk.length
-    if (bytes >= ANSWER_BYTES_MAX) break
+  try {
+    for await (const chunk of answer) {
+      chunks.push(chunk)
+      bytes += chunk.length
+      if (bytes >= ANSWER_BYTES_MAX) break
+    }
+  } catch {
+    // Broken off, or out of time.
   }
   return Buffer.concat(chunks).subarray(0, ANSWER_BYTES_MAX).toString('utf8').replace(/\s+/g, ' ').trim().slice(0, 200)
 }

@@ -130,6 +130,15 @@ describe('webhook', () => {
     await expect(sent).rejects.toBeInstanceOf(AccessRefusedError)
   })
 
+  test.each(['destroy', 'hang'] as const)(
+    'has been taken with a 2xx, although the rest of the answer: %s',
+    async (end) => {
+      receiver = await startReceiver(() => ({ status: 200, body: 'than', end }))
+      const sent = webhookNotifier({ ...common, url: receiver.url }, dependencies).send(exampleNotification(), signal)
+      expect(await sent).toMatch(/answered 200/)
+    },
+  )
+
   test('hears when to come again: in seconds, or at a date', async () => {
     const wallMs = Date.UTC(2026, 0, 31, 14, 0, 0)
     const answers = ['120', 'Sat, 31 Jan 2026 14:05:00 GMT', 'soon', 'Sat, 31 Jan 2026 13:00:00 GMT']

@@ -19,7 +19,13 @@ export interface Receiver {
 }
 
 export type Behaviour =
-  | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
+  | {
+      readonly status: number
+      readonly headers?: Readonly<Record<string, string>>
+      readonly body?: string
+      /** What it does instead of ending the body. */
+      readonly end?: 'destroy' | 'hang'
+    }
   /** Takes the request and destroys the connection before, or instead of, an answer. */
   | 'destroy'
   /** Says nothing. */
@@ -44,7 +50,9 @@ export async function startReceiver(
       return
     }
     if (behaviour.status >= 200 && behaviour.status < 300) taken.push(received)
-    response.writeHead(behaviour.status, behaviour.headers).end(behaviour.body)
+    response.writeHead(behaviour.status, behaviour.headers)
+    if (behaviour.end === undefined) response.end(behaviour.body)
+    else response.write(behaviour.body ?? ' ', () => behaviour.end === 'destroy' && request.socket.destroy())
   }
   const server = tls === undefined ? createServer(onRequest) : createTlsServer(tls, onRequest)
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve))
