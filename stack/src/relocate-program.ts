@@ -16,11 +16,9 @@ const HERE = '/proc/self/cwd'
  */
 export async function relocateProgram(program: string, compiledIn: string, unpacked: string): Promise<void> {
   const bytes = await readFile(program)
-  const path = Buffer.from(
-    HERE + '/.'.repeat((compiledIn.length - HERE.length) / 2) + '/'.repeat(compiledIn.length % 2),
-  )
-  if (compiledIn.length < HERE.length || path.length !== compiledIn.length || !bytes.includes(compiledIn))
+  if (compiledIn.length < HERE.length || !bytes.includes(compiledIn))
     throw new Error(`${compiledIn} cannot be replaced in ${program}`)
+  const path = Buffer.from(`${HERE}${'/.'.repeat(compiledIn.length)}`.slice(0, compiledIn.length))
   for (let at = bytes.indexOf(compiledIn); at >= 0; at = bytes.indexOf(compiledIn, at)) path.copy(bytes, at)
   await rename(program, `${program}.relocated`)
   await writeFile(`${program}.relocated`, bytes)

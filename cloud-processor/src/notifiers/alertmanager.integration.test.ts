@@ -11,7 +11,7 @@ import { createOutbox, type Outbox } from './outbox.ts'
 import { enqueue, type OutboxState, settle, startOutbox } from './outbox-state.ts'
 import { type Receiver, startReceiver } from './receiver.ts'
 
-const RESOLVE_AFTER_S = 4
+const RESOLVE_AFTER_S = 8
 const undo: (() => unknown)[] = []
 afterEach(async () => {
   for (const one of undo.splice(0).reverse()) await one()

@@ -5,7 +5,7 @@ import { exampleNotification } from './example-notification.ts'
 import type { Notifier } from './notifier.ts'
 
 /** For one attempt of the notifiers that are tested. */
-export const ATTEMPT_MS = 1_000
+export const ATTEMPT_MS = 2_000
 
 export interface MisbehavingServer {
   readonly address: string
