@@ -29,13 +29,9 @@ export function createNotifier(
   { clock, log, dashboardUrl, at = (path) => path }: NotifierDependencies,
 ): Notifier {
   const file = (path: string | undefined) => (path === undefined ? undefined : at(path))
-  const shared = {
-    dashboardUrl,
-    ...('timeout' in config ? { timeoutMs: config.timeout, caFile: file(config.tls_ca_file) } : {}),
-  } as { dashboardUrl: string | undefined; timeoutMs: number; caFile: string | undefined }
+  if (config.type === 'log') return logNotifier({ ...config, dashboardUrl }, { log })
+  const shared = { dashboardUrl, timeoutMs: config.timeout, caFile: file(config.tls_ca_file) }
   switch (config.type) {
-    case 'log':
-      return logNotifier({ ...config, ...shared }, { log })
     case 'webhook':
       return webhookNotifier({ ...config, ...shared }, { clock })
     case 'slack':

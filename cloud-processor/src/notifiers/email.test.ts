@@ -110,6 +110,15 @@ test('who has a mail does not get it again because another has not', async () =>
   expect(receiver.taken[1]?.headers['to']).toBe('a@example.org, b@example.org')
 })
 
+test('also when recipients are written with their names, in capitals', async () => {
+  const refusals: SmtpBehaviour[] = [{ code: 450, recipients: ['B@example.org'] }, 'take']
+  receiver = await startSmtpReceiver((n) => refusals[n] as SmtpBehaviour)
+  const notifier = create(receiver.port, { to: ['Shift <a@example.org>', 'Chief <B@Example.ORG>'] })
+  await expect(notifier.send(exampleNotification(), signal)).rejects.toThrow(/did not take it for all/)
+  await notifier.send(exampleNotification(), signal)
+  expect(receiver.taken.map(({ recipients }) => recipients)).toEqual([['a@example.org'], ['B@example.org']])
+})
+
 test('a recipient who is refused for good is named, and the others have the mail', async () => {
   receiver = await startSmtpReceiver(() => ({ code: 550, recipients: ['b@example.org'] }))
   await create(receiver.port).send(exampleNotification(), signal)

@@ -39,19 +39,24 @@ export function emailNotifier(
 ): Notifier {
   const { name, host, port, timeoutMs } = options
   const where = `${host}:${port}`
-  /** Key → who has it. */
+  const recipients = options.to.map(addressOf)
+  /** Key → who has it, or never will. */
   const partlySent = new Map<string, Set<string>>()
 
   /** Some took it, some did not: those who may yet are tried again, alone. */
-  function sort(key: string, had: ReadonlySet<string>, sent: SentMail): void {
+  function settleRecipients(key: string, had: ReadonlySet<string>, sent: SentMail): void {
     const waiting = sent.refusals.filter(({ code }) => code < 500)
+    const isDone = (one: string) =>
+      had.has(one) ||
+      [...sent.accepted, ...sent.refusals.flatMap(({ recipient, code }) => (code >= 500 ? [recipient] : []))].some(
+        (other) => isSameAddress(one, other),
+      )
     for (const { recipient, code, said } of sent.refusals)
       if (code >= 500)
         log.error({ receiver: name, key, recipient }, `a recipient was refused: ${where} answered ${said}`)
     partlySent.delete(key)
     if (waiting.length === 0) return
-    const done = options.to.filter((one) => !waiting.some(({ recipient }) => recipient === one))
-    partlySent.set(key, new Set([...had, ...done]))
+    partlySent.set(key, new Set(recipients.filter(isDone)))
     const [oldest] = partlySent.keys()
     if (partlySent.size > PARTLY_SENT_MAX && oldest !== undefined) partlySent.delete(oldest)
     throw new Error(`${where} did not take it for all: ${waiting[0]?.said}`)
@@ -61,11 +66,15 @@ export function emailNotifier(
     name,
     async send(notification, signal) {
       const had = partlySent.get(notification.key) ?? new Set<string>()
-      const to = options.to.filter((one) => !had.has(one))
+      const to = recipients.filter((one) => !had.has(one))
       const sent = await withTimeLimit({ clock, signal, timeoutMs, where }, async (limited) => {
         const transporter = await createTransporter(options)
         try {
-          const mail = { ...mailOf(notification, options), envelope: { from: options.from, to }, signal: limited }
+          const mail = {
+            ...mailOf(notification, options),
+            envelope: { from: addressOf(options.from), to },
+            signal: limited,
+          }
           return sentMail(await transporter.sendMail(mail))
         } catch (error) {
           throw classified(error, where, name)
@@ -73,7 +82,7 @@ export function emailNotifier(
           transporter.close()
         }
       })
-      sort(notification.key, had, sent)
+      settleRecipients(notification.key, had, sent)
       return `${where} answered ${sent.said}`
     },
   }
@@ -102,7 +111,7 @@ async function createTransporter(options: EmailOptions): Promise<Transporter> {
 /** The same bytes in each repetition, but for the names of what is marked off in it. */
 export function mailOf({ key, transition }: Notification, options: Pick<EmailOptions, 'from' | 'to'> & Wording) {
   const { text, facts } = wordsOf(transition, options)
-  const domain = /@([^\s>]+)/.exec(options.from)?.[1] ?? 'tributary'
+  const domain = addressOf(options.from).split('@')[1]
   const idOf = (of: string) => `<${of.replaceAll('/', '.').replace(/[^\w.-]/g, '_')}@${domain}>`
   const first = `${transition.episode}/firing`
   const isFirst = key === first
@@ -128,8 +137,13 @@ function subjectOf(facts: Facts, { title }: Wording): string {
   return clip(oneLine(title === undefined ? own : renderTemplate(title, facts)), SUBJECT_CHARACTERS_MAX)
 }
 
+/** `Pumps <pumps@example.org>` → `pumps@example.org` */
+const addressOf = (mailbox: string): string => /<([^>]*)>/.exec(mailbox)?.[1] ?? mailbox
+const isSameAddress = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase()
+
 interface SentMail {
   readonly said: string
+  readonly accepted: readonly string[]
   readonly refusals: readonly { readonly recipient: string; readonly code: number; readonly said: string }[]
 }
 
@@ -141,9 +155,11 @@ interface Refusal extends Error {
 
 const sentMail = (info: {
   response?: string | undefined
+  accepted?: readonly (string | { address: string })[] | undefined
   rejectedErrors?: readonly Refusal[] | undefined
 }): SentMail => ({
   said: info.response ?? '',
+  accepted: (info.accepted ?? []).map((one) => (typeof one === 'string' ? one : one.address)),
   refusals: (info.rejectedErrors ?? []).map(({ recipient = '', responseCode = 0, response = '' }) => ({
     recipient,
     code: responseCode,

@@ -23,7 +23,7 @@ export interface Lane {
   take(queue: readonly Notification[], standing: readonly Notification[]): void
   open(): Notification[]
   next(): Notification | undefined
-  /** What stands, but for what is about to end. */
+  /** What stands, but for what is about to end; nothing when the receiver does not forget. */
   toRepeat(): Notification[]
   /** Until it is woken, the time has passed, or the signal aborts. */
   rest(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void>
@@ -66,7 +66,7 @@ export function createLane(receiver: string, notifier: Notifier | undefined): La
       return next ?? all[0]
     },
     toRepeat() {
-      if (standing.length === 0) return []
+      if (standing.length === 0 || notifier?.standing === undefined) return []
       const ending = new Set(
         queue.filter(({ transition }) => transition.state === 'resolved').map(({ transition }) => transition.episode),
       )

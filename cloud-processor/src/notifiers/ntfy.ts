@@ -44,14 +44,14 @@ export function ntfyNotifier(options: NtfyOptions, { clock }: { readonly clock: 
     send: (notification, signal) =>
       postJson(
         options,
-        JSON.stringify(messageOf(notification, options)),
+        JSON.stringify(ntfyMessage(notification, options)),
         { ...headers, 'idempotency-key': notification.key },
         { clock, signal },
       ),
   }
 }
 
-function messageOf({ transition }: Notification, options: NtfyOptions): object {
+function ntfyMessage({ transition }: Notification, options: NtfyOptions): object {
   const { title, text, facts } = wordsOf(transition, options)
   const level = transition.state === 'resolved' ? 'resolved' : transition.severity
   return {

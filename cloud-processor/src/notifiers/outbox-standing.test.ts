@@ -76,6 +76,28 @@ test('what a receiver would forget is told again, from what the state knows, unt
   await next.outbox.stop(AbortSignal.abort())
 })
 
+test('what stood at a receiver that is of another type now, or is gone, is left alone', async () => {
+  const clock = createSimulatedClock()
+  const heard: string[] = []
+  const hook: Notifier = {
+    name: 'am',
+    send: async ({ key }) => {
+      heard.push(key)
+      return 'taken'
+    },
+  }
+  const { outbox, state, tell, pass } = world([hook], clock)
+  const standing = [{ key: 'a/firing', transition: exampleTransition({ episode: 'a' }) }]
+  state.standing = { am: standing, gone: standing }
+  await outbox.start(AbortSignal.timeout(1_000))
+  await pass(2 * MINUTE)
+  tell('a', 'resolved')
+  await pass(2_000)
+  expect(heard).toEqual(['a/resolved'])
+  expect(state.standing).toEqual({})
+  await outbox.stop(AbortSignal.abort())
+})
+
 test('one that a forgetful receiver cannot digest does not let it forget the others', async () => {
   const clock = createSimulatedClock()
   let repeats = 0

@@ -25,11 +25,11 @@ export function slackNotifier(options: SlackOptions, { clock }: { readonly clock
   return {
     name: options.name,
     send: (notification, signal) =>
-      postJson(options, JSON.stringify(messageOf(notification, options)), {}, { clock, signal }),
+      postJson(options, JSON.stringify(slackMessage(notification, options)), {}, { clock, signal }),
   }
 }
 
-function messageOf({ key, transition }: Notification, options: SlackOptions): object {
+function slackMessage({ key, transition }: Notification, options: SlackOptions): object {
   const { title, text, facts } = wordsOf(transition, options, (fact) => escapeChat(sayPlain(fact)))
   const isOwnText = options.text !== undefined
   const { channel, username, iconEmoji } = options
