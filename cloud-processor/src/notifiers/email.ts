@@ -158,12 +158,12 @@ const sentMail = (info: {
   accepted?: readonly (string | { address: string })[] | undefined
   rejectedErrors?: readonly Refusal[] | undefined
 }): SentMail => ({
-  said: info.response ?? '',
+  said: oneLine(info.response ?? ''),
   accepted: (info.accepted ?? []).map((one) => (typeof one === 'string' ? one : one.address)),
   refusals: (info.rejectedErrors ?? []).map(({ recipient = '', responseCode = 0, response = '' }) => ({
     recipient,
     code: responseCode,
-    said: response,
+    said: oneLine(response),
   })),
 })
 

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { type Clock, PermanentError } from '@tributary/runtime'
 import { Agent, request } from 'undici'
+import { oneLine } from './escape.ts'
 import { AccessRefusedError, RetryLaterError } from './notifier.ts'
 import { withTimeLimit } from './time-limit.ts'
 
@@ -102,5 +103,5 @@ async function readSome(answer: AsyncIterable<Uint8Array>): Promise<string> {
   } catch {
     // Broken off, or out of time.
   }
-  return Buffer.concat(chunks).subarray(0, ANSWER_BYTES_MAX).toString('utf8').replace(/\s+/g, ' ').trim().slice(0, 200)
+  return oneLine(Buffer.concat(chunks).subarray(0, ANSWER_BYTES_MAX).toString('utf8')).slice(0, 200)
 }

@@ -122,7 +122,7 @@ describe('webhook', () => {
   })
 
   test('says what was answered, in one line, without waiting for the rest of it', async () => {
-    receiver = await startReceiver(() => ({ status: 403, body: `wrong\n  token ${'x'.repeat(1_000_000)}` }))
+    receiver = await startReceiver(() => ({ status: 403, body: `wrong\n\u001b token ${'x'.repeat(1_000_000)}` }))
     const sent = webhookNotifier({ ...common, url: receiver.url }, dependencies).send(exampleNotification(), signal)
     await expect(sent).rejects.toThrow(
       /^127\.0\.0\.1:\d+ answered 403: wrong token x+ \(check url, headers and secret of notifier "people"\)$/,
