@@ -59,7 +59,8 @@ test('an episode is one thread under one subject, and a repeat is the same mail'
   const notifier = create(receiver.port, { dashboardUrl: 'https://grafana.example.org' })
   await notifier.send(exampleNotification(), signal)
   await notifier.send(exampleNotification(), signal)
-  await notifier.send(exampleNotification({ state: 'resolved', value: 3, atMs: Date.UTC(2026, 0, 31, 14, 8) }), signal)
+  const queuedAtMs = Date.UTC(2026, 0, 31, 14, 9)
+  await notifier.send({ ...exampleNotification({ state: 'resolved', value: 3 }), queuedAtMs }, signal)
   const [first, again, end] = receiver.taken.map(({ headers }) => headers)
   expect(first).toMatchObject({
     from: 'Pumps <pumps@example.org>',
@@ -77,6 +78,7 @@ test('an episode is one thread under one subject, and a repeat is the same mail'
     'message-id': '<0123456789abcdef.resolved@example.org>',
     'in-reply-to': first?.['message-id'],
     references: first?.['message-id'],
+    date: 'Sat, 31 Jan 2026 14:09:00 +0000',
   })
   const [mail] = receiver.taken
   expect(mail?.recipients).toEqual(['a@example.org', 'b@example.org'])

@@ -109,7 +109,10 @@ async function createTransporter(options: EmailOptions): Promise<Transporter> {
 }
 
 /** The same bytes in each repetition, but for the names of what is marked off in it. */
-export function mailOf({ key, transition }: Notification, options: Pick<EmailOptions, 'from' | 'to'> & Wording) {
+export function mailOf(
+  { key, transition, queuedAtMs }: Notification,
+  options: Pick<EmailOptions, 'from' | 'to'> & Wording,
+) {
   const { text, facts } = wordsOf(transition, options)
   const domain = addressOf(options.from).split('@')[1]
   const idOf = (of: string) => `<${of.replaceAll('/', '.').replace(/[^\w.-]/g, '_')}@${domain}>`
@@ -124,7 +127,8 @@ export function mailOf({ key, transition }: Notification, options: Pick<EmailOpt
     html: emailHtml(facts, options.text === undefined ? undefined : text),
     messageId: idOf(key),
     ...(isFirst ? {} : { inReplyTo: idOf(first), references: idOf(first) }),
-    date: new Date(transition.atMs),
+    // A device's clock may be years behind, and its mail would be found among those of that time.
+    date: new Date(queuedAtMs ?? transition.atMs),
     headers: { 'Auto-Submitted': 'auto-generated', 'X-Tributary-Key': key },
     ...(transition.severity === 'critical' ? { priority: 'high' as const } : {}),
   } satisfies SendMailOptions
