@@ -4,7 +4,8 @@ import { findLibfaketime, findServer, type ServerName } from './src/index.ts'
 
 const say = (text: string) => console.error(text)
 try {
-  for (const name of ['nats-server', 'influxd', 'mosquitto', 'chromium'] satisfies ServerName[]) {
+  const names: ServerName[] = ['nats-server', 'influxd', 'mosquitto', 'prometheus-alertmanager', 'chromium']
+  for (const name of names) {
     const { version, path } = await findServer(name, say)
     say(`${name} ${version} (${path})`)
   }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { adoptContracts } from './adopt-contracts.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { createModelStore } from './model-store-harness.ts'
+import { settle } from './notifiers/index.ts'
 import { PackedWriter } from './packed-values.ts'
 import { recompute } from './recompute.ts'
 import { createRepairList } from './repair-list.ts'
@@ -188,6 +189,9 @@ test('an alert of before about a field that is sensitive now does not tell its v
     return effects.transitions.map(({ state: is, message, value }) => `${is} ${message} ${value}`).join()
   }
   expect(give(state, before, 1, { pin: 4711.5 })).toMatch(/^firing .*4711\.5/)
+  const [told] = state.outbox.queues['hook'] ?? []
+  settle(state.outbox, { receiver: 'hook', key: told?.key ?? '', outcome: 'delivered', stands: true })
+  expect(JSON.stringify(state.outbox.standing)).toContain('4711')
   const after = contextOf([kind('door', { pin: { ...number, sensitivity: 'mask' } })], { contractsVersion: 'next' })
   const adopted = adoptContracts(state, after, createEffects())
   expect(Buffer.from(encodeState(adopted)).includes('4711')).toBe(false)

@@ -80,12 +80,13 @@ function forgetWhatWasSaid(state: PartitionState, privacy: Privacy): void {
   state.anomalies = state.anomalies.filter((anomaly) => !isSensitive(anomaly))
   const { episodes } = state.alerts
   for (const [key, episode] of Object.entries(episodes)) if (isSensitive(episode)) episodes[key] = silent(episode)
-  const { queues } = state.outbox
-  for (const [receiver, queue] of Object.entries(queues))
-    queues[receiver] = queue.map(({ key, transition }) => ({
-      key,
-      transition: isSensitive(transition) ? silent(transition) : transition,
-    }))
+  for (const queues of [state.outbox.queues, state.outbox.standing ?? {}])
+    for (const [receiver, queue] of Object.entries(queues))
+      queues[receiver] = queue.map((notification) =>
+        isSensitive(notification.transition)
+          ? { ...notification, transition: silent(notification.transition) }
+          : notification,
+      )
 }
 
 const keyOf = ({ site, device, contract }: DeviceSeries): string => `${site}/${device}/${contract.kind}`

@@ -46,6 +46,9 @@ test('what the example only mentions is accepted, too', () => {
     INFLUX_PASSWORD: 'p',
     INFLUX_TOKEN: 't',
     WEBHOOK_SECRET: 'a secret that is long enough',
+    SLACK_URL: 'https://chat.example.org/hooks/x',
+    SMTP_PASSWORD: 'p',
+    NTFY_TOKEN: 't',
   }
   const mistakes = (() => {
     try {

@@ -3,7 +3,7 @@ import { isName, NAME_RULE, PARTITION_COUNT } from '@tributary/protocol'
 import { durationMs, hostPort, LOG_LEVELS } from '@tributary/runtime'
 import { z } from 'zod'
 import { DEVICE_BUCKET } from './device-bucket.ts'
-import { notifiersSchema } from './notifiers/index.ts'
+import { dashboardUrlSchema, notifiersSchema } from './notifiers/index.ts'
 
 const name = () => z.string().refine(isName, NAME_RULE)
 /** A shorter key could be guessed. */
@@ -93,6 +93,8 @@ export const processorConfigSchema = z.strictObject({
   /** Alert rules, a YAML file. */
   alerts: path().optional(),
   notifiers: notifiersSchema,
+  /** Grafana or the viewer: where links in notifications lead. */
+  dashboard_url: dashboardUrlSchema,
   /** For fields that contracts call sensitive. */
   sensitive: z
     .strictObject({

@@ -9,11 +9,13 @@ export type FindDevice = (device: string) => DeviceRecord | undefined
 export const siteAt = (record: DeviceRecord | undefined, timeMs: number, subjectSite: string): string =>
   placementAt(record, timeMs)?.site ?? subjectSite
 
-/** A message that says where to go: "Pump 3 (line 2, north hall): Vibration velocity: 7.3 mm/s, 0.2 above the limit 7.1". */
+/** Its place, and a message that says where to go: "Pump 3 (line 2, north hall): Vibration velocity: 7.3 mm/s, 0.2 above the limit 7.1". */
 export function enrichTransition(find: FindDevice, transition: AlertTransition): AlertTransition {
   const entry = placementAt(find(transition.device), transition.atMs)
-  if (entry === undefined || transition.message === '') return transition
-  const place = [entry.line === '' ? '' : `line ${entry.line}`, entry.location].filter((text) => text !== '').join(', ')
-  const who = `${entry.name || transition.device}${place === '' ? '' : ` (${place})`}`
-  return { ...transition, message: `${who}: ${transition.message}` }
+  if (entry === undefined) return transition
+  const { name, line, location } = entry
+  const where = [line === '' ? '' : `line ${line}`, location].filter((text) => text !== '').join(', ')
+  const who = `${name || transition.device}${where === '' ? '' : ` (${where})`}`
+  const message = transition.message === '' ? '' : `${who}: ${transition.message}`
+  return { ...transition, message, place: { name, line, location } }
 }

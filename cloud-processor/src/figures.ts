@@ -8,7 +8,7 @@ import type { HealthValues } from './health.ts'
 import type { InfluxSink } from './influx-sink.ts'
 import { createLatencies } from './latencies.ts'
 import type { PartitionLoop } from './loop.ts'
-import type { Outbox } from './notifiers/index.ts'
+import type { Outbox, ReceiverWatch } from './notifiers/index.ts'
 import type { RepairList } from './repair-list.ts'
 import type { Repairer } from './repairer.ts'
 import { type DirtyWindow, openWindowCount, type PartitionState, type RecordedAnomaly } from './state.ts'
@@ -50,6 +50,7 @@ export function createFigures(
     clock,
     metrics,
     registry,
+    receivers,
   }: {
     contracts: ContractSource
     engine: () => AlertEngine
@@ -58,6 +59,7 @@ export function createFigures(
     clock: Clock
     metrics: Metrics
     registry: Pick<DeviceRegistry, 'status'>
+    receivers: Pick<ReceiverWatch, 'failing'>
   },
 ): Figures {
   const startedAtMs = clock.monotonicMs()
@@ -179,6 +181,7 @@ export function createFigures(
       series: totals.series(),
       latencyMs: { p50: latencies.quantile(0.5) ?? null, p99: latencies.quantile(0.99) ?? null },
       notifications: partitions().flatMap(({ outbox }) => outbox.status()),
+      failingReceivers: receivers.failing(),
     }),
     health() {
       const atMs = clock.monotonicMs()
@@ -217,6 +220,7 @@ export function createFigures(
           Object.values(outbox.counts).reduce((sum, { delivered }) => sum + delivered, 0),
         ),
         notifications_waiting: waitingNotifications(),
+        receivers_failing: receivers.failing().length,
         memory_rss_bytes: process.memoryUsage.rss(),
         cpu_percent: cpuPercent,
         uptime_s: uptimeSeconds(),

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import {
   BATCH_FORMAT_VERSION,
+  type Contract,
   type DeviceBlock,
   encodeBatch,
   type FieldColumn,
@@ -117,6 +118,12 @@ export function createHealthReporter(site: string, processor: string, clock: Clo
     },
   }
 }
+
+/** What the contract in force knows: one of an earlier release would make dead letters of the rest. */
+export const knownTo = (contract: Contract | undefined, values: HealthValues): HealthValues =>
+  contract === undefined
+    ? values
+    : Object.fromEntries(Object.entries(values).filter(([field]) => field in contract.fields))
 
 /** Gaps in the reports of former runs of this processor: who made them is gone, and nobody else has them. */
 export function lostReports(

@@ -271,6 +271,7 @@ function receiver(sendMs: number, keys: string[]): Notifier {
     send: async ({ key }, signal) => {
       await systemClock.sleep(sendMs, signal)
       keys.push(key)
+      return 'taken'
     },
   }
 }

@@ -38,13 +38,13 @@ import { createDeviceRegistry } from './device-registry.ts'
 import { createFigures, type Partition } from './figures.ts'
 import { createFileCheckpointStore } from './file-checkpoint.ts'
 import type { AskWatermark } from './gap-requests.ts'
-import { createHealthReporter, lostReports } from './health.ts'
+import { createHealthReporter, knownTo, lostReports } from './health.ts'
 import { createInfluxQuery } from './influx-query.ts'
 import { createInfluxSink, PartialWriteError } from './influx-sink.ts'
 import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
-import { createNotifiers, createOutbox } from './notifiers/index.ts'
+import { createNotifiers, createOutbox, createReceiverWatch } from './notifiers/index.ts'
 import { createOwner } from './owner.ts'
 import { createPrivacy } from './privacy.ts'
 import { createRepairList } from './repair-list.ts'
@@ -125,6 +125,7 @@ export function createProcessor(
   let partitions: Partition[] = []
   let repairer: Repairer | undefined
   let running: Promise<void>[] = []
+  const watch = createReceiverWatch({ clock, log, metrics })
   const health = createHealthReporter(config.site, config.processor, clock)
   const figures = createFigures(config.processor, () => partitions, {
     repairer: () => repairer,
@@ -134,6 +135,7 @@ export function createProcessor(
     clock,
     metrics,
     registry,
+    receivers: watch,
   })
   const inBackground = (work: Promise<void>): Promise<void> =>
     work.catch((error: unknown) => {
@@ -223,7 +225,7 @@ export function createProcessor(
   async function createPartitions(connected: NatsConnection): Promise<Partition[]> {
     const client = jetstream(connected)
     const manager = await jetstreamManager(connected, { checkAPI: false })
-    const notifiers = createNotifiers(config.notifiers, { clock, log })
+    const notifiers = createNotifiers(config.notifiers, { clock, log, at, dashboardUrl: config.dashboard_url })
     const outboxMetrics = shared(metrics)
     const requested = metrics.counter('resend_requests_total', 'Requests to gateways to send a gap again.')
     const askWatermark: AskWatermark = async (site, question) => {
@@ -236,7 +238,7 @@ export function createProcessor(
     const { folder } = config.checkpoint
     return config.partitions.map((partition) => {
       const consumer = createPartitionConsumer(partition, { client, manager, owner, clock, log })
-      const outbox = createOutbox(notifiers, { clock, log, metrics: outboxMetrics })
+      const outbox = createOutbox(notifiers, { clock, log, watch, metrics: outboxMetrics })
       const repairs = createRepairList(config.repair.rest, clock.monotonicMs)
       const loop = createPartitionLoop(
         {
@@ -279,7 +281,8 @@ export function createProcessor(
   async function reportHealth(connected: NatsConnection): Promise<void> {
     const client = jetstream(connected)
     const report = async () => {
-      const { subject, bytes } = health.next(figures.health(), lostReports(figures.account().agents, health, clock))
+      const values = knownTo(contracts.current.contracts.get('processor_health'), figures.health())
+      const { subject, bytes } = health.next(values, lostReports(figures.account().agents, health, clock))
       // A report that is lost is a gap in the account: it is tried until the stream has it. No id: JetStream remembers those of
       // messages that it has dropped, and would take the next try for a repeat.
       await retry(() => client.publish(subject, bytes), {

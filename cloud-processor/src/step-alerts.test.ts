@@ -46,6 +46,7 @@ describe('detectors and alerts', () => {
       { state: 'firing', severity: 'critical', site: 'hall', device: 'pump-1', value: 12 },
     ])
     expect(p.effects.transitions[0]?.message).toMatch(/^Coolant pump \(line 2, north\): Level: 12/)
+    expect(p.effects.transitions[0]?.place).toEqual({ name: 'Coolant pump', line: '2', location: 'north' })
     expect(lines.find((line) => line.startsWith('alert'))).toMatch(/state="firing",severity="critical"/)
     expect(Object.values(p.state.outbox.queues).flat()).toHaveLength(1)
     const over = p.give({ sequence: 3, completeThroughMs: T + 5_000, blocks: [block([4_000, 3])] })

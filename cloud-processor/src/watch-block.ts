@@ -189,5 +189,5 @@ export function tell(s: BatchScope, transitions: readonly AlertTransition[]): vo
     lines.end(prefix, transition.atMs, 0, -1)
   }
   s.effects.transitions.push(...enriched)
-  enqueue(s.state.outbox, enriched, s.context.receivers, s.context.outboxLimits)
+  enqueue(s.state.outbox, enriched, s.context.receivers, s.context.outboxLimits, s.receivedAtMs)
 }

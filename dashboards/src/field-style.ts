@@ -49,7 +49,6 @@ export function titleOf(contract: Contract, name: string): string {
 
 /** "agent_health" → "Agent health". */
 export const kindTitle = (kind: string): string => (kind[0] ?? '').toUpperCase() + kind.slice(1).replaceAll('_', ' ')
-export const kindUid = (kind: string): string => `tributary-${kind.replaceAll('_', '-')}`.slice(0, 40)
 
 /**
  * The contract's limits as coloured bands: what pages someone in the colour of its severity, what is refused beyond the

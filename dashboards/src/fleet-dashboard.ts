@@ -1,6 +1,6 @@
 /** All sites and devices at a glance. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import type { Contract, Contracts } from '@tributary/protocol'
+import { type Contract, type Contracts, FLEET_DASHBOARD_UID, kindUid } from '@tributary/protocol'
 import {
   agentRateQuery,
   mostWrittenADayQuery,
@@ -10,7 +10,7 @@ import {
   totalRateQuery,
 } from './account-queries.ts'
 import { dashboardFrame, finished, siteVariable } from './dashboard-frame.ts'
-import { CRITICAL, GOOD, kindTitle, kindUid, QUIET, shownFields, WARNING } from './field-style.ts'
+import { CRITICAL, GOOD, kindTitle, QUIET, shownFields, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
 import { isHealth, newestAnomaliesTable, newestTable, openAlertsTable } from './kind-dashboard.ts'
 import { stat, timeSeries } from './panels.ts'
@@ -32,7 +32,7 @@ const AGENT_FIELDS = [
 
 export function fleetDashboard(contracts: Contracts): Dashboard {
   const dashboard = dashboardFrame({
-    uid: 'tributary-fleet',
+    uid: FLEET_DASHBOARD_UID,
     title: 'Fleet',
     description: 'All sites and devices at a glance.',
     tag: 'overview',

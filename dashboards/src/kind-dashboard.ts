@@ -1,6 +1,6 @@
 /** One dashboard a kind, from its contract: the newest values, a panel a field, what was found suspicious. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import type { Contract, ContractField } from '@tributary/protocol'
+import { type Contract, type ContractField, kindUid } from '@tributary/protocol'
 import {
   aggregateVariable,
   alertAnnotation,
@@ -14,7 +14,6 @@ import {
   CRITICAL,
   GOOD,
   kindTitle,
-  kindUid,
   QUIET,
   shownFields,
   stateMappings,

@@ -109,6 +109,9 @@ function mistakesOf(
       message: 'unknown key',
       line: lineOf([...issue.path, key]),
     }))
+  // The name is the last part of the path.
+  if (issue.code === 'invalid_key')
+    return issue.issues.map(({ message }) => ({ path: joinPath(issue.path), message, line: lineOf(issue.path) }))
   const found = issue.path.reduce<unknown>((at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key], value)
   const path = joinPath(issue.path)
   const line = lineOf(issue.path)
@@ -118,13 +121,12 @@ function mistakesOf(
     issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')
       ? `must be ${/^[aeiou]/.test(issue.expected) ? 'an' : 'a'} ${issue.expected}`
       : issue.message
-  return [
-    { path, message: `${message} (got ${SECRET.test(path) ? 'a secret that is not shown' : abbreviate(found)})`, line },
-  ]
+  const isSecret = SECRET.test(path) || (issue.code === 'custom' && issue.params?.['isSecret'] === true)
+  return [{ path, message: `${message} (got ${isSecret ? 'a secret that is not shown' : abbreviate(found)})`, line }]
 }
 
-/** Values at such paths are not printed. */
-const SECRET = /(password|secret|token|key)$/i
+/** Values at such paths are not printed, nor those of which the schema says `params: { isSecret: true }`. */
+const SECRET = /(password|secret|token|key)$|(^|\.)headers\./i
 
 function abbreviate(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)

@@ -1,5 +1,6 @@
 export * from './account.ts'
 export * from './alert-receiver.ts'
+export * from './alertmanager-server.ts'
 export * from './chaos/index.ts'
 export { agentConfig } from './configs.ts'
 export * from './free-port.ts'

@@ -8,11 +8,12 @@ import { access, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { messageOf, systemClock, UserError } from '@tributary/runtime'
+import { relocateProgram } from './relocate-program.ts'
 import { repositoryFolder } from './repository.ts'
 
 const run = promisify(execFile)
 
-export type ServerName = 'nats-server' | 'influxd' | 'mosquitto' | 'chromium'
+export type ServerName = 'nats-server' | 'influxd' | 'mosquitto' | 'prometheus-alertmanager' | 'chromium'
 
 export interface FoundServer {
   readonly path: string
@@ -29,12 +30,20 @@ interface Recipe {
   /** Where the program lies in the unpacked packages. */
   readonly unpacked: string
   readonly versionArguments: readonly string[]
+  /** A folder of the system that the program has compiled in. */
+  readonly relocated?: string
 }
 
 const RECIPES: Record<ServerName, Recipe> = {
   'nats-server': { package: 'nats-server', unpacked: 'usr/sbin/nats-server', versionArguments: ['--version'] },
   influxd: { package: 'influxdb', unpacked: 'usr/bin/influxd', versionArguments: ['version'] },
   mosquitto: { package: 'mosquitto', unpacked: 'usr/sbin/mosquitto', versionArguments: ['-h'] },
+  'prometheus-alertmanager': {
+    package: 'prometheus-alertmanager',
+    unpacked: 'usr/bin/prometheus-alertmanager',
+    versionArguments: ['--version'],
+    relocated: '/usr/share/prometheus/alertmanager',
+  },
   chromium: {
     package: 'chromium',
     also: ['fonts-dejavu-core'],
@@ -143,7 +152,7 @@ async function described(name: ServerName, path: string, environment: Record<str
 }
 
 async function unpack(
-  recipe: Pick<Recipe, 'package' | 'also' | 'unpacked'>,
+  recipe: Pick<Recipe, 'package' | 'also' | 'unpacked' | 'relocated'>,
   folder: string,
   say: (text: string) => void,
   hint: string,
@@ -172,6 +181,7 @@ async function unpack(
     }
     const missing = await missingLibraries(program, unpacking)
     if (missing.length > 0) throw new Error(`these libraries are missing: ${missing.join(', ')}`)
+    if (recipe.relocated) await relocateProgram(program, recipe.relocated, join(unpacking, recipe.relocated))
   } catch (error) {
     await rm(unpacking, { recursive: true, force: true })
     throw new UserError(`${recipe.package} could not be unpacked: ${messageOf(error)}`, { cause: error, hint })

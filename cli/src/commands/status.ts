@@ -1,7 +1,7 @@
 import { messageOf } from '@tributary/runtime'
 import { Command } from 'commander'
 import { askAdmin } from '../admin-client.ts'
-import { age, bytes, count, print, printJson, table } from '../print.ts'
+import { age, brief, bytes, count, print, printJson, table } from '../print.ts'
 
 interface AgentStatus {
   agent: string
@@ -44,6 +44,8 @@ interface ProcessorStatus {
   readingsTotal: number
   series: number
   openAlerts: number
+  /** Missing where the processor is older. */
+  failingReceivers?: { receiver: string; failingForMs: number; lastError: string }[]
 }
 
 export function statusCommand(): Command {
@@ -148,7 +150,10 @@ function gatewayText(s: GatewayStatus): string {
   return `gateway ${s.gateway} at site ${s.site}: NATS ${s.natsConnected ? 'connected' : 'NOT CONNECTED'}, spool ${bytes(s.spool.bytesUsed)}${backlog}${behind}\n${agents}\n`
 }
 
-const processorText = (s: ProcessorStatus): string =>
+export const processorText = (s: ProcessorStatus): string =>
   `processor ${s.processor}: NATS ${s.natsConnected ? 'connected' : 'NOT CONNECTED'}, InfluxDB ${s.influx.version} at ${s.influx.url} ${
     s.influx.ok ? 'answers' : `DOES NOT ANSWER (${s.influx.error})`
-  }, ${count(s.readingsTotal)} readings, ${count(s.series)} series, ${count(s.openAlerts)} open alerts`
+  }, ${count(s.readingsTotal)} readings, ${count(s.series)} series, ${count(s.openAlerts)} open alerts${(s.failingReceivers ?? []).map(receiverText).join('')}`
+
+const receiverText = (r: { receiver: string; failingForMs: number; lastError: string }): string =>
+  `\nreceiver ${r.receiver} TAKES NO NOTIFICATIONS for ${age(r.failingForMs)}: ${brief(r.lastError)}`

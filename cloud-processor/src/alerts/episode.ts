@@ -60,6 +60,15 @@ export interface AlertTransition {
   readonly atMs: number
   /** Notifiers to be told: none for `pending`, nor for the end of an episode that never fired. */
   readonly notify: readonly string[] | 'all'
+  /** What the device registry knew at that time; '' where it says nothing. Absent for a device that it does not know. */
+  readonly place?: AlertPlace
+}
+
+export interface AlertPlace {
+  /** What people call the device. */
+  readonly name: string
+  readonly line: string
+  readonly location: string
 }
 
 /** The place of an episode in the state: there is one a series and detector. */

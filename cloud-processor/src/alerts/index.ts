@@ -1,5 +1,5 @@
 export * from './engine.ts'
-export type { AlertTransition, Episode } from './episode.ts'
+export type { AlertPlace, AlertTransition, Episode } from './episode.ts'
 export {
   type AlertRule,
   contractRule,

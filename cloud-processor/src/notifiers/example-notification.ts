@@ -23,6 +23,7 @@ export function exampleTransition(given: Partial<AlertTransition> = {}): AlertTr
     startedAtMs: Date.UTC(2026, 0, 31, 14, 3, 20),
     atMs: Date.UTC(2026, 0, 31, 14, 3, 20),
     notify: 'all',
+    place: { name: 'Feed pump', line: '2', location: 'north hall' },
     ...given,
   }
 }

@@ -2,13 +2,16 @@
 import type { Logger } from '@tributary/runtime'
 import type { Notifier } from './notifier.ts'
 import { payloadOf } from './payload.ts'
+import type { Wording } from './wording.ts'
 
-export function logNotifier(name: string, { log }: { readonly log: Logger }): Notifier {
+export function logNotifier(options: { readonly name: string } & Wording, { log }: { readonly log: Logger }): Notifier {
+  const { name } = options
   return {
     name,
     async send(notification) {
-      const payload = payloadOf(notification)
+      const payload = payloadOf(notification, options)
       log.info({ receiver: name, alert: payload }, payload.title)
+      return 'written to the log'
     },
   }
 }

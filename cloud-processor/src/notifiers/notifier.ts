@@ -6,15 +6,25 @@ export interface Notification {
   /** `<episode>/<state>`: the same when it is sent again; receivers drop repeats by it. */
   readonly key: string
   readonly transition: AlertTransition
+  /** When the stream had what caused it: its age counts from then. Absent in checkpoints of before. */
+  readonly queuedAtMs?: number
 }
 
 export interface Notifier {
   readonly name: string
   /**
-   * Resolves when the receiver has taken it. Rejects with `PermanentError` when trying again is of no use,
+   * Resolves, with what the receiver said, when it has taken it. Rejects with `PermanentError` when trying again is of no use,
    * with anything else when it is.
    */
-  send(notification: Notification, signal: AbortSignal): Promise<void>
+  send(notification: Notification, signal: AbortSignal): Promise<string>
+  /** Of a receiver that forgets what it is not told again. */
+  readonly standing?: Standing
+}
+
+export interface Standing {
+  readonly everyMs: number
+  /** Tells everything that stands again, at once. */
+  repeat(all: readonly Notification[], signal: AbortSignal): Promise<void>
 }
 
 /** The receiver does not let us in: tried again, and a person must mend it. */

@@ -1,43 +1,71 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { createLogger, parseConfig, systemClock } from '@tributary/runtime'
-import { afterEach, describe, expect, test } from 'vitest'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Clock, createLogger, systemClock } from '@tributary/runtime'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { alertmanagerNotifier } from './alertmanager.ts'
 import { exampleNotification } from './example-notification.ts'
-import { createNotifiers, notifiersSchema, payloadOf } from './index.ts'
-import { describeNotifier } from './notifier.conformance.ts'
-import { type Receiver, startReceiver } from './receiver.ts'
+import { createNotifiers, notifiersSchema } from './index.ts'
+import { ATTEMPT_MS, describeNotifier } from './notifier.conformance.ts'
+import { AccessRefusedError, type Notifier, RetryLaterError } from './notifier.ts'
+import { ntfyNotifier } from './ntfy.ts'
+import { type Behaviour, type Receiver, startReceiver } from './receiver.ts'
+import { selfSigned } from './self-signed-harness.ts'
+import { slackNotifier } from './slack.ts'
 import { webhookNotifier } from './webhook.ts'
 
 const SECRET = 'a secret of some length'
 const signal = new AbortController().signal
+const priorities = { info: 3, warning: 4, critical: 5, resolved: 2 }
+const common = { name: 'people', timeoutMs: ATTEMPT_MS }
+const dependencies = { clock: systemClock }
+const overHttp: Readonly<Record<string, (url: string, clock?: Clock) => Notifier>> = {
+  webhook: (url, clock = systemClock) => webhookNotifier({ ...common, url, secret: SECRET }, { clock }),
+  slack: (url) => slackNotifier({ ...common, url }, dependencies),
+  ntfy: (url) => ntfyNotifier({ ...common, url, topic: 'pumps', priorities, tags: [] }, dependencies),
+  alertmanager: (url) => alertmanagerNotifier({ ...common, url, labels: {}, repeatEveryMs: 60_000 }, dependencies),
+}
+for (const [name, create] of Object.entries(overHttp))
+  describeNotifier<Behaviour>(name, {
+    create,
+    start: async (behave) => {
+      const receiver = await startReceiver(behave)
+      const taken = () => receiver.taken.map(({ headers, body }) => `${headers['idempotency-key']} ${body}`)
+      return { address: receiver.url, taken, close: receiver.close }
+    },
+    taken: { status: 204 },
+    never: [
+      { status: 400 },
+      { status: 404, body: 'no such hook' },
+      { status: 405 },
+      { status: 410 },
+      { status: 413 },
+      { status: 422 },
+    ],
+    later: [
+      { status: 500 },
+      { status: 401 },
+      { status: 403 },
+      { status: 425 },
+      { status: 503 },
+      { status: 408 },
+      { status: 429 },
+      { status: 302, headers: { location: '/' } },
+      'destroy',
+    ],
+    hang: 'hang',
+  })
 
-describeNotifier('webhook', {
-  create: (url) => webhookNotifier({ name: 'people', url, secret: SECRET, timeoutMs: 500 }, { clock: systemClock }),
-  taken: { status: 204 },
-  never: [{ status: 400 }, { status: 404, body: 'no such hook' }, { status: 410 }, { status: 413 }, { status: 422 }],
-  later: [
-    { status: 401 },
-    { status: 403 },
-    { status: 425 },
-    { status: 500 },
-    { status: 503 },
-    { status: 408 },
-    { status: 429 },
-    { status: 302, headers: { location: '/' } },
-  ],
-})
+let receiver: Receiver | undefined
+afterEach(() => receiver?.close())
 
 describe('webhook', () => {
-  let receiver: Receiver | undefined
-  afterEach(() => receiver?.close())
-
   test('posts the documented JSON, with key and own headers', async () => {
     receiver = await startReceiver(() => ({ status: 200, body: 'thanks' }))
     const headers = { Authorization: 'Bearer x', 'Content-Type': 'text/plain' }
-    const notifier = webhookNotifier(
-      { name: 'people', url: receiver.url, timeoutMs: 5_000, headers },
-      { clock: systemClock },
-    )
-    await notifier.send(exampleNotification(), signal)
+    const notifier = webhookNotifier({ ...common, url: receiver.url, headers }, dependencies)
+    expect(await notifier.send(exampleNotification(), signal)).toMatch(/^127\.0\.0\.1:\d+ answered 200: thanks$/)
     const [taken] = receiver.taken
     expect(taken?.headers).toMatchObject({
       'content-type': 'application/json',
@@ -68,6 +96,11 @@ describe('webhook', () => {
       upper: 7.1,
       startedAt: '2026-01-31T14:03:20.000Z',
       at: '2026-01-31T14:03:20.000Z',
+      name: 'Feed pump',
+      line: '2',
+      location: 'north hall',
+      link: '',
+      text: expect.stringContaining('Value: 7.9 mm/s\nExpected: at most 7.1 mm/s\nDevice: Feed pump (pump-1)\n'),
     })
   })
 
@@ -75,7 +108,7 @@ describe('webhook', () => {
     receiver = await startReceiver((n) => ({ status: n === 0 ? 500 : 200 }))
     let wallMs = 1_770_000_000_500
     const clock = { ...systemClock, wallMs: () => wallMs }
-    const notifier = webhookNotifier({ name: 'people', url: receiver.url, secret: SECRET, timeoutMs: 5_000 }, { clock })
+    const notifier = webhookNotifier({ ...common, url: receiver.url, secret: SECRET }, { clock })
     await expect(notifier.send(exampleNotification(), signal)).rejects.toThrow('answered 500')
     wallMs += 60_000
     await notifier.send(exampleNotification(), signal)
@@ -89,19 +122,147 @@ describe('webhook', () => {
   })
 
   test('says what was answered, in one line, without waiting for the rest of it', async () => {
-    receiver = await startReceiver(() => ({ status: 403, body: `wrong\n  token ${'x'.repeat(1_000_000)}` }))
-    const notifier = webhookNotifier({ name: 'people', url: receiver.url, timeoutMs: 5_000 }, { clock: systemClock })
-    await expect(notifier.send(exampleNotification(), signal)).rejects.toThrow(
+    receiver = await startReceiver(() => ({ status: 403, body: `wrong\n\u001b token ${'x'.repeat(1_000_000)}` }))
+    const sent = webhookNotifier({ ...common, url: receiver.url }, dependencies).send(exampleNotification(), signal)
+    await expect(sent).rejects.toThrow(
       /^127\.0\.0\.1:\d+ answered 403: wrong token x+ \(check url, headers and secret of notifier "people"\)$/,
     )
+    await expect(sent).rejects.toBeInstanceOf(AccessRefusedError)
   })
+
+  test.each(['destroy', 'hang'] as const)(
+    'has been taken with a 2xx, although the rest of the answer: %s',
+    async (end) => {
+      receiver = await startReceiver(() => ({ status: 200, body: 'than', end }))
+      const sent = webhookNotifier({ ...common, url: receiver.url }, dependencies).send(exampleNotification(), signal)
+      expect(await sent).toMatch(/answered 200/)
+    },
+  )
+
+  test('hears when to come again: in seconds, or at a date', async () => {
+    const wallMs = Date.UTC(2026, 0, 31, 14, 0, 0)
+    const answers = ['120', 'Sat, 31 Jan 2026 14:05:00 GMT', 'soon', 'Sat, 31 Jan 2026 13:00:00 GMT']
+    receiver = await startReceiver((n) => ({ status: 429, headers: { 'retry-after': answers[n] as string } }))
+    const notifier = webhookNotifier(
+      { ...common, url: receiver.url },
+      { clock: { ...systemClock, wallMs: () => wallMs } },
+    )
+    const asked: unknown[] = []
+    for (const _ of answers)
+      await notifier.send(exampleNotification(), signal).catch((error: unknown) => {
+        asked.push(error instanceof RetryLaterError ? error.afterMs : 'by itself')
+      })
+    expect(asked).toEqual([120_000, 300_000, 'by itself', 'by itself'])
+  })
+
+  test('a name and password in the address log in', async () => {
+    receiver = await startReceiver(() => ({ status: 200 }))
+    const url = receiver.url.replace('//', '//pumps:p%40ss@')
+    await webhookNotifier({ ...common, url }, dependencies).send(exampleNotification(), signal)
+    expect(receiver.taken[0]?.headers.authorization).toBe(`Basic ${Buffer.from('pumps:p@ss').toString('base64')}`)
+  })
+
+  test('a path or password in the address is in no error', async () => {
+    const url = 'http://someone:s3cret@127.0.0.1:1/hooks/T0/B0/s3cret'
+    const sent = webhookNotifier({ ...common, url }, dependencies).send(exampleNotification(), signal)
+    const error = await sent.catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(Error)
+    expect((error as Error).message).toContain('127.0.0.1:1')
+    expect(`${(error as Error).stack} ${JSON.stringify(error)}`).not.toContain('s3cret')
+  })
+})
+
+describe('over TLS', () => {
+  let folder = ''
+  const certificate = selfSigned()
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'tributary-notifiers-'))
+    await writeFile(join(folder, 'ca.pem'), certificate.cert)
+    await writeFile(join(folder, 'other.pem'), selfSigned().cert)
+  })
+  afterAll(() => rm(folder, { recursive: true }))
+
+  test('a certificate is checked: by the file that is named, else by those of Node', async () => {
+    receiver = await startReceiver(() => ({ status: 200 }), { tls: certificate })
+    const with_ = (caFile?: string) =>
+      webhookNotifier({ ...common, url: receiver?.url ?? '', caFile }, dependencies).send(exampleNotification(), signal)
+    expect(await with_(join(folder, 'ca.pem'))).toContain('answered 200')
+    await expect(with_(join(folder, 'other.pem'))).rejects.toThrow(/127\.0\.0\.1:\d+: .*(certificate|signature)/)
+    await expect(with_()).rejects.toThrow(/self-signed certificate/)
+    await expect(with_(join(folder, 'absent.pem'))).rejects.toThrow(/ENOENT/)
+    expect(receiver.taken).toHaveLength(1)
+  })
+})
+
+test('slack: a message with colour, details and a link, in which nothing from outside is markup', async () => {
+  receiver = await startReceiver(() => ({ status: 200, body: 'ok' }))
+  const dashboardUrl = 'https://grafana.example.org'
+  const notifier = slackNotifier({ ...common, url: receiver.url, dashboardUrl, channel: '#pumps' }, dependencies)
+  const place = { name: '<!channel> & co', line: '', location: '@here [x](http://evil)' }
+  await notifier.send(exampleNotification({ place }), signal)
+  await notifier.send(exampleNotification({ state: 'resolved' }), signal)
+  const [firing, resolved] = receiver.taken.map(({ body }) => JSON.parse(body))
+  expect(firing).toMatchObject({ channel: '#pumps', mrkdwn: false })
+  expect(firing.text).toMatch(/^CRITICAL pump-1 at plant: /)
+  const [attachment] = firing.attachments
+  expect(attachment).toMatchObject({ color: '#d00000', mrkdwn_in: [], footer: 'tributary 0123456789abcdef/firing' })
+  expect(attachment.text).toMatch(
+    /^<https:\/\/grafana\.example\.org\/d\/tributary-vibration\?from=\d+&amp;to=\d+&amp;var-site=plant&amp;var-device=pump-1\|Dashboard at that time>$/,
+  )
+  expect(
+    Object.fromEntries(attachment.fields.map(({ title, value }: Record<string, string>) => [title, value])),
+  ).toEqual({
+    Severity: 'critical',
+    Value: '7.9 mm/s',
+    Expected: 'at most 7.1 mm/s',
+    Device: '&lt;!channel&gt; &amp; co (pump-1)',
+    Place: 'plant, @\u200bhere [x]\u200b(http://evil)',
+    Since: '2026-01-31 14:03:20 UTC',
+    Rule: 'vibration.velocity_rms_mm_s.threshold_above_7.1',
+  })
+  expect(resolved.text).toMatch(/^RESOLVED /)
+  expect(resolved.attachments[0].color).toBe('#2eb67d')
+})
+
+test("slack: a template of one's own may have markup, what it names may not", async () => {
+  receiver = await startReceiver(() => ({ status: 200 }))
+  const templates = { title: '<!here> {{name}}', text: '*{{device}}*: {{value}} {{unit}}, expected {{expected}}' }
+  const notifier = slackNotifier({ ...common, url: receiver.url, ...templates }, dependencies)
+  await notifier.send(exampleNotification({ place: { name: '<b>', line: '', location: '' } }), signal)
+  const message = JSON.parse(receiver.taken[0]?.body ?? '')
+  expect(message).toMatchObject({ text: '<!here> &lt;b&gt;', mrkdwn: true })
+  expect(message.attachments[0]).toMatchObject({ text: '*pump-1*: 7.9 mm/s, expected –', mrkdwn_in: ['text'] })
+  expect(message.attachments[0].fields).toBeUndefined()
+})
+
+test('ntfy: priority by severity, one notice an episode, a click that leads to the dashboard', async () => {
+  receiver = await startReceiver(() => ({ status: 200, body: '{"id":"x"}' }))
+  const dashboardUrl = 'https://grafana.example.org/'
+  const notifier = ntfyNotifier(
+    { ...common, url: receiver.url, topic: 'pumps', priorities, tags: ['plant'], token: 'tk_x', dashboardUrl },
+    dependencies,
+  )
+  await notifier.send(exampleNotification(), signal)
+  await notifier.send(exampleNotification({ severity: 'info' }), signal)
+  await notifier.send(exampleNotification({ state: 'resolved' }), signal)
+  expect(receiver.taken.map(({ headers }) => headers.authorization)).toEqual(Array(3).fill('Bearer tk_x'))
+  const messages = receiver.taken.map(({ body }) => JSON.parse(body))
+  expect(messages.map(({ priority }) => priority)).toEqual([5, 3, 2])
+  expect(messages.map(({ sequence_id }) => sequence_id)).toEqual(Array(3).fill('0123456789abcdef'))
+  expect(messages.map(({ tags }) => tags[0])).toEqual(['rotating_light', 'information_source', 'white_check_mark'])
+  expect(messages[0]).toMatchObject({
+    topic: 'pumps',
+    tags: ['rotating_light', 'plant'],
+    click: expect.stringMatching(/^https:\/\/grafana\.example\.org\/d\/tributary-vibration\?from=/),
+  })
+  expect(Buffer.byteLength(messages[0].message)).toBeLessThan(4_096)
 })
 
 test('log: one line, with what a receiver would be told', async () => {
   const lines: string[] = []
   const log = createLogger('test', 'info', { write: (line) => void lines.push(line) })
   const [notifier] = createNotifiers(notifiersSchema.parse([{ type: 'log', name: 'journal' }]), {
-    clock: systemClock,
+    ...dependencies,
     log,
   })
   await notifier?.send(exampleNotification({ state: 'resolved', device: '*', label: '' }), signal)
@@ -111,40 +272,5 @@ test('log: one line, with what a receiver would be told', async () => {
     receiver: 'journal',
     alert: { key: '0123456789abcdef/resolved', state: 'resolved' },
     msg: 'RESOLVED plant: Vibration velocity (RMS): 7.900 mm/s, 0.800 above the limit 7.1 (2026-01-31 14:03:20 UTC)',
-  })
-  expect(payloadOf(exampleNotification()).version).toBe(1)
-})
-
-describe('notifiers in the config', () => {
-  test('are created by type, with defaults', () => {
-    const yaml = `
-- { type: log, name: journal }
-- { type: webhook, name: people, url: "https://example.org/hook", secret: "\${SECRET}", timeout: 3s }
-`
-    const configs = parseConfig('x', yaml, notifiersSchema, { SECRET })
-    expect(configs[1]).toEqual({
-      type: 'webhook',
-      name: 'people',
-      url: 'https://example.org/hook',
-      secret: SECRET,
-      timeout: 3_000,
-      headers: {},
-    })
-    const log = createLogger('test', 'silent')
-    expect(createNotifiers(configs, { clock: systemClock, log }).map(({ name }) => name)).toEqual(['journal', 'people'])
-  })
-  test('mistakes are named', () => {
-    const yaml = `
-- { type: webhook, name: a, url: "ftp://example.org", secret: short }
-- { type: pigeon, name: b }
-- { type: log, name: c }
-- { type: log, name: C }
-`
-    expect(() => parseConfig('x', yaml, notifiersSchema, {})).toThrow(
-      /\[0\]\.url: must be an http or https address[\s\S]*\[0\]\.secret: must have at least 16 characters[\s\S]*\[1\]\.type[\s\S]*\[3\]\.name: must be lower-case/,
-    )
-    expect(() => parseConfig('x', '[{ type: log, name: a }, { type: log, name: a }]', notifiersSchema, {})).toThrow(
-      '[1].name: must be a name that no other notifier has',
-    )
   })
 })

@@ -39,10 +39,41 @@ describe('outbox state', () => {
     expect(state.counts['people']).toEqual({ enqueued: 6, delivered: 0, undeliverable: 0, collapsed: 1, dropped: 2 })
   })
 
+  test('what a forgetful receiver was told stands until its end is settled, given up or dropped', () => {
+    const state = startOutbox()
+    const standing = () => (state.standing?.['people'] ?? []).map(({ key }) => key)
+    const limits = { notificationsPerReceiverMax: 3 }
+    const tell = (...all: ReturnType<typeof told>[]) => enqueue(state, all, RECEIVERS, limits, 5)
+    const settled = (key: string, outcome: 'delivered' | 'undeliverable' = 'delivered') =>
+      settle(state, { receiver: 'people', key, outcome, stands: true })
+    tell(told('a', 'firing'), told('b', 'firing'), told('c', 'firing'))
+    expect(state.queues['people']?.[0]?.queuedAtMs).toBe(5)
+    settled('a/firing')
+    settled('b/firing')
+    settled('c/firing', 'undeliverable')
+    settle(state, { receiver: 'journal', key: 'a/firing', outcome: 'delivered' })
+    expect(standing()).toEqual(['a/firing', 'b/firing'])
+    expect(state.standing?.['journal']).toBeUndefined()
+    tell(told('a', 'resolved'))
+    expect(standing()).toEqual(['a/firing', 'b/firing'])
+    settled('a/resolved', 'undeliverable')
+    expect(standing()).toEqual(['b/firing'])
+    tell(told('b', 'resolved'), told('d', 'firing'), told('e', 'firing'), told('f', 'firing'))
+    expect(keys(state)).toEqual(['d/firing', 'e/firing', 'f/firing'])
+    expect(state.standing).toEqual({})
+    settled('d/firing')
+    enqueue(state, [], ['journal'], limits)
+    expect(state.standing).toEqual({})
+  })
+
   test('whatever happens: bounded, accounted for, in order, plain JSON', () => {
     const action = fc.oneof(
       fc.record({ tell: fc.integer({ min: 0, max: 30 }), state: fc.constantFrom('firing', 'resolved') }),
-      fc.record({ settle: fc.nat({ max: 10 }), outcome: fc.constantFrom('delivered', 'undeliverable') }),
+      fc.record({
+        settle: fc.nat({ max: 10 }),
+        outcome: fc.constantFrom('delivered', 'undeliverable'),
+        stands: fc.boolean(),
+      }),
     )
     fc.assert(
       fc.property(fc.array(action, { maxLength: 200 }), fc.integer({ min: 1, max: 8 }), (actions, max) => {
@@ -57,11 +88,18 @@ describe('outbox state', () => {
             enqueue(state, [transition], RECEIVERS, { notificationsPerReceiverMax: max })
           } else {
             const key = keys(state)[one.settle]
-            if (key) settle(state, { receiver: 'people', key, outcome: one.outcome as 'delivered' })
+            if (key) settle(state, { receiver: 'people', key, outcome: one.outcome as 'delivered', stands: one.stands })
           }
           const waiting = keys(state)
           expect(waiting.length).toBeLessThanOrEqual(max)
           expect(waiting).toEqual(order.filter((key) => waiting.includes(key)))
+          const standing = (state.standing?.['people'] ?? []).map(({ transition }) => transition.episode)
+          expect(new Set(standing).size).toBe(standing.length)
+          // What stands has begun and not ended, unless its end still waits.
+          for (const episode of standing) {
+            expect(order).toContain(`${episode}/firing`)
+            if (order.includes(`${episode}/resolved`)) expect(waiting).toContain(`${episode}/resolved`)
+          }
           const copy = JSON.parse(JSON.stringify(state))
           expect(copy).toEqual(state)
           state = copy

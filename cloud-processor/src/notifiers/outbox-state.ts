@@ -11,6 +11,11 @@ export interface OutboxState {
   queues: Record<string, Notification[]>
   /** Per receiver, since the state was new. */
   counts: Record<string, OutboxCounts>
+  /**
+   * Per receiver that forgets what it is not told again: the `firing` that it was told and whose end it was not, at most as many as
+   * may wait; beyond that the oldest is not told again. Absent in checkpoints of before.
+   */
+  standing?: Record<string, Notification[]>
 }
 
 export interface OutboxCounts {
@@ -35,19 +40,25 @@ export interface Settled {
   readonly receiver: string
   readonly key: string
   readonly outcome: Outcome
+  /** The receiver forgets it when it is not told again. */
+  readonly stands?: boolean
 }
 
 export const startOutbox = (): OutboxState => ({ queues: {}, counts: {} })
 
+const LIMITS: OutboxLimits = { notificationsPerReceiverMax: 1_000 }
+
 /**
  * Puts transitions that somebody is to be told into the queues of their receivers.
  * @param receivers names of all notifiers; one that a rule names and that is not among them is passed over
+ * @param queuedAtMs when the stream had what caused them
  */
 export function enqueue(
   state: OutboxState,
   transitions: readonly AlertTransition[],
   receivers: readonly string[],
-  { notificationsPerReceiverMax }: OutboxLimits = { notificationsPerReceiverMax: 1_000 },
+  { notificationsPerReceiverMax }: OutboxLimits = LIMITS,
+  queuedAtMs?: number,
 ): void {
   for (const transition of transitions) {
     const key = `${transition.episode}/${transition.state}`
@@ -55,22 +66,42 @@ export function enqueue(
     for (const receiver of told) {
       let queue = state.queues[receiver]
       if (queue === undefined) queue = state.queues[receiver] = []
-      queue.push({ key, transition })
+      queue.push(queuedAtMs === undefined ? { key, transition } : { key, transition, queuedAtMs })
       const counts = countsOf(state, receiver)
       counts.enqueued += 1
-      while (queue.length > notificationsPerReceiverMax) makeRoom(queue, counts)
+      while (queue.length > notificationsPerReceiverMax) {
+        const given = makeRoom(queue, counts)
+        if (given) follow(state, receiver, given, notificationsPerReceiverMax)
+      }
     }
   }
+  for (const receiver in state.standing) if (!receivers.includes(receiver)) delete state.standing[receiver]
 }
 
 /** Takes out what was settled since the last step; what is not there (any more) changes nothing. */
-export function settle(state: OutboxState, { receiver, key, outcome }: Settled): void {
+export function settle(state: OutboxState, { receiver, key, outcome, stands = false }: Settled): void {
   const queue = state.queues[receiver]
   const at = queue?.findIndex((notification) => notification.key === key) ?? -1
   if (queue === undefined || at < 0) return
-  queue.splice(at, 1)
+  const [settled] = queue.splice(at, 1) as [Notification]
   if (queue.length === 0) delete state.queues[receiver]
   countsOf(state, receiver)[outcome] += 1
+  if (settled.transition.state === 'resolved') follow(state, receiver, settled)
+  else if (stands && outcome === 'delivered') follow(state, receiver, settled)
+}
+
+/** What a receiver was told stands from its beginning to its end, whether it heard of the end or not. */
+function follow(
+  state: OutboxState,
+  receiver: string,
+  notification: Notification,
+  max = LIMITS.notificationsPerReceiverMax,
+): void {
+  const { episode, state: to } = notification.transition
+  const others = (state.standing?.[receiver] ?? []).filter(({ transition }) => transition.episode !== episode)
+  const all = to === 'resolved' ? others : [...others, notification].slice(-max)
+  if (all.length > 0) state.standing = { ...state.standing, [receiver]: all }
+  else if (state.standing) delete state.standing[receiver]
 }
 
 function countsOf(state: OutboxState, receiver: string): OutboxCounts {
@@ -81,7 +112,8 @@ function countsOf(state: OutboxState, receiver: string): OutboxCounts {
   return fresh
 }
 
-function makeRoom(queue: Notification[], counts: OutboxCounts): void {
+/** @returns the end of an episode that nobody will hear of */
+function makeRoom(queue: Notification[], counts: OutboxCounts): Notification | undefined {
   const ended = new Set(
     queue.filter(({ transition }) => transition.state === 'resolved').map(({ transition }) => transition.episode),
   )
@@ -89,9 +121,10 @@ function makeRoom(queue: Notification[], counts: OutboxCounts): void {
   if (pair >= 0) {
     queue.splice(pair, 1)
     counts.collapsed += 1
-    return
+    return undefined
   }
   const resolved = queue.findIndex(({ transition }) => transition.state === 'resolved')
-  queue.splice(Math.max(resolved, 0), 1)
+  const [dropped] = queue.splice(Math.max(resolved, 0), 1)
   counts.dropped += 1
+  return resolved < 0 ? undefined : dropped
 }

@@ -158,6 +158,7 @@ test('a receiver that is away for two days is told on its return; after seven it
       attempts += 1
       if (away) throw new Error('nobody there')
       told.push(key)
+      return 'taken'
     },
   }
   const { outbox } = await startOutboxWith([people], { clock, backoff: { firstMs: 1_000, maxMs: 300_000 } })

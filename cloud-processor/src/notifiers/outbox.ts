@@ -13,8 +13,10 @@ import {
   PermanentError,
   type Service,
 } from '@tributary/runtime'
+import { createLane, type Lane } from './lane.ts'
 import { AccessRefusedError, type Notification, type Notifier, RetryLaterError } from './notifier.ts'
 import type { OutboxState, Outcome, Settled } from './outbox-state.ts'
+import { createReceiverWatch, type ReceiverWatch } from './receiver-watch.ts'
 
 export interface OutboxStatus {
   readonly receiver: string
@@ -36,34 +38,22 @@ export interface OutboxDependencies {
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
+  /** Shared with other outboxes of the same receivers. */
+  readonly watch?: ReceiverWatch
   readonly backoff?: Backoff
   /** A notification older than this is given up. */
   readonly deliverForMs?: number
 }
 
 const BACKOFF: Backoff = { firstMs: 1_000, maxMs: 5 * 60_000 }
+/** A receiver that asks for more time than this is asked again after it. */
+const RETRY_AFTER_MS_MAX = 60 * 60_000
 const FAILURES_BEFORE_OTHERS = 5
 const DELIVER_FOR_MS = 7 * 86_400_000
 
-interface Lane {
-  readonly receiver: string
-  readonly notifier: Notifier | undefined
-  queue: readonly Notification[]
-  /** Keys that are done and still in the state. */
-  readonly done: Set<string>
-  /** Episodes that wait while others are tried: a notification that the receiver cannot digest must not keep back the rest. */
-  readonly deferred: Set<string>
-  /** What this lane adds to the gauge, which the outboxes of several partitions share. */
-  waiting: number
-  failures: number
-  lastError: string
-  wake: () => void
-}
-
-export function createOutbox(
-  notifiers: readonly Notifier[],
-  { clock, log, metrics, backoff = BACKOFF, deliverForMs = DELIVER_FOR_MS }: OutboxDependencies,
-): Outbox {
+export function createOutbox(notifiers: readonly Notifier[], dependencies: OutboxDependencies): Outbox {
+  const { clock, log, metrics, backoff = BACKOFF, deliverForMs = DELIVER_FOR_MS } = dependencies
+  const watch = dependencies.watch ?? createReceiverWatch(dependencies)
   const sent = metrics.counter('notifications_total', 'Notifications by receiver and what became of them.', [
     'receiver',
     'outcome',
@@ -77,35 +67,23 @@ export function createOutbox(
   function laneOf(receiver: string): Lane {
     const known = lanes.get(receiver)
     if (known) return known
-    const notifier = notifiers.find(({ name }) => name === receiver)
-    const lane: Lane = {
+    const lane = createLane(
       receiver,
-      notifier,
-      queue: [],
-      done: new Set(),
-      deferred: new Set(),
-      waiting: 0,
-      failures: 0,
-      lastError: '',
-      wake: () => undefined,
-    }
+      notifiers.find(({ name }) => name === receiver),
+    )
     lanes.set(receiver, lane)
     if (running) loops.push(deliverAll(lane, running.signal))
     return lane
-  }
-
-  function nextOf(lane: Lane): Notification | undefined {
-    const open = lane.queue.filter(({ key }) => !lane.done.has(key))
-    const next = open.find(({ transition }) => !lane.deferred.has(transition.episode))
-    if (next === undefined) lane.deferred.clear()
-    return next ?? open[0]
   }
 
   function finish(lane: Lane, { key }: Notification, outcome: Outcome): void {
     lane.done.add(key)
     lane.failures = 0
     lane.lastError = ''
-    settled.push({ receiver: lane.receiver, key, outcome })
+    const everyMs = lane.notifier?.standing?.everyMs
+    settled.push({ receiver: lane.receiver, key, outcome, ...(everyMs === undefined ? {} : { stands: true }) })
+    // It has just been told.
+    if (everyMs !== undefined && lane.toRepeat().length === 0) lane.repeatAtMs = clock.monotonicMs() + everyMs
     sent.inc({ receiver: lane.receiver, outcome })
   }
 
@@ -120,11 +98,14 @@ export function createOutbox(
     try {
       await notifier.send(notification, signal)
       finish(lane, notification, 'delivered')
+      watch.delivered(receiver)
     } catch (error) {
       if (signal.aborted) return
-      const tooOld = clock.wallMs() - notification.transition.atMs > deliverForMs
-      if (error instanceof PermanentError || tooOld) {
+      const { queuedAtMs = notification.transition.atMs } = notification
+      const isLost = error instanceof PermanentError || clock.wallMs() - queuedAtMs > deliverForMs
+      if (isLost) {
         log.error({ ...about, err: error }, 'notification given up: nobody was told')
+        watch.failed(receiver, messageOf(error), true)
         finish(lane, notification, 'undeliverable')
         return
       }
@@ -132,26 +113,59 @@ export function createOutbox(
       lane.failures += 1
       if (lane.failures >= FAILURES_BEFORE_OTHERS) lane.deferred.add(notification.transition.episode)
       lane.lastError = messageOf(error)
-      const askedMs = error instanceof RetryLaterError ? Math.min(error.afterMs, backoff.maxMs) : 0
+      const askedMs = error instanceof RetryLaterError ? Math.min(error.afterMs, RETRY_AFTER_MS_MAX) : 0
       const delayMs = Math.max(askedMs, backoffDelayMs(backoff, lane.failures))
+      lane.tryAtMs = clock.monotonicMs() + delayMs
       const attempt = { ...about, attempt: lane.failures, delayMs: Math.round(delayMs), err: error }
       if (error instanceof AccessRefusedError)
         log.error(attempt, 'notification not delivered: the receiver does not let us in; trying again')
       else log.warn(attempt, 'notification not delivered; trying again')
-      await clock.sleep(delayMs, signal).catch(() => undefined)
+      watch.failed(receiver, lane.lastError, false)
+    }
+  }
+
+  /** What the receiver would forget. That it failed is no reason to hurry: the next time comes soon. */
+  async function repeat(lane: Lane, signal: AbortSignal): Promise<void> {
+    const standing = lane.notifier?.standing
+    if (standing === undefined) return
+    const all = lane.toRepeat()
+    lane.repeatAtMs = clock.monotonicMs() + standing.everyMs
+    try {
+      await standing.repeat(all, signal)
+      watch.delivered(lane.receiver)
+    } catch (error) {
+      if (signal.aborted) return
+      watch.failed(lane.receiver, messageOf(error), false)
+      sent.inc({ receiver: lane.receiver, outcome: 'failed' })
+      log.warn({ receiver: lane.receiver, alerts: all.length, err: error }, 'alerts that go on were not told again')
     }
   }
 
   async function deliverAll(lane: Lane, signal: AbortSignal): Promise<void> {
-    signal.addEventListener('abort', () => lane.wake(), { once: true })
     while (!signal.aborted) {
-      const next = nextOf(lane)
-      if (next) await deliver(lane, next, signal)
-      else
-        await new Promise<void>((resolve) => {
-          lane.wake = resolve
-        })
+      const nowMs = clock.monotonicMs()
+      const next = lane.next()
+      const repeatAtMs = lane.toRepeat().length > 0 ? lane.repeatAtMs : Number.POSITIVE_INFINITY
+      if (repeatAtMs <= nowMs) await repeat(lane, signal)
+      else if (next && lane.tryAtMs <= nowMs) await deliver(lane, next, signal)
+      else await lane.rest(clock, Math.min(repeatAtMs, next ? lane.tryAtMs : Number.POSITIVE_INFINITY) - nowMs, signal)
     }
+  }
+
+  /** What fell under the limit since the last time. */
+  function sayDropped(lane: Lane, counts: OutboxState['counts'][string] | undefined): void {
+    if (counts === undefined) return
+    for (const outcome of ['collapsed', 'dropped'] as const) {
+      const more = lane.counted === undefined ? 0 : counts[outcome] - lane.counted[outcome]
+      if (more <= 0) continue
+      sent.inc({ receiver: lane.receiver, outcome }, more)
+      if (outcome === 'dropped')
+        log.error(
+          { receiver: lane.receiver, notifications: more },
+          'too many notifications wait: the oldest are given up',
+        )
+    }
+    lane.counted = { ...counts }
   }
 
   return {
@@ -163,7 +177,7 @@ export function createOutbox(
     },
     /** Lets what is waiting go out while there is time; the rest stays in the checkpoint. */
     async stop(signal) {
-      const idle = () => [...lanes.values()].every((lane) => !nextOf(lane) || lane.failures > 0)
+      const idle = () => [...lanes.values()].every((lane) => !lane.next() || lane.failures > 0)
       while (running && !signal.aborted && !idle()) await clock.sleep(20, signal).catch(() => undefined)
       running?.abort(new DOMException('stopped', 'AbortError'))
       running = undefined
@@ -171,13 +185,12 @@ export function createOutbox(
       loops = []
     },
     offer(state) {
-      for (const receiver of Object.keys(state.queues)) laneOf(receiver)
+      for (const receiver of [...Object.keys(state.queues), ...Object.keys(state.standing ?? {})]) laneOf(receiver)
       for (const lane of lanes.values()) {
-        lane.queue = [...(state.queues[lane.receiver] ?? [])]
-        const keys = new Set(lane.queue.map(({ key }) => key))
-        for (const key of lane.done) if (!keys.has(key)) lane.done.delete(key)
-        waiting.inc({ receiver: lane.receiver }, keys.size - lane.done.size - lane.waiting)
-        lane.waiting = keys.size - lane.done.size
+        const before = lane.waiting
+        lane.take(state.queues[lane.receiver] ?? [], state.standing?.[lane.receiver] ?? [])
+        sayDropped(lane, state.counts[lane.receiver])
+        waiting.inc({ receiver: lane.receiver }, lane.waiting - before)
         lane.wake()
       }
     },
@@ -187,11 +200,11 @@ export function createOutbox(
       return taken
     },
     status: () =>
-      [...lanes.values()].map(({ receiver, queue, done, failures, lastError }) => ({
-        receiver,
-        waiting: queue.length - done.size,
-        failures,
-        lastError,
+      [...lanes.values()].map((lane) => ({
+        receiver: lane.receiver,
+        waiting: lane.open().length,
+        failures: lane.failures,
+        lastError: lane.lastError,
       })),
   }
 }

@@ -1,6 +1,6 @@
-/** What a receiver is told: the shape is a promise, documented in `docs/alerts.md`; keys are added, never changed. */
-import { sayTime } from '../detectors/index.ts'
+/** What a receiver is told: the shape is a promise, documented in `docs/notifiers.md`; keys are added at the end, never changed. */
 import type { Notification } from './notifier.ts'
+import { type Wording, wordsOf } from './wording.ts'
 
 export interface NotificationPayload {
   readonly version: 1
@@ -28,32 +28,45 @@ export interface NotificationPayload {
   /** ISO 8601, UTC, event time. */
   readonly startedAt: string
   readonly at: string
+  /** Of the device, as the registry has it; '' where it says nothing. */
+  readonly name: string
+  readonly line: string
+  readonly location: string
+  /** Of the dashboard at that time; '' without `dashboard_url`. */
+  readonly link: string
+  /** Some lines for people. */
+  readonly text: string
 }
 
-export function payloadOf({ key, transition }: Notification): NotificationPayload {
-  const { state, severity, site, device, label, message, startedAtMs, atMs } = transition
-  const word = state === 'resolved' ? 'RESOLVED' : severity.toUpperCase()
+export function payloadOf({ key, transition }: Notification, wording: Wording = {}): NotificationPayload {
+  const { state, place = { name: '', line: '', location: '' } } = transition
+  const { title, text, facts } = wordsOf(transition, wording)
   return {
     version: 1,
     key,
     episode: transition.episode,
     state: state === 'resolved' ? 'resolved' : 'firing',
-    severity,
-    title: `${word} ${device === '*' ? '' : `${device} at `}${site}: ${message} (${sayTime(atMs)})`,
-    message,
+    severity: transition.severity,
+    title,
+    message: transition.message,
     rule: transition.rule,
     detector: transition.detector,
-    site,
-    device,
+    site: transition.site,
+    device: transition.device,
     kind: transition.kind,
     field: transition.field,
-    label,
+    label: transition.label,
     unit: transition.unit,
     value: transition.value,
     expected: transition.expected,
     lower: transition.lower,
     upper: transition.upper,
-    startedAt: new Date(startedAtMs).toISOString(),
-    at: new Date(atMs).toISOString(),
+    startedAt: new Date(transition.startedAtMs).toISOString(),
+    at: new Date(transition.atMs).toISOString(),
+    name: place.name,
+    line: place.line,
+    location: place.location,
+    link: facts.link,
+    text,
   }
 }
