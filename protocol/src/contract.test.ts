@@ -120,7 +120,14 @@ test('the example in docs/contracts.md is a contract', async () => {
   const page = await readFile(new URL('../../docs/contracts.md', import.meta.url), 'utf8')
   const example = /```yaml\n([\s\S]*?)```/.exec(page)?.[1] ?? ''
   const contract = contractSchema.parse(parse(example))
-  expect(Object.keys(contract.fields)).toEqual(['temperature_c', 'starts', 'burning', 'state', 'sequence'])
+  expect(Object.keys(contract.fields)).toEqual([
+    'temperature_c',
+    'pressure_bar',
+    'starts',
+    'burning',
+    'state',
+    'sequence',
+  ])
   expect(contract.detectors.flatline).toEqual({ temperature_c: 300_000 })
 })
 

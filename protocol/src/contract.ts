@@ -3,21 +3,9 @@
  * dashboards and simulator are derived from it.
  */
 import { z } from 'zod'
-import { NAME_BYTES_MAX, ROLLUP_WIDTH_MS_MAX } from './limits.ts'
-
-const identifier = z
-  .string()
-  .max(NAME_BYTES_MAX)
-  .regex(/^[a-z][a-z0-9_]*$/, 'lower-case letters, digits and "_", beginning with a letter')
-
-/** "500ms", "1s", "5m", "1h" → milliseconds. */
-export const duration = z
-  .string()
-  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'a number and a unit, such as "500ms", "10s", "5m", "1h"')
-  .transform((text) => {
-    const unit = /[a-z]+$/.exec(text)?.[0] as 'ms' | 's' | 'm' | 'h' | 'd'
-    return Number.parseFloat(text) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit]
-  })
+import { detectorMistakes, fieldsNamedBy, relationDetectors } from './contract-detectors.ts'
+import { duration, identifier } from './contract-values.ts'
+import { ROLLUP_WIDTH_MS_MAX } from './limits.ts'
 
 const common = {
   /** What a person reads on a dashboard, such as "Bearing temperature". */
@@ -123,6 +111,7 @@ export const contractSchema = z
         flatline: z.record(identifier, duration).default({}),
         /** No sample of a device for this long is an anomaly. */
         silence: duration.optional(),
+        ...relationDetectors,
       })
       .default({ outlier: [], flatline: {} }),
   })
@@ -182,7 +171,9 @@ export const contractSchema = z
         ['detectors', 'flatline', f],
         f,
       ]),
+      ...fieldsNamedBy(contract.detectors),
     ]
+    for (const { path, message } of detectorMistakes(contract, windowWidthsOf(contract))) mistake(path, message)
     for (const [path, name] of mentioned) {
       const type = Object.hasOwn(contract.fields, name) ? contract.fields[name]?.type : undefined
       if (type === undefined) mistake(path, `the contract has no field "${name}"`)
@@ -195,7 +186,8 @@ export const contractSchema = z
 
 export type Contract = z.infer<typeof contractSchema>
 /** Widths of a kind's windows in milliseconds, from narrow to wide. */
-export const windowWidthsOf = ({ windows }: Contract): readonly number[] => windows ?? WINDOW_WIDTHS_MS_DEFAULT
+export const windowWidthsOf = ({ windows }: { readonly windows?: readonly number[] | undefined }): readonly number[] =>
+  windows ?? WINDOW_WIDTHS_MS_DEFAULT
 export type ContractField = Contract['fields'][string]
 export type Policy = Contract['policy']
 export type Sensitivity = ContractField['sensitivity']
