@@ -7,6 +7,7 @@ import type { DeviceThreshold } from './device-record.ts'
 import { type FieldLayout, type KindLayout, layoutOf } from './kind-layout.ts'
 import { fieldKey, linePrefix, lineTags } from './line-protocol.ts'
 import { createShape, type SavedShape, type Shape } from './shape.ts'
+import { type TogetherWatch, togetherWatchesFor } from './together-watches.ts'
 import { createWindows, type Windows } from './window.ts'
 
 export interface Watch {
@@ -44,6 +45,7 @@ export interface DeviceSeries {
   ownThresholds: readonly DeviceThreshold[]
   readonly silence: SilenceDetector | undefined
   readonly silenceState: SilenceState | undefined
+  readonly together: readonly TogetherWatch[]
   /** undefined when there are too many series to keep windows of all. */
   readonly windows: readonly Windows[] | undefined
   readonly windowPrefixes: readonly Uint8Array[]
@@ -53,6 +55,8 @@ export interface DeviceSeries {
 export interface SavedWatches {
   readonly silence?: SilenceState | undefined
   readonly ownThresholds?: readonly DeviceThreshold[] | undefined
+  /** By name of the detector. */
+  readonly together?: Readonly<Record<string, unknown>> | undefined
   readonly fields: Readonly<
     Record<
       string,
@@ -106,6 +110,7 @@ export function createSeries(
     ownThresholds,
     silence,
     silenceState: silence && (saved?.silence ?? silence.start()),
+    together: withWindows ? togetherWatchesFor(contract, { site, device }, saved?.together) : [],
     windows: withWindows ? createWindows(layout.widthsMs, layout.rowShape) : undefined,
     windowPrefixes: layout.windowNames.map((name) => linePrefix(name, tags)),
   }

@@ -15,6 +15,7 @@ import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
 import { PackedReader, PackedWriter } from './packed-values.ts'
+import { restorePeerGroup, type SavedPeerGroup, savePeerGroup } from './peer-group.ts'
 import { RowReader, RowWriter, type SavedWindows } from './row-codec.ts'
 import { createSeries, type DeviceSeries, type SavedWatches } from './series.ts'
 import { type SavedShape, saveShape } from './shape.ts'
@@ -35,6 +36,7 @@ import {
   type Totals,
 } from './state.ts'
 import { type AgentOfVersion1, agentOfVersion1 } from './state-version-1.ts'
+import { savedTogether } from './together-watches.ts'
 
 /** Versions 1 (before gaps could be explained, and losses had reasons) and 2 (before sketches, and wide windows) are read. */
 export const STATE_VERSION = 3
@@ -52,6 +54,8 @@ interface SavedSeries {
   ownThresholds?: DeviceThreshold[]
   watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
   silence: SilenceState | null
+  /** Of groups of fields, when there are any. */
+  together?: Record<string, unknown>
   /** Not in checkpoints from before schemas were watched. */
   shape?: SavedShape
   windows: SavedWindows[] | null
@@ -74,7 +78,14 @@ interface SavedState {
   /** Before version 3. */
   series?: SeriesInJson[]
   /** Of the series that are not in the JSON: how many, by kind what their rows have, and their shapes (see `packed-values.ts`). */
-  packed?: { count: number; bytes: number; kinds: [string, SavedKind][]; shapes: string[][] }
+  packed?: {
+    count: number
+    bytes: number
+    kinds: [string, SavedKind][]
+    shapes: string[][]
+    /** Groups of peers behind the series; none before there were such. */
+    peers?: number
+  }
   counters: Counters
   /** Not in checkpoints from before contracts were versioned. */
   contracts?: ContractMemory
@@ -119,6 +130,7 @@ export function encodeState(state: PartitionState): Uint8Array {
     if (!kinds.has(series.contract.kind)) kinds.set(series.contract.kind, savedKind(series))
     count += 1
   }
+  for (const group of state.peers.values()) packed.value(savePeerGroup(group))
   const values = packed.finish()
   const saved: SavedState = {
     streamCreated: state.streamCreated,
@@ -134,7 +146,10 @@ export function encodeState(state: PartitionState): Uint8Array {
       foldedLosses: [...agent.foldedLosses],
       letters: [...agent.letters],
     })),
-    packed: { count, bytes: values.length, kinds: [...kinds], shapes: packed.shapes },
+    packed: {
+      ...{ count, bytes: values.length, kinds: [...kinds], shapes: packed.shapes },
+      ...(state.peers.size > 0 ? { peers: state.peers.size } : {}),
+    },
     counters: state.counters,
     contracts: state.contracts,
     alerts: state.alerts,
@@ -182,6 +197,7 @@ const savedSeries = (series: DeviceSeries, rows: RowWriter): SavedSeries => ({
     ]),
   ),
   silence: series.silenceState ?? null,
+  ...(series.together.length > 0 ? { together: savedTogether(series.together) } : {}),
   shape: saveShape(series),
   lateAtMs: series.lateAtMs,
   windows: series.windows?.map((windows) => rows.save(windows)) ?? null,
@@ -241,13 +257,18 @@ export function decodeState(
     for (const one of saved.series ?? []) restoreSeries(state, one, one, known, rows)
     return state
   }
-  const { count, bytes: length, kinds, shapes } = saved.packed
+  const { count, bytes: length, kinds, shapes, peers = 0 } = saved.packed
   const values = new PackedReader(bytes.subarray(12 + jsonLength, 12 + jsonLength + length), shapes)
   const rows = new RowReader(version, bytes.subarray(12 + jsonLength + length))
   const kindNamed = new Map(kinds)
   for (let i = 0; i < count; i++) {
     const one = values.value() as SavedSeries
     restoreSeries(state, one, kindNamed.get(one.kind) as SavedKind, known, rows)
+  }
+  for (let i = 0; i < peers; i++) {
+    const one = values.value() as SavedPeerGroup
+    const group = restorePeerGroup(one, known.get(one.kind))
+    if (group) state.peers.set(`${one.site}/${one.kind}`, group)
   }
   return state
 }
@@ -286,6 +307,7 @@ function restoreSeries(
   const watches: SavedWatches = {
     silence: saved.silence ?? undefined,
     ownThresholds: saved.ownThresholds,
+    together: saved.together,
     fields: Object.fromEntries(
       Object.entries(saved.watches).map(([field, [lastValue, watchedThroughMs, states]]) => [
         field,

@@ -7,6 +7,7 @@ import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
 import { type DirtySpan, widenSpan } from './dirty-spans.ts'
 import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
+import type { PeerGroup } from './peer-group.ts'
 import type { DeviceSeries } from './series.ts'
 import { createSettledLetters, type SettledLetters } from './settled-letters.ts'
 
@@ -123,6 +124,8 @@ export interface Counters {
   windowsRepaired: number
   windowsKept: number
   anomalies: number
+  /** Windows of devices beyond those that are compared with their peers. */
+  peersBeyond: number
 }
 
 export interface PartitionState {
@@ -135,6 +138,8 @@ export interface PartitionState {
   readonly agents: Map<string, AgentState>
   /** site → device → one series a kind. */
   readonly sites: Map<string, Map<string, DeviceSeries[]>>
+  /** Devices that are compared, by `site/kind`. */
+  readonly peers: Map<string, PeerGroup>
   /** (Site, device, kind)s, and series (those with their fields). */
   deviceCount: number
   seriesCount: number
@@ -159,6 +164,7 @@ export function createState(alerts: AlertState): PartitionState {
     registryVersion: NO_VERSION,
     agents: new Map(),
     sites: new Map(),
+    peers: new Map(),
     deviceCount: 0,
     seriesCount: 0,
     counters: {
@@ -177,6 +183,7 @@ export function createState(alerts: AlertState): PartitionState {
       windowsRepaired: 0,
       windowsKept: 0,
       anomalies: 0,
+      peersBeyond: 0,
     },
     contracts: createContractMemory(),
     alerts,

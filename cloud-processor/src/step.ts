@@ -34,6 +34,8 @@ import {
   wasFolded,
 } from './state.ts'
 import { followLimits, judgeSilence, tell, watchBlock } from './watch-block.ts'
+import { judgePeers } from './watch-peers.ts'
+import { watchTogether } from './watch-together.ts'
 import { watermarkOf } from './watermark.ts'
 import { endsBetween, windowStart } from './window.ts'
 
@@ -193,6 +195,7 @@ function stepBlock(s: BatchScope, placed: Placed<DeviceBlock>): void {
   writeSamples(s, series, block, refusals, flags)
   if (series.windows) foldBlock(s, series, block, refusals)
   watchBlock(s, series, block, refusals)
+  if (series.together.length > 0) watchTogether(s, series, block, refusals)
   observeShape(s, series, received)
   if (s.epoch && series.newestMs > s.epoch.newestMs) s.epoch.newestMs = series.newestMs
 }
@@ -299,6 +302,7 @@ function advance(s: BatchScope): void {
       if (endsBetween(series.windows, before, watermarkMs)) closeWindows(s, series, watermarkMs)
       judgeSilence(s, series, watermarkMs)
     }
+    judgePeers(s, before)
     tell(
       s,
       context.engine.advance(state.alerts, {

@@ -2,12 +2,13 @@
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { AlertTransition, VerdictChange } from './alerts/index.ts'
 import type { BatchScope } from './batch-scope.ts'
+import type { Verdict } from './detectors/index.ts'
 import { NO_LIMITS, ownLimitOf, watchesFor } from './device-limits.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { enrichTransition } from './enrich.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
 import { enqueue } from './notifiers/index.ts'
-import { type DeviceSeries, type FieldSeries, fieldNamed } from './series.ts'
+import { type DeviceSeries, type FieldSeries, fieldNamed, type Watch } from './series.ts'
 import { agentKeyOf } from './state.ts'
 
 const ANOMALIES_KEPT = 100
@@ -47,8 +48,14 @@ export function watchBlock(
       rememberLast(field, column, refused, timesMs.length)
       continue
     }
+    const rangeWatch =
+      refused === null ? undefined : field.watches.find(({ detector }) => detector.family === 'out_of_range')
     for (let i = 0; i < timesMs.length; i++) {
-      if ((column.present !== null && column.present[i] === 0) || refused?.[i] === 1) continue
+      if (column.present !== null && column.present[i] === 0) continue
+      if (refused?.[i] === 1) {
+        if (rangeWatch) watchRefused(s, series, field, rangeWatch, timesMs[i] as number, column.values[i] as number)
+        continue
+      }
       const timeMs = timesMs[i] as number
       if (series.left || timeMs <= field.watchedThroughMs) {
         s.state.counters.historical += 1
@@ -59,24 +66,49 @@ export function watchBlock(
       field.lastValue = value
       for (const { detector, state } of field.watches) {
         const verdict = detector.observe(state, timeMs, value)
-        if (verdict)
-          judge(s, {
-            agent: agentKeyOf(s.agent),
-            site: series.site,
-            device: series.device,
-            kind: series.contract.kind,
-            field: field.name,
-            detector,
-            ownLimit: ownLimitOf(series, field.name, detector.name),
-            verdict,
-            value,
-            atMs: timeMs,
-            live: s.live,
-          })
+        if (verdict) judgeField(s, series, field, detector, verdict, timeMs, value)
       }
     }
     rememberLast(field, column, refused, timesMs.length)
   }
+}
+
+/** A value that was refused for its range is nothing to learn from, but to be told of. */
+function watchRefused(
+  s: BatchScope,
+  series: DeviceSeries,
+  field: FieldSeries,
+  { detector, state }: Watch,
+  timeMs: number,
+  value: number,
+): void {
+  if (series.left || inRange(field, value)) return
+  const verdict = detector.observe(state, timeMs, value)
+  if (verdict) judgeField(s, series, field, detector, verdict, timeMs, value)
+}
+
+function judgeField(
+  s: BatchScope,
+  series: DeviceSeries,
+  field: FieldSeries,
+  detector: Watch['detector'],
+  verdict: Verdict,
+  timeMs: number,
+  value: number,
+): void {
+  judge(s, {
+    agent: agentKeyOf(s.agent),
+    site: series.site,
+    device: series.device,
+    kind: series.contract.kind,
+    field: field.name,
+    detector,
+    ownLimit: ownLimitOf(series, field.name, detector.name),
+    verdict,
+    value,
+    atMs: timeMs,
+    live: s.live,
+  })
 }
 
 /**
@@ -125,7 +157,8 @@ const ANOMALY_KEYS = {
   message: fieldKey('message'),
 }
 
-function judge(s: BatchScope, change: VerdictChange): void {
+/** An anomaly into the store, and what comes of a verdict for alerts. */
+export function judge(s: BatchScope, change: VerdictChange): void {
   const { verdict, site, device, kind, field, detector, atMs, value } = change
   if (verdict.anomalous) {
     const { lines, anomalies } = s.effects

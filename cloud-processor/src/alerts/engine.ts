@@ -4,7 +4,7 @@
  * data neither fires nor resolves; what it says of the present counts once live data follows.
  */
 import type { Contracts } from '@tributary/protocol'
-import { type DetectorFamily, sayDuration, thresholdName, type Verdict } from '../detectors/index.ts'
+import { type DetectorFamily, hasRelation, sayDuration, thresholdName, type Verdict } from '../detectors/index.ts'
 import { type AlertTransition, type Episode, episodeId, episodeKey } from './episode.ts'
 import { type AlertRule, contractRule, matcher, type RuleMatch, SEVERITIES } from './rule.ts'
 
@@ -15,7 +15,7 @@ export interface VerdictChange {
   readonly site: string
   readonly device: string
   readonly kind: string
-  /** '' for silence, which is about a device. */
+  /** '' for silence, which is about a device, and for fields that are watched together. */
   readonly field: string
   readonly detector: { readonly name: string; readonly family: DetectorFamily }
   /** The limit that the detector judges by, when that is the device's own and not the contract's. */
@@ -281,6 +281,7 @@ function detectorExists(contracts: Contracts, { kind, field, detector }: Episode
   if (detector === 'silence') return contract.detectors.silence !== undefined
   if (detector === 'outlier') return contract.detectors.outlier.includes(field)
   if (detector === 'flatline') return field in contract.detectors.flatline
+  if (hasRelation(contract, field, detector)) return true
   return contract.thresholds.some((t) => t.field === field && thresholdName(t) === detector)
 }
 

@@ -2,7 +2,7 @@
 import type { Contract, Contracts } from '@tributary/protocol'
 import { durationMs } from '@tributary/runtime'
 import { z } from 'zod'
-import { type DetectorFamily, thresholdName } from '../detectors/index.ts'
+import { DETECTOR_FAMILIES, type DetectorFamily, thresholdName, togetherName } from '../detectors/index.ts'
 
 export const SEVERITIES = ['info', 'warning', 'critical'] as const
 export type Severity = (typeof SEVERITIES)[number]
@@ -13,7 +13,7 @@ export interface RuleMatch {
   readonly kind?: readonly string[] | undefined
   readonly device?: readonly string[] | undefined
   readonly field?: readonly string[] | undefined
-  /** A detector's family (`threshold`, `outlier`, `flatline`, `silence`) or its full name (`threshold_above_7.1`). */
+  /** A detector's family (`threshold`, `outlier`, …) or its full name (`threshold_above_7.1`). */
   readonly detector?: readonly string[] | undefined
 }
 
@@ -36,6 +36,11 @@ const KEEP_FIRING_MS: Readonly<Record<DetectorFamily, number>> = {
   outlier: 60_000,
   flatline: 0,
   silence: 0,
+  rate: 30_000,
+  out_of_range: 30_000,
+  counter_reset: 0,
+  peers: 60_000,
+  together: 60_000,
 }
 /** For a rule that does not say. */
 const KEEP_FIRING_MS_DEFAULT = 30_000
@@ -80,8 +85,9 @@ export function rulesSchemaFor(contracts: Contracts, notifiers: readonly string[
     kind: new Set(all.map((c) => c.kind)),
     field: new Set(['', ...all.flatMap((c) => Object.keys(c.fields))]),
     detector: new Set([
-      ...(['threshold', 'outlier', 'flatline', 'silence'] satisfies DetectorFamily[]),
+      ...DETECTOR_FAMILIES,
       ...all.flatMap((c) => c.thresholds.map(thresholdName)),
+      ...all.flatMap((c) => c.detectors.together?.map(togetherName) ?? []),
     ]),
   }
   return rulesSchema.superRefine(({ rules }, context) => {

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Detector, ORDINARY, restoreState, type Verdict } from './detector.ts'
+import type { JointDetector, JointVerdict } from './joint-detector.ts'
 import { HEALTHY, normal, seededRandom } from './simulated-series.ts'
 
 const STATE_BYTES_MAX = 1_024
@@ -169,5 +170,31 @@ export function describeDetector<State extends object>(name: string, create: () 
       })
       expect(judge(create(), points).filter((v) => v !== undefined)).toEqual([ORDINARY])
     })
+  })
+}
+
+/**
+ * The same of a detector with several inputs.
+ * @param inputs what they are while the troubled series has this value at this time
+ */
+export function describeJointDetector<State extends object>(
+  name: string,
+  create: () => JointDetector<State>,
+  inputs: (timeMs: number, value: number) => number[],
+): void {
+  describeDetector(name, () => {
+    const { observe, last, ...joint } = create()
+    const verdictOf = ({ value, ...verdict }: JointVerdict): Verdict => {
+      expect(Number.isFinite(value)).toBe(true)
+      return verdict
+    }
+    return {
+      ...joint,
+      observe(state, timeMs, value) {
+        const said = observe(state, timeMs, inputs(timeMs, value))
+        return said && verdictOf(said)
+      },
+      last: (state) => verdictOf(last(state)),
+    }
   })
 }

@@ -15,7 +15,11 @@ export interface SeriesContext {
   readonly intervalMs: number
 }
 
-export type DetectorFamily = 'threshold' | 'outlier' | 'flatline' | 'silence'
+export const DETECTOR_FAMILIES = [
+  ...(['threshold', 'outlier', 'flatline', 'silence', 'rate', 'out_of_range', 'counter_reset'] as const),
+  ...(['peers', 'together'] as const),
+] as const
+export type DetectorFamily = (typeof DETECTOR_FAMILIES)[number]
 
 export interface Verdict {
   readonly anomalous: boolean
