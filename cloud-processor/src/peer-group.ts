@@ -23,6 +23,8 @@ export const PEERS_MAX = 1_000
 const WAITING_MAX = 256
 /** A device without a mean in a window has that of one before it, for so many widths. */
 const HELD_WIDTHS = 3
+/** One that was not heard of for so long is forgotten. */
+const FORGET_MS = 7 * 86_400_000
 /** Of a normal distribution, in medians of absolute deviations. */
 const SIGMA_OF_MEDIAN = 1.4826
 
@@ -116,11 +118,13 @@ export function judgeThrough(group: PeerGroup, throughMs: number): PeerVerdict[]
     waiting.delete(startMs)
   }
   group.judgedThroughMs = Math.max(group.judgedThroughMs, Math.floor(throughMs / widthMs) * widthMs)
-  for (const [device, { states }] of sorted(group.peers))
+  for (const [device, { states, heardMs }] of sorted(group.peers)) {
     for (const [f, state] of states.entries()) {
       const verdict = loseSight(state, group.judgedThroughMs)
       if (verdict) verdicts.push(verdictOf(group, device, f, verdict, group.judgedThroughMs))
     }
+    if (group.judgedThroughMs - heardMs > FORGET_MS) group.peers.delete(device)
+  }
   return verdicts
 }
 
@@ -154,21 +158,19 @@ function judgeWindow(
   const present = sorted(group.peers).filter(([, { heardMs }]) => endMs - heardMs < HELD_WIDTHS * group.widthMs)
   for (const [f, detector] of group.detectors.entries()) {
     const compared = present.filter(([, { means }]) => means[f] !== null)
-    const values = Float64Array.from(compared, ([, { means }]) => means[f] as number).sort()
-    const medians = compared.map(([, { means }]) => medianWithout(values, means[f] as number))
-    const apart = compared.map(([, { states, means }], i) =>
-      apartness(states[f] as PeersState, means[f] as number, medians[i] as number),
+    const values = compared.map(([, { means }]) => means[f] as number)
+    const places = compared.map(([, { states }], i) => (values[i] as number) - (states[f] as PeersState).offset)
+    const [allValues, allPlaces] = [Float64Array.from(values).sort(), Float64Array.from(places).sort()]
+    const levels = places.map((place) => medianWithout(allPlaces, place))
+    const apart = compared.map(([, { states }], i) =>
+      apartness(states[f] as PeersState, values[i] as number, levels[i] as number),
     )
     const scatter = scatterOf(apart)
     for (const [i, [device, { states }]] of compared.entries()) {
       const value = heard.get(device)?.[f]
       if (value === null || value === undefined) continue
-      const verdict = detector.observe(states[f] as PeersState, endMs, [
-        value,
-        medians[i] as number,
-        values.length - 1,
-        scatter,
-      ])
+      const others = [levels[i] as number, values.length - 1, scatter, medianWithout(allValues, value)]
+      const verdict = detector.observe(states[f] as PeersState, endMs, [value, ...others])
       if (verdict) verdicts.push(verdictOf(group, device, f, verdict, endMs))
     }
   }

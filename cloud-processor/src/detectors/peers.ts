@@ -1,6 +1,7 @@
 /**
- * One device beside its peers: says when the mean of a window keeps further apart from the median of the others than it ever usually
- * does. What all of them do together moves the median as well; where a device always sits is learned as its *offset*.
+ * One device beside its peers: says when the mean of a window keeps further apart from the median of the others than it usually does.
+ * Where a device always sits is learned as its *offset*; the median is one of values less their offsets, the *level* of the group, which
+ * one device that goes wrong does not move. What all of them do together moves it.
  *
  * - A window is apart beyond SIGMAS usual deviations from the offset, RECORD_MARGIN times the record, or SCATTERS times what the group
  *   itself scatters in this window, whichever is more; further while the device is young. Three windows in a row make an anomaly.
@@ -49,7 +50,7 @@ export interface PeersState extends Cautious {
   /** Learned from, since `sinceMs`. */
   windows: number
   sinceMs: number
-  /** How far from the median of the others it usually is, and lately. */
+  /** How far from the level of the others it usually is, and lately. */
   offset: number
   recent: number
   /** Slow mean of the absolute deviation from the offset; the largest ordinary one, slowly forgotten. */
@@ -64,6 +65,7 @@ export interface PeersState extends Cautious {
   peak: number
   /** What the last window was found to be. */
   value: number
+  level: number
   median: number
   peers: number
   expected: number
@@ -73,10 +75,10 @@ export interface PeersState extends Cautious {
 }
 
 /** How far the device is from where it usually is beside the others: what `scatter` is made of. NaN while nothing is learned. */
-export const apartness = ({ windows, offset }: PeersState, value: number, median: number): number =>
-  windows === 0 ? Number.NaN : Math.abs(value - median - offset)
+export const apartness = ({ windows, offset }: PeersState, value: number, level: number): number =>
+  windows === 0 ? Number.NaN : Math.abs(value - level - offset)
 
-/** Inputs: mean of the window, median of the others, how many they are, and the group's scatter (0: not known). */
+/** Inputs: mean of the window, level and number of the others, the group's scatter (0: not known), and the plain median of the others. */
 export function peersDetector(series: SeriesContext, widthMs: number): JointDetector<PeersState> {
   const floor = FLOOR_STEPS * 10 ** -series.decimals
 
@@ -102,7 +104,7 @@ export function peersDetector(series: SeriesContext, widthMs: number): JointDete
 
   const judge = (state: PeersState, apart: number, scatter: number): void => {
     const usual = SIGMAS * SIGMA_OF_SPREAD * state.spread * (1 + YOUTH_WINDOWS / Math.max(1, state.windows))
-    state.expected = state.median + state.offset
+    state.expected = state.level + state.offset
     state.limit = state.caution * Math.max(floor, usual, RECORD_MARGIN * state.record, SCATTERS * scatter)
     state.ratio = Math.abs(apart) / state.limit
   }
@@ -129,21 +131,22 @@ export function peersDetector(series: SeriesContext, widthMs: number): JointDete
   }
 
   function observe(state: PeersState, timeMs: number, given: ArrayLike<number>): JointVerdict | undefined {
-    const [value, median, peers, scatter] = [given[0], given[1], given[2], given[3]] as [number, number, number, number]
+    const [value, level, peers, scatter, median] = Array.from(given) as [number, number, number, number, number]
     if (!(timeMs > state.lastTimeMs) || !(Math.abs(value) <= VALUE_MAX)) return undefined
     const isFirst = state.lastTimeMs === NEVER_MS
     const elapsedMs = isFirst ? widthMs : timeMs - state.lastTimeMs
     state.lastTimeMs = timeMs
     state.value = value
     state.began = false
-    if (!(peers >= PEERS_MIN) || !(Math.abs(median) <= VALUE_MAX)) {
+    if (!(peers >= PEERS_MIN) || !(Math.abs(level) <= VALUE_MAX)) {
       state.ratio = state.odd = 0
       return isFirst ? { ...ORDINARY, value } : undefined
     }
     state.judgedMs = timeMs
+    state.level = level
     state.median = median
     state.peers = peers
-    const difference = value - median
+    const difference = value - level
     state.recent += (difference - state.recent) * RECENT_WEIGHT
     if (isWarm(state, timeMs)) judge(state, difference - state.offset, scatter)
     else state.ratio = 0
@@ -174,7 +177,7 @@ export function peersDetector(series: SeriesContext, widthMs: number): JointDete
     return end(state)
   }
 
-  return { name: 'peers', family: 'peers', inputs: 4, start: startState, observe, last: say, confirm, dismiss }
+  return { name: 'peers', family: 'peers', inputs: 5, start: startState, observe, last: say, confirm, dismiss }
 }
 
 /** Of a device that could not be judged for long: its anomaly, if it has one, is over. */
@@ -206,6 +209,7 @@ const startState = (): PeersState => ({
   saidScore: 0,
   peak: 0,
   value: 0,
+  level: 0,
   median: 0,
   peers: 0,
   expected: 0,
