@@ -1,6 +1,6 @@
 /** One dashboard a kind, from its contract: the newest values, a panel a field, what was found suspicious. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import type { Contract, ContractField } from '@tributary/protocol'
+import { type Contract, type ContractField, fieldsNamedBy } from '@tributary/protocol'
 import {
   aggregateVariable,
   alertAnnotation,
@@ -75,7 +75,8 @@ export function kindDashboard(contract: Contract): Dashboard {
     if (
       contract.detectors.outlier.includes(name) ||
       contract.thresholds.some((t) => t.field === name) ||
-      name in contract.detectors.flatline
+      name in contract.detectors.flatline ||
+      fieldsNamedBy(contract.detectors).some(([, field]) => field === name)
     )
       dashboard.annotation(anomalyAnnotation(kind, name, at.title, id))
   })

@@ -4,7 +4,14 @@ export * from './batch-codec.ts'
 export { countReadings, countSamples } from './batch-faults.ts'
 export * from './contract.ts'
 export * from './contract-check.ts'
-export { peerWidthMs, type RateLimit, rateMs, rateSpanMs, TOGETHER_FIELDS_MAX } from './contract-detectors.ts'
+export {
+  fieldsNamedBy,
+  peerWidthMs,
+  type RateLimit,
+  rateMs,
+  rateSpanMs,
+  TOGETHER_FIELDS_MAX,
+} from './contract-detectors.ts'
 export * from './contract-files.ts'
 export * from './control-messages.ts'
 export * from './dead-letter.ts'

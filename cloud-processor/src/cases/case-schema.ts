@@ -27,6 +27,8 @@ export const caseSchema = z
     description: z.string().min(1),
     /** One of the shipped contracts. */
     kind: z.string(),
+    /** Instead of its detectors. */
+    detectors: z.record(z.string(), z.unknown()).optional(),
     device: z.string().default('device-1'),
     for: durationMs(),
     /** Samples from a CSV file beside this one: first column `seconds`, then one a field; an empty cell is a missing field. */

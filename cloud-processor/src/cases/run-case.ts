@@ -3,6 +3,7 @@ import type { Contract } from '@tributary/protocol'
 import { type AlertTransition, createAlertEngine } from '../alerts/index.ts'
 import { detectorsFor, restoreState, seriesContext, silenceFor, type Verdict } from '../detectors/index.ts'
 import { normal, seededRandom } from '../detectors/simulated-series.ts'
+import { savedTogether, togetherWatchesFor } from '../together-watches.ts'
 import type { Case, GeneratedField, Span } from './case-schema.ts'
 
 export const START_MS = Date.UTC(2026, 0, 5, 8)
@@ -36,6 +37,8 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
       state: detector.start(),
     })),
   )
+  const place = { site: SITE, device: given.device }
+  let together = togetherWatchesFor(contract, place)
   const silence = silenceFor(contract, { device: given.device, kind: contract.kind })
   let silenceState = silence?.start()
   let alerts = engine.start()
@@ -66,6 +69,16 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
         const { field, detector } = one
         transitions.push(...engine.judge(alerts, { ...source, field, detector, verdict, value, atMs: timeMs, live }))
       }
+      for (const { fields, detector, state } of together) {
+        const values = fields.map((field) => sample.values[field] ?? Number.NaN)
+        const verdict = detector.observe(state, timeMs, values)
+        if (verdict === undefined) continue
+        note(sample.atMs, '', detector.name, verdict)
+        const { value } = verdict
+        transitions.push(
+          ...engine.judge(alerts, { ...source, field: '', detector, verdict, value, atMs: timeMs, live }),
+        )
+      }
     }
     if (silence && silenceState && lastSampleMs !== undefined) {
       const verdict = silence.judge(silenceState, { lastSampleMs, completeThroughMs: START_MS + untilMs })
@@ -78,6 +91,7 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
       }
     }
     transitions.push(...engine.advance(alerts, { agent: AGENT, completeThroughMs: START_MS + untilMs, live }))
+    together = togetherWatchesFor(contract, place, JSON.parse(JSON.stringify(savedTogether(together))))
     for (const one of series) one.state = restoreState(one.detector, JSON.parse(JSON.stringify(one.state)))
     silenceState = silenceState && JSON.parse(JSON.stringify(silenceState))
     alerts = JSON.parse(JSON.stringify(alerts))
