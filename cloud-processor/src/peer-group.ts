@@ -51,6 +51,9 @@ export interface PeerGroup {
   readonly peers: Map<string, Peer>
 }
 
+/** The place of a group in the state. */
+export const peersKey = ({ site, kind }: { readonly site: string; readonly kind: string }): string => `${site}/${kind}`
+
 /** What is said of a field of a device. */
 export interface PeerVerdict {
   readonly device: string

@@ -29,12 +29,17 @@ const contract = contractSchema.parse({
   fields: {
     level: { type: 'float', label: 'Level', decimals: 2, range: [-1000, 1000], largest_step: 900 },
     total: { type: 'integer', label: 'Total', role: 'counter' },
+    speed: { type: 'float', label: 'Speed' },
     running: { type: 'boolean', label: 'Running' },
     mode: { type: 'string', label: 'Mode' },
     code: { type: 'string', label: 'Code', sensitivity: 'mask' },
   },
   thresholds: [{ field: 'level', above: 500 }],
-  detectors: { outlier: ['level'], flatline: { level: '3s' }, silence: '20s' },
+  detectors: {
+    ...{ outlier: ['level'], flatline: { level: '3s' }, silence: '20s' },
+    ...{ rate: { level: { limit: '5/s', over: '8s' } }, out_of_range: ['level'], counter_reset: ['total'] },
+    ...{ peers: ['level'], together: [['level', 'speed']] },
+  },
 })
 const rules = rulesSchema.parse({
   rules: [{ name: 'high', match: { detector: 'threshold' }, for: '2s', keep_firing_for: '2s' }],
@@ -59,6 +64,7 @@ const sample = fc.record({
         fc.double({ min: 0, max: 40, noNaN: true }),
       ),
       total: fc.nat(100),
+      speed: fc.integer({ min: 0, max: 40 }),
       running: fc.boolean(),
       mode: fc.constantFrom('on', 'off'),
       code: fc.constantFrom('1234', 'secret'),

@@ -15,7 +15,7 @@ import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
 import { PackedReader, PackedWriter } from './packed-values.ts'
-import { restorePeerGroup, type SavedPeerGroup, savePeerGroup } from './peer-group.ts'
+import { peersKey, restorePeerGroup, type SavedPeerGroup, savePeerGroup } from './peer-group.ts'
 import { RowReader, RowWriter, type SavedWindows } from './row-codec.ts'
 import { createSeries, type DeviceSeries, type SavedWatches } from './series.ts'
 import { type SavedShape, saveShape } from './shape.ts'
@@ -268,7 +268,7 @@ export function decodeState(
   for (let i = 0; i < peers; i++) {
     const one = values.value() as SavedPeerGroup
     const group = restorePeerGroup(one, known.get(one.kind))
-    if (group) state.peers.set(`${one.site}/${one.kind}`, group)
+    if (group) state.peers.set(peersKey(group), group)
   }
   return state
 }

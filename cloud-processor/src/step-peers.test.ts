@@ -2,6 +2,7 @@
 import { type Contract, contractSchema } from '@tributary/protocol'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { adoptContracts } from './adopt-contracts.ts'
 import { normal, seededRandom } from './detectors/simulated-series.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import type { PartitionState } from './state.ts'
@@ -160,5 +161,19 @@ describe('devices beside their peers', () => {
     const { anomalies, transitions } = tell([...all.filter((one) => one !== missing), missing])
     expect(anomalies).toHaveLength(1)
     expect(transitions).toEqual([])
+  })
+
+  test('the alert ends when the contract compares no peers any more', () => {
+    const { state, transitions } = tell(both.filter(({ untilSecond }) => untilSecond <= 1_200))
+    expect(transitions).toHaveLength(1)
+    const { peers: _, ...detectors } = contract.detectors
+    const alone = contextOf([{ ...contract, detectors }])
+    const effects = createEffects()
+    const adopted = adoptContracts(state, alone, effects)
+    expect(adopted.peers.size).toBe(0)
+    for (const { batch, untilSecond } of both.filter((one) => one.untilSecond > 1_200 && one.untilSecond < 1_240))
+      step(adopted, intakeOf(batch, { receivedAtMs: T + untilSecond * 1_000 }), alone, effects)
+    expect(effects.transitions).toMatchObject([{ state: 'resolved', detector: 'peers', device: 'room-0' }])
+    expect(effects.transitions[0]?.message).toMatch(/^its contract compares it with no peers now; it was: /)
   })
 })

@@ -14,6 +14,7 @@ import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from 
 import { momentOf, noteBacklog } from './gaps.ts'
 import type { Intake, TakenRefusal, TakenRequeue } from './intake.ts'
 import { judgeBlock } from './judge-block.ts'
+import { peersKey } from './peer-group.ts'
 import { type Placed, placeBlock } from './place-block.ts'
 import { distrustSeries, endOldDoubts, isInDoubt, noteBeginning } from './prior-life.ts'
 import { AHEAD_MS_MAX, addLetter, pickSamples, refuseAhead, refuseUnknownKind } from './refuse.ts'
@@ -277,6 +278,8 @@ function giveUpForgotten(s: BatchScope): void {
   const { state, context } = s
   for (const place of Object.values(state.alerts.episodes)) {
     const series = findSeries(state, place.site, place.device, place.kind)
+    const isCompared = place.detector !== 'peers' || state.peers.has(peersKey(place))
+    if (!isCompared) tell(s, context.engine.forget(state.alerts, place, 'its contract compares it with no peers now'))
     if (series !== undefined && s.receivedAtMs - series.heardAtMs <= GIVE_UP_AFTER_MS) continue
     const why = `given up: nothing was heard of ${place.device} for ${sayDuration(GIVE_UP_AFTER_MS)}`
     tell(s, context.engine.forget(state.alerts, place, why))

@@ -1,6 +1,6 @@
 /** Where groups of peers meet batches: closed windows are noted, and judged when all agents of the group are past their ends. */
 import type { BatchScope } from './batch-scope.ts'
-import { createPeerGroup, judgeThrough, noteMeans, type PeerGroup } from './peer-group.ts'
+import { createPeerGroup, judgeThrough, noteMeans, type PeerGroup, peersKey } from './peer-group.ts'
 import type { DeviceSeries } from './series.ts'
 import { judge, tell } from './watch-block.ts'
 import { CELLS, COUNT, MEAN, type WindowRow } from './window.ts'
@@ -12,7 +12,7 @@ const PATIENCE_MS = 120_000
 export function notePeers(s: BatchScope, series: DeviceSeries, { startMs, cells }: WindowRow): void {
   const { site, device, contract, layout, agent } = series
   if (series.left || s.inDoubt || layout.peers === undefined) return
-  const key = groupKey(series)
+  const key = peersKey({ site, kind: contract.kind })
   let group = s.state.peers.get(key)
   if (group === undefined) {
     group = createPeerGroup(site, contract) as PeerGroup
@@ -31,7 +31,7 @@ export function judgePeers(s: BatchScope, beforeMs: number): void {
   for (const series of s.agent.series) {
     const { peers } = series.layout
     if (peers && Math.floor(s.agent.watermarkMs / peers.widthMs) > Math.floor(beforeMs / peers.widthMs))
-      keys.add(groupKey(series))
+      keys.add(peersKey({ site: series.site, kind: series.contract.kind }))
   }
   for (const key of keys) {
     const group = s.state.peers.get(key)
@@ -56,5 +56,3 @@ function judgeGroup(s: BatchScope, group: PeerGroup): void {
   const { judgedThroughMs } = group
   tell(s, s.context.engine.advance(s.state.alerts, { agent, completeThroughMs: judgedThroughMs, live: s.live }))
 }
-
-const groupKey = ({ site, contract }: DeviceSeries): string => `${site}/${contract.kind}`
