@@ -38,13 +38,14 @@ test('a rate is a change per time, either way or one, over a span that it names 
 })
 
 test('a rate that says nothing is refused with what would', () => {
-  for (const given of ['5', 5, '5/m', '5/day', 'fast', null, { limit: '-/s' }])
+  for (const given of ['5', 5, '5/m', '5/day', 'fast', null, [], '-/s'])
     expect(mistakes({ rate: { temperature_c: given } })[0]).toMatch(
-      /^detectors\.rate\.temperature_c.*: must be a change per time: "5\/min"/,
+      /^detectors\.rate\.temperature_c: must be a change per time: "5\/min"/,
     )
-  expect(mistakes({ rate: { temperature_c: '0/min' } })).toEqual([
-    'detectors.rate.temperature_c.limit: must be more than 0',
-  ])
+  expect(mistakes({ rate: { temperature_c: '0/min' } })).toEqual(['detectors.rate.temperature_c: must be more than 0'])
+  expect(
+    mistakes({ rate: { temperature_c: { limit: '5', over: 3, under: 4 } } }).map((one) => one.split(':')[0]),
+  ).toEqual(['detectors.rate.temperature_c.limit', 'detectors.rate.temperature_c.over', 'detectors.rate.temperature_c'])
   expect(mistakes({ rate: { temperature_c: { limit: '5/min', over: '3s' } } })).toEqual([
     'detectors.rate.temperature_c.over: must be at least 4 times the interval: noise between neighbours is no rate',
   ])
@@ -76,7 +77,7 @@ test('each detector names fields that it can judge', () => {
 })
 
 test('fields that are watched together are two to eight others, once', () => {
-  expect(mistakes({ together: [['current_a']] })[0]).toMatch(/^detectors\.together\.0: /)
+  expect(mistakes({ together: [['current_a']] })).toEqual(['detectors.together.0: must name 2 to 8 fields'])
   expect(mistakes({ together: [Array.from({ length: 9 }, (_, i) => `field_${i}`)] })[0]).toMatch(
     /^detectors\.together\.0: /,
   )

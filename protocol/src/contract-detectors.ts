@@ -5,6 +5,7 @@ import { duration, identifier } from './contract-values.ts'
 /** Fields that are watched together: more would cost much and explain little. */
 export const TOGETHER_FIELDS_MAX = 8
 const TOGETHER_GROUPS_MAX = 8
+const TOGETHER_RULE = `must name 2 to ${TOGETHER_FIELDS_MAX} fields`
 
 const PER_MS = { s: 1_000, min: 60_000, h: 3_600_000 } as const
 const RATE = /^([+-]?)(\d+(?:\.\d+)?) *\/ *(s|min|h)$/
@@ -24,11 +25,19 @@ const rateLimit = z
   })
   .refine(({ amount }) => amount > 0, 'must be more than 0')
 
-/** "5/min", or with the span over which it is judged. */
-const rate = z.preprocess(
-  (given) => (typeof given === 'object' && given !== null ? given : { limit: given }),
-  z.strictObject({ limit: rateLimit, over: duration.optional() }).transform(({ limit, over }) => ({ ...limit, over })),
+const rateSpan = z.strictObject(
+  { limit: rateLimit, over: duration.optional() },
+  `${RATE_RULE}; or { limit: 5/min, over: 10m }`,
 )
+/** "5/min", or with the span over which it is judged. */
+const rate = z.unknown().transform((given, context) => {
+  const isShort = typeof given !== 'object'
+  const { success, data, error } = rateSpan.safeParse(isShort ? { limit: given } : given)
+  if (success) return { ...data.limit, over: data.over }
+  for (const { path, message } of error.issues)
+    context.addIssue({ code: 'custom', message, path: isShort ? [] : [...path] })
+  return z.NEVER
+})
 export type RateLimit = z.infer<typeof rate>
 
 export const rateMs = ({ amount, per }: RateLimit): number => amount / PER_MS[per]
@@ -46,7 +55,10 @@ export const relationDetectors = {
   /** Fields that are compared with the same field of the other devices of the kind at the site. */
   peers: z.array(identifier).optional(),
   /** Groups of fields of a device that move together. */
-  together: z.array(z.array(identifier).min(2).max(TOGETHER_FIELDS_MAX)).max(TOGETHER_GROUPS_MAX).optional(),
+  together: z
+    .array(z.array(identifier).min(2, TOGETHER_RULE).max(TOGETHER_FIELDS_MAX, TOGETHER_RULE))
+    .max(TOGETHER_GROUPS_MAX, `must be at most ${TOGETHER_GROUPS_MAX} groups of fields`)
+    .optional(),
 }
 
 /** The narrowest of these widths that holds a sample of each device; undefined when none does. */
