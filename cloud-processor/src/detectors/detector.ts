@@ -15,7 +15,8 @@ export interface SeriesContext {
   readonly intervalMs: number
 }
 
-export type DetectorFamily = 'threshold' | 'outlier' | 'flatline' | 'silence'
+/** `link`: agents and gateways of which nothing is heard. */
+export type DetectorFamily = 'threshold' | 'outlier' | 'flatline' | 'silence' | 'link'
 
 export interface Verdict {
   readonly anomalous: boolean
