@@ -2,6 +2,7 @@
 import type { DeviceBlock, OperatorRequest } from '@tributary/protocol'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects } from './effects.ts'
+import type { Notification } from './notifiers/index.ts'
 import type { PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
@@ -35,12 +36,16 @@ export function alertStory(context: StepContext) {
     answers.push(...effects.answers.map(({ outcome, detail }) => `${outcome}${detail ? `: ${detail}` : ''}`))
     transitions.push(...effects.transitions.map((one) => `${one.state} ${one.device} ${one.rule}`))
     for (const [receiver, queue] of Object.entries(state.outbox.queues))
-      for (const { key } of queue) told.push(`${receiver} ${key}`)
+      for (const notification of queue) {
+        told.push(`${receiver} ${notification.key}`)
+        story.onTold(notification)
+      }
     // Receivers take at once what there is.
     state.outbox.queues = {}
   }
 
-  return {
+  const story = {
+    onTold: (_: Notification): void => undefined,
     get state() {
       return state
     },
@@ -85,4 +90,5 @@ export function alertStory(context: StepContext) {
       state = decodeState(encodeState(state), context.contracts)
     },
   }
+  return story
 }
