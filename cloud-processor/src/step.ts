@@ -55,6 +55,8 @@ export function step(state: PartitionState, intake: Intake, context: StepContext
     return
   }
   if (intake.asked !== undefined) {
+    // A batch is known by its identity; these by their place alone. They were in a checkpoint before they were acknowledged.
+    if (repeated) return
     const s = alertScope(state, context, effects, intake.receivedAtMs)
     if (intake.asked === 'tick') stepTick(s)
     else stepOperator(s, intake.asked)
