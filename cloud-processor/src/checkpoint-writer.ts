@@ -1,12 +1,14 @@
-/** Saves the state of a partition until it works, and seldom enough that at most a tenth of the time goes into that. */
+/** Saves the state of a partition until it works, and seldom enough that a tenth of the time goes into that. */
 import type { Clock } from '@tributary/runtime'
 import type { CheckpointStore } from './checkpoint.ts'
 import type { Persevere } from './persevere.ts'
 import type { PartitionState } from './state.ts'
 import { encodeState } from './state-codec.ts'
 
-/** At most one part in ten of the time. */
+/** At most one part in ten of the time … */
 const SHARE = 10
+/** … unless that would take longer: acknowledgements and alerts wait for the next one, and one that took long may only have stood still. */
+const PAUSE_MS_MAX = 5_000
 
 export interface CheckpointWriter {
   /** @param claimed the revision that the claim gave */
@@ -46,7 +48,7 @@ export function createCheckpointWriter(
       lastBytes = bytes.length
     },
     get dueAtMs() {
-      return savedAtMs + Math.max(intervalMs, lastMs * (SHARE - 1))
+      return savedAtMs + Math.max(intervalMs, Math.min(lastMs * (SHARE - 1), PAUSE_MS_MAX))
     },
     get lastMs() {
       return lastMs

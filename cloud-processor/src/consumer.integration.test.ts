@@ -271,3 +271,45 @@ test('what it has not acknowledged it gives back as it stops: whoever has the co
   }
   expect(given.sort()).toEqual(['b', 'c'])
 })
+
+test('a message that was delivered to somebody who is gone comes after some looks, not after the ten minutes of the server', {
+  timeout: 90_000,
+}, async () => {
+  const consumer = await start(3)
+  await publish('before')
+  const [before] = await takeUntil(consumer, 'before')
+  consumer.acknowledge(before as JsMsg)
+  const thief = await jetstream(connection).consumers.get(TELEMETRY_STREAM, consumerName(3))
+  const stolen: string[] = []
+  const stealing = (async () => {
+    for await (const message of await thief.fetch({ max_messages: 1, expires: 15_000 })) stolen.push(message.string())
+  })()
+  for (let n = 0; stolen.length === 0; n++) {
+    await publish(`message ${n}`)
+    for (const one of await consumer.take({ bytesMax: 1e6, waitMs: 200, lingerMs: 0 }, never.signal))
+      consumer.acknowledge(one)
+  }
+  await stealing
+  const came = await takeUntil(consumer, stolen[0] as string, 60_000)
+  for (const message of came) consumer.acknowledge(message)
+  await until('the stream is empty', async () => (await held()) === 0)
+})
+
+test('messages that we hold for long, as while a database is away, do not make the consumer anew', {
+  timeout: 60_000,
+}, async () => {
+  const consumer = await start(3)
+  await publish('one')
+  const [one] = await takeUntil(consumer, 'one')
+  const madeAt = async () => (await manager.consumers.info(TELEMETRY_STREAM, consumerName(3))).created
+  const made = await madeAt()
+  for (let n = 0; n < 25; n++) {
+    await publish(`message ${n}`)
+    await systemClock.sleep(1_000)
+  }
+  expect(await madeAt()).toBe(made)
+  const others = await takeUntil(consumer, 'message 24')
+  expect(others).toHaveLength(25)
+  for (const message of [one as JsMsg, ...others]) consumer.acknowledge(message)
+  await until('the stream is empty', async () => (await held()) === 0)
+})

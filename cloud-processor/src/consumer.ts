@@ -9,10 +9,12 @@
  * was delivered before the connection was lost, or before the consumer was made anew, is never acknowledged: it comes again.
  * Who stops gives back what it has not acknowledged: a pull of one that is being replaced may still have been served by the consumer
  * of its successor, which would else see those messages after `ACK_WAIT_MS` only. To give back what is another's already does no harm.
+ * What was delivered to nobody who is there any more shows, since the stream is not acknowledged any further: then the consumer is made anew.
  */
 import {
   AckPolicy,
   type Consumer,
+  type ConsumerInfo,
   DeliverPolicy,
   JetStreamApiError,
   type JetStreamClient,
@@ -39,8 +41,10 @@ const PULL_GRACE_MS = 2_000
 const NANOSECONDS_PER_MS = 1_000_000
 /** Longest wait for the server before what is held is given back. */
 const ANSWER_MS_MAX = 1_000
-/** How often one looks whether the consumer is still one's own. */
+/** How often one looks whether the consumer is still one's own, and nothing is withheld. */
 const OWNER_EVERY_MS = 5_000
+/** A message may have been on its way to us as we looked. */
+const WITHHELD_LOOKS = 2
 
 /** A stretch of the stream's life in which a sequence means one message. */
 export interface StreamLife {
@@ -103,8 +107,11 @@ export function createPartitionConsumer(
   /** Counts how often what was delivered before became void. */
   let making = 0
   const makingOf = new WeakMap<JsMsg, number>()
-  /** Delivered since the consumer was made, and not acknowledged; at most `ACK_PENDING_MAX`. */
-  const held = new Set<JsMsg>()
+  /** Delivered since the consumer was made, and not acknowledged, and which delivery it was; oldest first, at most `ACK_PENDING_MAX`. */
+  const held = new Map<JsMsg, number>()
+  let deliveries = 0
+  /** How the last look found it; the floor is NaN when nothing was unacknowledged. */
+  let looked = { floor: Number.NaN, deliveries: 0, withheld: 0 }
   /** The consumer must be made anew, whatever the server says of it. */
   let isVoid = false
   /** When our consumer was made, by the server's clock. */
@@ -133,6 +140,7 @@ export function createPartitionConsumer(
     queue = []
     queueBytes = 0
     held.clear()
+    looked = { floor: Number.NaN, deliveries, withheld: 0 }
     making += 1
     await manager.consumers.delete(TELEMETRY_STREAM, consumerName(partition)).catch((error: unknown) => {
       if (!(error instanceof JetStreamApiError)) throw error
@@ -151,9 +159,18 @@ export function createPartitionConsumer(
     return client.consumers.get(TELEMETRY_STREAM, consumerName(partition))
   }
 
+  /** Whether what is acknowledged has not moved on for some looks, and what holds it up is none of what we hold. */
+  function isWithheld({ num_ack_pending, ack_floor }: ConsumerInfo): boolean {
+    const floor = num_ack_pending === 0 ? Number.NaN : ack_floor.stream_seq
+    const [oldest = Number.POSITIVE_INFINITY] = held.values()
+    const withheld = floor === looked.floor && oldest > looked.deliveries ? looked.withheld + 1 : 0
+    looked = { floor, deliveries, withheld }
+    return withheld >= WITHHELD_LOOKS
+  }
+
   /**
    * @returns false when there is no consumer any more, as after a stream was deleted, or one from before ours, as after an older
-   * copy of the stream's data was put back
+   * copy of the stream's data was put back, or one that withholds messages
    * @throws TakenOverError when somebody else has made the consumer anew
    */
   async function checkOwner(): Promise<boolean> {
@@ -163,7 +180,7 @@ export function createPartitionConsumer(
     })
     const theirs = found?.config.description
     if (found === undefined || Date.parse(found.created) < madeAt) return false
-    if (theirs === owner) return Date.parse(found.created) === madeAt
+    if (theirs === owner) return Date.parse(found.created) === madeAt && !isWithheld(found)
     takenOver = new TakenOverError(partition, theirs || 'somebody else')
     wake()
     throw takenOver
@@ -227,10 +244,10 @@ export function createPartitionConsumer(
       for await (const message of messages) {
         if (interrupted) {
           message.nak()
-          break
+          continue
         }
         makingOf.set(message, current)
-        held.add(message)
+        held.set(message, ++deliveries)
         highestSequence = Math.max(highestSequence, message.seq)
         queue.push(message)
         queueBytes += message.data.length
@@ -327,7 +344,7 @@ export function createPartitionConsumer(
         const waited = new AbortController()
         await Promise.race([answered, clock.sleep(ANSWER_MS_MAX, waited.signal)])
         waited.abort()
-        for (const message of held) message.nak()
+        for (const message of held.keys()) message.nak()
         held.clear()
       }
       queue = []

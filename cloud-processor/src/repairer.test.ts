@@ -63,6 +63,19 @@ test('the database is busy with it for no more than its share of the time, and p
   await running
 })
 
+test('an answer that took minutes, as while the process stood still, is followed by a pause of one', async () => {
+  const stop = new AbortController()
+  const { clock, questions, repairer } = working(0.1, () => clock.sleep(300_000))
+  const running = repairer.run(stop.signal)
+  await clock.advance(2_000_000)
+  const pauses = questions.slice(1).map(({ askedAtMs }, i) => askedAtMs - (questions[i]?.askedAtMs as number))
+  expect(pauses.length).toBeGreaterThan(3)
+  expect(Math.max(...pauses)).toBe(300_000 + ANSWER_MS + 60_000)
+  stop.abort()
+  await clock.advance(1_000_000)
+  await running
+})
+
 test('a question is bounded: so many stretches of a device, so many points of each', async () => {
   const stop = new AbortController()
   const { clock, questions, repairer } = working(0.5)

@@ -9,6 +9,8 @@ import type { RepairList } from './repair-list.ts'
 
 const IDLE_MS = 500
 const BACKOFF = { firstMs: 1_000, maxMs: 60_000 }
+/** A batch that took very long may only have stood still. */
+const PAUSE_MS_MAX = 60_000
 /** A stable complaint is said again this often. */
 const SAY_AGAIN_MS = 60_000
 
@@ -76,7 +78,7 @@ export function createRepairer(
             if (failures > 0) log.info('windows are recomputed again')
             failures = 0
             error = undefined
-            waitMs = lastBatchMs * (1 / share - 1)
+            waitMs = Math.min(lastBatchMs * (1 / share - 1), PAUSE_MS_MAX)
           } catch (failure) {
             if (signal.aborted) return
             failures += 1

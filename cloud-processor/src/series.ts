@@ -1,7 +1,7 @@
 /** Series, interned: everything that a (site, device, kind) needs on the hot path is built once, at its first sample. */
 import type { Contract } from '@tributary/protocol'
 import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
-import { silenceFor } from './detectors/index.ts'
+import { restoreState, silenceFor } from './detectors/index.ts'
 import { NO_LIMITS, watchesFor } from './device-limits.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { type FieldLayout, type KindLayout, layoutOf } from './kind-layout.ts'
@@ -21,6 +21,14 @@ export interface FieldSeries extends FieldLayout {
   /** Event time of the newest reading that detectors saw. */
   watchedThroughMs: number
   watches: readonly Watch[]
+  /** Of readings older than those: made with the first. */
+  past: PastWatch | undefined
+}
+
+/** What explicit detectors remember of a backlog that live readings overtook. */
+export interface PastWatch {
+  throughMs: number
+  readonly watches: readonly Watch[]
 }
 
 export interface DeviceSeries {
@@ -60,7 +68,13 @@ export interface SavedWatches {
   readonly fields: Readonly<
     Record<
       string,
-      { lastValue: number; watchedThroughMs: number; states: Readonly<Record<string, DetectorState>> } | undefined
+      | {
+          lastValue: number
+          watchedThroughMs: number
+          states: Readonly<Record<string, DetectorState>>
+          past?: { throughMs: number; states: Readonly<Record<string, DetectorState>> } | undefined
+        }
+      | undefined
     >
   >
 }
@@ -82,13 +96,22 @@ export function createSeries(
   const layout = layoutOf(contract)
   const fields = layout.fields.map((field): FieldSeries => {
     const before = saved?.fields[field.name]
+    const watches = withWindows
+      ? watchesFor(contract, ownThresholds, { site, device, field: field.name }, before?.states ?? {})
+      : []
+    const past = before?.past && {
+      throughMs: before.past.throughMs,
+      watches: pastWatches(
+        watches.map(({ detector }) => detector),
+        before.past.states,
+      ),
+    }
     return {
       // What changes comes first: it lies side by side then.
       lastValue: before?.lastValue ?? Number.NaN,
       watchedThroughMs: before?.watchedThroughMs ?? Number.NEGATIVE_INFINITY,
-      watches: withWindows
-        ? watchesFor(contract, ownThresholds, { site, device, field: field.name }, before?.states ?? {})
-        : [],
+      watches,
+      past,
       ...field,
     }
   })
@@ -115,6 +138,15 @@ export function createSeries(
     windowPrefixes: layout.windowNames.map((name) => linePrefix(name, tags)),
   }
 }
+
+/** Learned detectors take no part: what is usual now says nothing of then. */
+export const pastWatches = (
+  detectors: readonly Detector<DetectorState>[],
+  saved: Readonly<Record<string, DetectorState | undefined>> = {},
+): Watch[] =>
+  detectors
+    .filter(({ family }) => family !== 'outlier')
+    .map((detector) => ({ detector, state: restoreState(detector, saved[detector.name]) }))
 
 /** What the contract says of it: shared by all series of the kind, and so most probably at hand. */
 export function layoutNamed({ layout }: DeviceSeries, name: string): FieldLayout | undefined {

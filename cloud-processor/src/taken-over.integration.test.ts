@@ -28,6 +28,7 @@ interface World {
   drained(): Promise<boolean>
 }
 
+/** Keeps the folder with all logs when the work throws, and says where. */
 async function withWorld(sharing: string, work: (world: World) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'tributary-two-'))
   const nats = await createNatsServer(await findServer('nats-server'), folder, await freePort())
@@ -69,17 +70,20 @@ admin: { listen: "127.0.0.1:${port}" }
         }),
       ),
     )
+  let failed = true
   try {
     await work({
       create,
       publish,
       drained: async () => (await manager.streams.info(TELEMETRY_STREAM)).state.messages === 0,
     })
+    failed = false
   } finally {
     await connection.close()
     await Promise.all(created.map((one) => one.stop()))
     await Promise.all([nats.stop(), influx.stop()])
-    await rm(folder, { recursive: true, force: true })
+    if (failed) console.error(`logs and data are kept in ${folder}`)
+    else await rm(folder, { recursive: true, force: true })
   }
 }
 

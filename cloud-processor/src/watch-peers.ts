@@ -2,7 +2,8 @@
 import type { BatchScope } from './batch-scope.ts'
 import { createPeerGroup, judgeThrough, noteMeans, type PeerGroup, peersKey } from './peer-group.ts'
 import type { DeviceSeries } from './series.ts'
-import { judge, tell } from './watch-block.ts'
+import { tell } from './tell.ts'
+import { judge } from './watch-block.ts'
 import { CELLS, COUNT, MEAN, type WindowRow } from './window.ts'
 
 /** An agent that is further behind the newest one is not waited for; windows that are judged later than that are history. */

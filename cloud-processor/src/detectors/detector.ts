@@ -15,9 +15,10 @@ export interface SeriesContext {
   readonly intervalMs: number
 }
 
+/** `link`: agents and gateways of which nothing is heard. */
 export const DETECTOR_FAMILIES = [
   ...(['threshold', 'outlier', 'flatline', 'silence', 'rate', 'out_of_range', 'counter_reset'] as const),
-  ...(['peers', 'together'] as const),
+  ...(['peers', 'together', 'link'] as const),
 ] as const
 export type DetectorFamily = (typeof DETECTOR_FAMILIES)[number]
 

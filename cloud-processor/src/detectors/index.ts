@@ -9,6 +9,7 @@ import { type ThresholdState, thresholdDetector, thresholdName } from './thresho
 export * from './detector.ts'
 export type { FlatlineState } from './flatline.ts'
 export * from './joint-detector.ts'
+export { AGENT_UNREACHABLE, GATEWAY_UNREACHABLE, isLinkDetector } from './link.ts'
 export type { OutlierState } from './outlier.ts'
 export { apartness, loseSight, PEERS_MIN, type PeersState, peersDetector } from './peers.ts'
 export { hasRelation } from './relations.ts'
