@@ -4,7 +4,7 @@
  * data neither fires nor resolves; what it says of the present counts once live data follows, and what it would have fired
  * is recorded as `historical`.
  */
-import type { Contracts } from '@tributary/protocol'
+import { type Contracts, outlierSizeOf } from '@tributary/protocol'
 import {
   type DetectorFamily,
   hasRelation,
@@ -307,7 +307,7 @@ function detectorExists(contracts: Contracts, { kind, field, detector }: Episode
   const contract = contracts.get(kind)
   if (contract === undefined) return false
   if (detector === 'silence') return contract.detectors.silence !== undefined
-  if (detector === 'outlier') return contract.detectors.outlier.includes(field)
+  if (detector === 'outlier') return outlierSizeOf(contract, field) !== undefined
   if (detector === 'flatline') return field in contract.detectors.flatline
   if (hasRelation(contract, field, detector)) return true
   return contract.thresholds.some((t) => t.field === field && thresholdName(t) === detector)
