@@ -25,8 +25,8 @@ const WAITING_MAX = 256
 const HELD_WIDTHS = 3
 /** One that was not heard of for so long is forgotten. */
 const FORGET_MS = 7 * 86_400_000
-/** Of a normal distribution, in medians of absolute deviations. */
-const SIGMA_OF_MEDIAN = 1.4826
+/** Of a normal distribution: the mean of absolute deviations in medians of them. */
+const MEAN_OF_MEDIAN = 1.183
 
 export interface Peer {
   /** `site/agent` that delivered last. */
@@ -168,11 +168,14 @@ function judgeWindow(
     const apart = compared.map(([, { states }], i) =>
       apartness(states[f] as PeersState, values[i] as number, levels[i] as number),
     )
-    const scatter = scatterOf(apart)
+    const unrest = unrestOf(
+      apart,
+      compared.map(([, { states }]) => (states[f] as PeersState).spread),
+    )
     for (const [i, [device, { states }]] of compared.entries()) {
       const value = heard.get(device)?.[f]
       if (value === null || value === undefined) continue
-      const others = [levels[i] as number, values.length - 1, scatter, medianWithout(allValues, value)]
+      const others = [levels[i] as number, values.length - 1, unrest, medianWithout(allValues, value)]
       const verdict = detector.observe(states[f] as PeersState, endMs, [value, ...others])
       if (verdict) verdicts.push(verdictOf(group, device, f, verdict, endMs))
     }
@@ -187,11 +190,20 @@ export function medianWithout(values: Float64Array, value: number): number {
   return count === 0 ? Number.NaN : (at((count - 1) >> 1) + at(count >> 1)) / 2
 }
 
-/** Standard deviation of the group from where its devices usually are, whatever one of them does; 0 while too few have learned. */
-function scatterOf(apart: readonly number[]): number {
-  const known = Float64Array.from(apart.filter((one) => !Number.isNaN(one))).sort()
-  if (known.length <= PEERS_MIN) return 0
-  return (SIGMA_OF_MEDIAN * ((known[(known.length - 1) >> 1] as number) + (known[known.length >> 1] as number))) / 2
+/**
+ * How far the group is from where its devices usually are, whatever one of them does, in multiples of the usual: 1 while too few have learned.
+ * @param spreads usual mean deviation of each
+ */
+function unrestOf(apart: readonly number[], spreads: readonly number[]): number {
+  const isKnown = (i: number) => !Number.isNaN(apart[i])
+  const usual = median(spreads.filter((_, i) => isKnown(i)))
+  if (apart.filter((_, i) => isKnown(i)).length <= PEERS_MIN || usual === 0) return 1
+  return (MEAN_OF_MEDIAN * median(apart.filter((_, i) => isKnown(i)))) / usual
+}
+
+function median(values: readonly number[]): number {
+  const sorted = Float64Array.from(values).sort()
+  return ((sorted[(sorted.length - 1) >> 1] as number) + (sorted[sorted.length >> 1] as number)) / 2
 }
 
 /** What a checkpoint keeps of a group. */

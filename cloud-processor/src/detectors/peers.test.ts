@@ -20,7 +20,7 @@ function watch(
   windows: number,
   value: (window: number) => number,
   peers = (_: number) => 5,
-  scatter = (_: number) => 0.05,
+  unrest = (_: number) => 1,
 ) {
   const detector = peersDetector(room, WIDTH_MS)
   const state = detector.start()
@@ -29,7 +29,7 @@ function watch(
   for (let w = 0; w < windows; w++) {
     const common = 5 * Math.sin(w / 500)
     const mean = value(w) + 23 + common + 0.05 * normal(random)
-    const verdict = detector.observe(state, w * WIDTH_MS, [mean, 20 + common, peers(w), scatter(w), 20 + common])
+    const verdict = detector.observe(state, w * WIDTH_MS, [mean, 20 + common, peers(w), unrest(w), 20 + common])
     if (verdict && w > 0) said.push([w, verdict.anomalous, verdict.message])
   }
   return { said, state, detector }
@@ -64,9 +64,15 @@ describe('peers', () => {
   })
 
   test('while the whole group scatters more is needed', () => {
-    const open = (w: number) => (w >= HOUR ? 2 : 0.05)
+    const open = (w: number) => (w >= HOUR ? 40 : 1)
     expect(watch(2 * HOUR, (w) => (w >= HOUR ? 3 : 0), undefined, open).said).toEqual([])
     expect(watch(2 * HOUR, (w) => (w >= HOUR ? 12 : 0), undefined, open).said).toHaveLength(1)
+  })
+
+  test('what grows over half an hour is told, as it is not normal because it grew', () => {
+    const { said } = watch(2 * HOUR, (w) => Math.max(0, Math.min(w - HOUR, HOUR / 2)) * (6 / HOUR))
+    expect(said[0]?.slice(0, 2)).toEqual([expect.any(Number), true])
+    expect(said[0]?.[0]).toBeLessThan(1.4 * HOUR)
   })
 
   test('what lasts is the new place within the stated time', () => {

@@ -3,8 +3,9 @@
  * Where a device always sits is learned as its *offset*; the median is one of values less their offsets, the *level* of the group, which
  * one device that goes wrong does not move. What all of them do together moves it.
  *
- * - A window is apart beyond SIGMAS usual deviations from the offset, RECORD_MARGIN times the record, or SCATTERS times what the group
- *   itself scatters in this window, whichever is more; further while the device is young. Three windows in a row make an anomaly.
+ * - A window is apart beyond SIGMAS usual deviations from the offset or RECORD_MARGIN times the record, whichever is more; further while
+ *   the device is young, and while the group itself scatters UNREST_MIN times as much as usual. Three windows in a row make an anomaly.
+ * - The record is what deviations have come to for a while: it rises over RISE_MS, so that what grows is not normal as it grows.
  * - Learning: WARM_UP_WINDOWS and WARM_UP_MS, whichever takes longer. Nothing is said before.
  * - New normal: what has lasted for NEW_NORMAL_MS or NEW_NORMAL_WINDOWS, whichever is longer, is the new offset.
  * - Fewer than PEERS_MIN others: nothing is judged or learned. An anomaly that could not be judged for LOST_MS is over.
@@ -31,7 +32,9 @@ const SIGMAS = 6
 /** A normal distribution's standard deviation in mean absolute residuals. */
 const SIGMA_OF_SPREAD = 1.2533
 const RECORD_MARGIN = 1.6
-const SCATTERS = 4
+const UNREST_MIN = 3
+const RISE_MS = 15 * 60_000
+const RISE_WINDOWS = 64
 /** Share by which a record approaches an anomaly's peak once that is over. */
 const HABIT = 0.1
 const YOUTH_WINDOWS = 32
@@ -74,11 +77,11 @@ export interface PeersState extends Cautious {
   began: boolean
 }
 
-/** How far the device is from where it usually is beside the others: what `scatter` is made of. NaN while nothing is learned. */
+/** How far the device is from where it usually is beside the others: what the group's scatter is made of. NaN while nothing is learned. */
 export const apartness = ({ windows, offset }: PeersState, value: number, level: number): number =>
   windows === 0 ? Number.NaN : Math.abs(value - level - offset)
 
-/** Inputs: mean of the window, level and number of the others, the group's scatter (0: not known), and the plain median of the others. */
+/** Inputs: mean of the window, level and number of the others, the group's scatter in multiples of the usual one, and the plain median of the others. */
 export function peersDetector(series: SeriesContext, widthMs: number): JointDetector<PeersState> {
   const floor = FLOOR_STEPS * 10 ** -series.decimals
 
@@ -102,14 +105,17 @@ export function peersDetector(series: SeriesContext, widthMs: number): JointDete
     }
   }
 
-  const judge = (state: PeersState, apart: number, scatter: number): void => {
+  /** What it takes beyond what it usually takes, while the group is uneasy. */
+  const unease = (unrest: number): number => Math.max(1, unrest / UNREST_MIN)
+
+  const judge = (state: PeersState, apart: number, unrest: number): void => {
     const usual = SIGMAS * SIGMA_OF_SPREAD * state.spread * (1 + YOUTH_WINDOWS / Math.max(1, state.windows))
     state.expected = state.level + state.offset
-    state.limit = state.caution * Math.max(floor, usual, RECORD_MARGIN * state.record, SCATTERS * scatter)
+    state.limit = state.caution * unease(unrest) * Math.max(floor, usual, RECORD_MARGIN * state.record)
     state.ratio = Math.abs(apart) / state.limit
   }
 
-  const teach = (state: PeersState, timeMs: number, elapsedMs: number, difference: number): void => {
+  const teach = (state: PeersState, timeMs: number, elapsedMs: number, difference: number, unrest: number): void => {
     if (state.windows === 0) {
       state.sinceMs = timeMs
       state.offset = state.recent = difference
@@ -121,17 +127,18 @@ export function peersDetector(series: SeriesContext, widthMs: number): JointDete
     const stepMs = Math.min(elapsedMs, STEP_WINDOWS_MAX * widthMs)
     const weight = (slowMs: number) =>
       Math.max(1 / (state.windows + 1), stepMs / (Math.max(slowMs, FORGET_WINDOWS * widthMs) + stepMs))
-    state.spread += (Math.abs(clipped) - state.spread) * weight(SPREAD_MS)
+    state.spread += (Math.abs(clipped) / unease(unrest) - state.spread) * weight(SPREAD_MS)
     if (isKnown) {
       const kept = state.record * (1 - weight(SPREAD_MS))
-      state.record = state.ratio < 1 ? Math.max(kept, Math.abs(apart)) : kept
+      const above = state.ratio < 1 ? Math.max(0, Math.abs(apart) / unease(unrest) - kept) : 0
+      state.record = kept + above * (stepMs / (Math.max(RISE_MS, RISE_WINDOWS * widthMs) + stepMs))
     }
     state.offset += clipped * weight(OFFSET_MS)
     state.windows += 1
   }
 
   function observe(state: PeersState, timeMs: number, given: ArrayLike<number>): JointVerdict | undefined {
-    const [value, level, peers, scatter, median] = Array.from(given) as [number, number, number, number, number]
+    const [value, level, peers, unrest, median] = Array.from(given) as [number, number, number, number, number]
     if (!(timeMs > state.lastTimeMs) || !(Math.abs(value) <= VALUE_MAX)) return undefined
     const isFirst = state.lastTimeMs === NEVER_MS
     const elapsedMs = isFirst ? widthMs : timeMs - state.lastTimeMs
@@ -148,7 +155,7 @@ export function peersDetector(series: SeriesContext, widthMs: number): JointDete
     state.peers = peers
     const difference = value - level
     state.recent += (difference - state.recent) * RECENT_WEIGHT
-    if (isWarm(state, timeMs)) judge(state, difference - state.offset, scatter)
+    if (isWarm(state, timeMs)) judge(state, difference - state.offset, unrest)
     else state.ratio = 0
     state.odd = state.ratio >= 1 ? state.odd + 1 : 0
     if (state.anomalous) return goOn(state, timeMs, Math.abs(difference - state.offset))
@@ -158,7 +165,7 @@ export function peersDetector(series: SeriesContext, widthMs: number): JointDete
       state.saidScore = verdict.score
       return verdict
     }
-    teach(state, timeMs, elapsedMs, difference)
+    teach(state, timeMs, elapsedMs, difference, unrest)
     return isFirst ? { ...ORDINARY, value } : undefined
   }
 

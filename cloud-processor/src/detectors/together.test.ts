@@ -87,6 +87,12 @@ describe('together', () => {
     expect([...scores].sort((x, y) => x - y)).toEqual(scores)
   })
 
+  test('what grows over twenty minutes is told before it has grown', () => {
+    const growing = watch(6_000, ([a, v, t], s) => [a, v, t + Math.max(0, Math.min(s - 3_600, 1_200)) / 100])
+    expect(growing.said[0]?.verdict).toMatchObject({ anomalous: true, component: 'temperature_c' })
+    expect(growing.said[0]?.second).toBeLessThan(3_600 + 900)
+  })
+
   test('one wild sample, or two, is nothing that the relation tells', () => {
     expect(
       watch(4_000, ([a, v, t], s) => [a, s === 3_600 || s === 3_601 || s % 500 === 499 ? v + 9 : v, t]).said,

@@ -7,7 +7,8 @@
  *
  * - A field is judged only if the others explain EXPLAINED_MIN of its variance: what never moved, or moves by itself, is left to
  *   detectors of one field.
- * - A field is off beyond SIGMAS deviations or RECORD_MARGIN times its record (largest ordinary deviation, slowly forgotten), whichever is
+ * - A field is off beyond SIGMAS deviations or RECORD_MARGIN times its record (what ordinary deviations came to for a while: it rises over
+ *   RISE_MS, so that what grows is not normal as it grows, and is slowly forgotten), whichever is
  *   more; further while the group is young, and far from where the others were ever seen (relations are not quite straight). Three
  *   samples in a row make an anomaly: fields may follow each other by a sample or two.
  * - Learning: WARM_UP_SAMPLES and WARM_UP_MS, whichever takes longer. Nothing is said before. Forgetting: FORGET_MS, or FORGET_INTERVALS.
@@ -27,6 +28,8 @@ export const TOGETHER_NEW_NORMAL_MS = 60 * 60_000
 const NEW_NORMAL_INTERVALS = 600
 const FORGET_MS = 12 * 3_600_000
 const FORGET_INTERVALS = 4_000
+const RISE_MS = 15 * 60_000
+const RISE_INTERVALS = 200
 /** A gap teaches no more than so many intervals. */
 const STEP_INTERVALS_MAX = 8
 const HELD_INTERVALS = 10
@@ -34,6 +37,10 @@ const HELD_INTERVALS = 10
 const EXPLAINED_MIN = 0.5
 const SIGMAS = 6
 const RECORD_MARGIN = 1.6
+/** What is further apart teaches no more than this: an anomaly must not become normal while it grows. */
+const CLIP_SIGMAS = 3
+/** Unless the others are further than this from where they usually are (squared distance): there the relation is still to be learned. */
+const NEAR = 16
 /** Share by which a record approaches an anomaly's peak once that is over: what recurs some ten times is the machine's habit. */
 const HABIT = 0.1
 const YOUTH_SAMPLES = 64
@@ -85,6 +92,8 @@ export function togetherDetector(series: readonly SeriesContext[]): JointDetecto
   // Of the sample that is being judged: of each field its value, and how many deviations it is from what the others let expect.
   const values = new Float64Array(fields.length)
   const aparts = new Float64Array(fields.length)
+  /** Squared distance of the others, without the most telling field. */
+  let rest = 0
 
   /** Fills `values`. @returns how many fields are known */
   const take = (state: TogetherState, timeMs: number, given: ArrayLike<number>): number => {
@@ -121,6 +130,7 @@ export function togetherDetector(series: readonly SeriesContext[]): JointDetecto
       state.ratio = apart / limit
       state.value = values[i] as number
       state.expected = expected[i] as number
+      rest = distance - apart * apart
       state.limit = limit * (deviation[i] as number)
     }
     return state.field >= 0
@@ -130,16 +140,17 @@ export function togetherDetector(series: readonly SeriesContext[]): JointDetecto
     const forgetMs = Math.max(FORGET_MS, FORGET_INTERVALS * intervalMs)
     const stepMs = Math.min(elapsedMs, STEP_INTERVALS_MAX * intervalMs)
     const forget = stepMs / (forgetMs + stepMs)
+    const rise = stepMs / (Math.max(RISE_MS, RISE_INTERVALS * intervalMs) + stepMs)
     if (state.samples === 0) state.sinceMs = timeMs
     if (isWarm(state, timeMs)) {
       for (let i = 0; i < fields.length; i++) {
         const kept = (state.record[i] as number) * (1 - forget)
         const isOdd = i === state.field && state.ratio >= 1
-        state.record[i] = isOdd ? kept : Math.max(kept, aparts[i] as number)
+        state.record[i] = isOdd ? kept : kept + Math.max(0, (aparts[i] as number) - kept) * rise
       }
-      // What may be the first sample of an anomaly teaches no more than the limit.
-      if (state.ratio >= 1)
-        values[state.field] = state.expected + (state.value > state.expected ? state.limit : -state.limit)
+      const apart = state.field < 0 ? 0 : (aparts[state.field] as number)
+      if (apart > CLIP_SIGMAS && rest < NEAR)
+        values[state.field] = state.expected + ((state.value - state.expected) * CLIP_SIGMAS) / apart
     }
     state.samples += 1
     learn(state, values, Math.max(1 / state.samples, forget))
