@@ -176,7 +176,9 @@ export function createAlertEngine(
   }
 
   function open(state: AlertState, key: string, change: VerdictChange): AlertTransition[] {
-    if (openIn(state, change.site) >= openEpisodesPerSiteMax) return suppress(state, change)
+    // Of links there are as many as agents, and theirs explain others.
+    const isLimited = change.detector.family !== 'link'
+    if (isLimited && openIn(state, change.site) >= openEpisodesPerSiteMax) return suppress(state, change)
     const rule = ruleFor(change)
     const { name: detector, family } = change.detector
     const episode: Episode = {
