@@ -78,11 +78,11 @@ test('an alert is listed, acknowledged, recorded; a silence keeps the next from 
     by: 'ann',
   })
   await expect.poll(states, WAIT).toContain('acknowledged ann')
-  // As the dashboards ask for what is open.
+  // As the dashboards ask for what is open: this one, and the other limit that was crossed.
   const [series] = await all.query(
     `SELECT count("state") AS "value" FROM (SELECT last("state") AS "state" FROM "alert" WHERE "device" = 'probe-1' GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" =~ /^(firing|acknowledged|escalated)$/`,
   )
-  expect(series?.values[0]?.[1]).toBe(1)
+  expect(series?.values[0]?.[1]).toBe(2)
 
   const silenced = await ask(ALL_PARTITIONS, {
     action: 'silence',

@@ -37,6 +37,7 @@ import {
 } from './state.ts'
 import { alertScope, stepOperator, stepTick } from './step-operator.ts'
 import { concludeAlerts, tell } from './tell.ts'
+import { passViolations } from './violation-watch.ts'
 import { followLimits, judgeSilence, watchBlock } from './watch-block.ts'
 import { judgePeers } from './watch-peers.ts'
 import { watchTogether } from './watch-together.ts'
@@ -318,6 +319,7 @@ function advance(s: BatchScope): void {
     for (const series of agent.series) {
       if (endsBetween(series.windows, before, watermarkMs)) closeWindows(s, series, watermarkMs)
       judgeSilence(s, series, watermarkMs)
+      passViolations(s, series, watermarkMs)
     }
     judgePeers(s, before)
     tell(

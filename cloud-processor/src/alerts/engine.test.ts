@@ -172,6 +172,17 @@ describe('episodes', () => {
   })
 })
 
+test('a link that is down is told although too many alerts are open: there is one a link', () => {
+  const engine = createAlertEngine([], contracts, { openEpisodesPerSiteMax: 2 })
+  const state = engine.start()
+  for (const device of ['a', 'b', 'c']) engine.judge(state, change(0, true, { device }))
+  expect(Object.keys(state.episodes)).toHaveLength(2)
+  const link = { kind: '', field: '', detector: { name: 'gateway_unreachable', family: 'link' as const } }
+  expect(engine.judge(state, change(1, true, { ...link, device: 'gw' }))).toMatchObject([
+    { state: 'firing', rule: 'gateway_unreachable', device: 'gw', severity: 'critical' },
+  ])
+})
+
 describe('backfill', () => {
   const past = (at: number, anomalous: boolean) => change(at, anomalous, { live: false })
 

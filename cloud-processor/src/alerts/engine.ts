@@ -13,6 +13,7 @@ import {
   thresholdName,
   type Verdict,
 } from '../detectors/index.ts'
+import { VIOLATIONS } from '../detectors/violations.ts'
 import { type AlertTransition, type Episode, episodeId, episodeKey } from './episode.ts'
 import { compile } from './match.ts'
 import { type AlertRule, contractRule, SEVERITIES } from './rule.ts'
@@ -182,7 +183,9 @@ export function createAlertEngine(
   }
 
   function open(state: AlertState, key: string, change: VerdictChange): AlertTransition[] {
-    if (openIn(state, change.site) >= openEpisodesPerSiteMax) return suppress(state, change)
+    // Of links there are as many as agents, and theirs explain others.
+    const isLimited = change.detector.family !== 'link'
+    if (isLimited && openIn(state, change.site) >= openEpisodesPerSiteMax) return suppress(state, change)
     const rule = ruleFor(change)
     const { name: detector, family } = change.detector
     const episode: Episode = {
@@ -306,6 +309,7 @@ function detectorExists(contracts: Contracts, { kind, field, detector }: Episode
   if (isLinkDetector(detector)) return true
   const contract = contracts.get(kind)
   if (contract === undefined) return false
+  if (detector === VIOLATIONS) return true
   if (detector === 'silence') return contract.detectors.silence !== undefined
   if (detector === 'outlier') return outlierSizeOf(contract, field) !== undefined
   if (detector === 'flatline') return field in contract.detectors.flatline

@@ -37,6 +37,7 @@ const KEEP_FIRING_MS: Readonly<Record<DetectorFamily, number>> = {
   peers: 60_000,
   together: 60_000,
   link: 0,
+  violations: 0,
 }
 const REPEAT_MS_MIN = 60_000
 /** For a rule that does not say. */

@@ -43,6 +43,19 @@ export const rulesSchema = z.strictObject({
   limit: z
     .strictObject({ per_hour: z.int().min(1).max(100_000).default(200), digest: durationMs().prefault('10m') })
     .prefault({}),
+  /** So many refused readings of a device and kind in a time are an alert of the detector `violations`; the first entry that matches counts. */
+  violations: z
+    .array(
+      z.strictObject({
+        match: z.strictObject({ site: patterns, kind: patterns, device: patterns }).default({}),
+        count: z.int().min(1).max(1_000_000).default(10),
+        within: durationMs()
+          .refine((ms) => ms >= 10_000, 'must be at least 10s')
+          .prefault('5m'),
+      }),
+    )
+    .max(200)
+    .default([]),
   /** An agent or a gateway of which nothing was heard for so long (and for five times as long as is usual between two words of it). */
   unreachable: z
     .strictObject({
@@ -70,7 +83,7 @@ export function rulesSchemaFor(contracts: Contracts, notifiers: readonly string[
       ...all.flatMap((c) => c.detectors.together?.map(togetherName) ?? []),
     ]),
   }
-  return rulesSchema.superRefine(({ rules, inhibit }, context) => {
+  return rulesSchema.superRefine(({ rules, inhibit, violations }, context) => {
     const mistake = (path: PropertyKey[], message: string) =>
       context.addIssue({ code: 'custom', path: [...path], message })
     const check = (path: PropertyKey[], match: Partial<Record<keyof typeof known, readonly string[] | undefined>>) => {
@@ -92,6 +105,7 @@ export function rulesSchemaFor(contracts: Contracts, notifiers: readonly string[
               `must name notifiers of the config (${notifiers.join(', ') || 'there are none'})`,
             )
     }
+    for (const [i, { match }] of violations.entries()) check(['violations', i, 'match'], match)
     for (const [i, { when, suppress }] of inhibit.entries()) {
       check(['inhibit', i, 'when'], when)
       check(['inhibit', i, 'suppress'], suppress)

@@ -18,7 +18,7 @@ export interface SeriesContext {
 /** `link`: agents and gateways of which nothing is heard. */
 export const DETECTOR_FAMILIES = [
   ...(['threshold', 'outlier', 'flatline', 'silence', 'rate', 'out_of_range', 'counter_reset'] as const),
-  ...(['peers', 'together', 'link'] as const),
+  ...(['peers', 'together', 'link', 'violations'] as const),
 ] as const
 export type DetectorFamily = (typeof DETECTOR_FAMILIES)[number]
 
