@@ -1,6 +1,8 @@
 import { errorCode, messageOf, UserError, VERSION } from '@tributary/runtime'
 import { Command, CommanderError } from 'commander'
 import { agentCommand } from './commands/agent.ts'
+import { alertCommand } from './commands/alert.ts'
+import { anomalyCommand } from './commands/anomaly.ts'
 import { chaosCommand } from './commands/chaos.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
@@ -19,6 +21,8 @@ import { viewerCommand } from './commands/viewer.ts'
 const program = new Command('tributary')
   .description('Carries sensor readings to InfluxDB and Grafana, loses none of them, and says so with numbers.')
   .version(VERSION)
+  // `alert silence` has options of its own, and so has `alert silence list`.
+  .enablePositionalOptions()
   .showHelpAfterError('(`tributary help <command>` explains a command)')
   .addCommand(agentCommand())
   .addCommand(gatewayCommand())
@@ -34,6 +38,8 @@ const program = new Command('tributary')
   .addCommand(ledgerCommand())
   .addCommand(deviceCommand())
   .addCommand(dlqCommand())
+  .addCommand(alertCommand())
+  .addCommand(anomalyCommand())
   .addCommand(spoolCommand())
 exitOverrideAll(program)
 

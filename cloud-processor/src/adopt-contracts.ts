@@ -82,11 +82,18 @@ function forgetWhatWasSaid(state: PartitionState, privacy: Privacy): void {
   for (const [key, episode] of Object.entries(episodes)) if (isSensitive(episode)) episodes[key] = silent(episode)
   for (const queues of [state.outbox.queues, state.outbox.standing ?? {}])
     for (const [receiver, queue] of Object.entries(queues))
-      queues[receiver] = queue.map((notification) =>
-        isSensitive(notification.transition)
-          ? { ...notification, transition: silent(notification.transition) }
-          : notification,
-      )
+      queues[receiver] = queue.map(({ transition, episodes, ...rest }) => ({
+        ...rest,
+        transition: isSensitive(transition) ? silent(transition) : transition,
+        ...(episodes && { episodes: episodes.map((one) => (isSensitive(one) ? silent(one) : one)) }),
+      }))
+  const { firing, bundles } = state.desk
+  for (const alert of Object.values(firing))
+    if (isSensitive(alert.transition)) alert.transition = silent(alert.transition)
+  for (const bundle of Object.values(bundles))
+    bundle.items = bundle.items.map((item) =>
+      isSensitive(item.transition) ? { ...item, transition: silent(item.transition) } : item,
+    )
 }
 
 const keyOf = ({ site, device, contract }: DeviceSeries): string => `${site}/${device}/${contract.kind}`

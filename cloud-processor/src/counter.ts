@@ -65,14 +65,25 @@ export function startSegment(segment: Float64Array, value: number, timeMs: numbe
   segment[RESETS] = 0
 }
 
+/** What lies between one reading of a counter and the next; see the top. */
+export type CounterChange = 'growth' | 'wrap' | 'reset' | 'step_back'
+export function changeOf(from: number, to: number, wrapsAt: number): CounterChange {
+  if (to >= from) return 'growth'
+  if (to - from + wrapsAt < wrapsAt / 4) return 'wrap'
+  return to <= from / 2 ? 'reset' : 'step_back'
+}
+
 /** What was counted from one reading to the next. */
 function increaseOver(from: number, to: number, wrapsAt: number): number {
-  if (to >= from) return to - from
-  if (isWrap(from, to, wrapsAt)) return to - from + wrapsAt
-  return to <= from / 2 ? Math.max(0, to) : 0
+  const change = changeOf(from, to, wrapsAt)
+  if (change === 'growth') return to - from
+  if (change === 'wrap') return to - from + wrapsAt
+  return change === 'reset' ? Math.max(0, to) : 0
 }
-const isWrap = (from: number, to: number, wrapsAt: number): boolean => to - from + wrapsAt < wrapsAt / 4
-const isReset = (from: number, to: number, wrapsAt: number): number => (to < from && !isWrap(from, to, wrapsAt) ? 1 : 0)
+function isReset(from: number, to: number, wrapsAt: number): number {
+  const change = changeOf(from, to, wrapsAt)
+  return change === 'reset' || change === 'step_back' ? 1 : 0
+}
 
 /**
  * Takes accepted readings [from, to) of a column, in the order in which they stand.

@@ -87,6 +87,7 @@ export function createFigures(
     kept: () => sumOf(({ counters }) => counters.windowsKept),
     flagged: () => sumOf((state) => Object.values(state.contracts.flagged).reduce((sum, count) => sum + count, 0)),
     drifts: () => sumOf((state) => state.contracts.driftCount),
+    peersBeyond: () => sumOf(({ counters }) => counters.peersBeyond),
     lateBeyondMemory: () => sumOf(({ counters }) => counters.lateBeyondMemory),
   }
   const oldestDirtySeconds = () =>
@@ -102,6 +103,7 @@ export function createFigures(
     windows_repaired: ['Windows recomputed from the store since the state was new.', totals.repaired],
     windows_kept: ['Dirty windows whose row in the store stands.', totals.kept],
     late_beyond_memory_readings: ['Readings too late for their window, stored raw.', totals.lateBeyondMemory],
+    peers_beyond_windows: ['Windows of devices beyond those that are compared with their peers.', totals.peersBeyond],
     flagged_readings: ['Readings stored and marked by a contract since the state was new.', totals.flagged],
     schema_drifts: ['New, changed and vanished fields told since the state was new.', totals.drifts],
     contract_reloads: ['Contracts read again since the process started.', () => contracts.reloads],

@@ -11,6 +11,7 @@ import { raiseRow } from './raise-row.ts'
 import { type DeviceSeries, layoutNamed, REVISION_KEY } from './series.ts'
 import { sketchRun } from './sketch.ts'
 import { addDirty, agentKeyOf } from './state.ts'
+import { notePeers } from './watch-peers.ts'
 import {
   createFold,
   foldRun,
@@ -209,6 +210,7 @@ export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: n
         joinLoose(row, windows.shape.counters)
         raise(s, series, w, row)
         row.closed = true
+        if (series.layout.peers?.widthMs === windows.widthMs) notePeers(s, series, row)
         if (row.changed) write(s, series, w, row)
         else if (row.uncertain) addDirty(s.state, series, windows.widthMs, row.startMs)
       }

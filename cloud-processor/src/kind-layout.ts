@@ -1,5 +1,12 @@
 /** What all series of a contract have in common, made once: hundreds of thousands of series share it, and so do the processor's caches. */
-import { type Contract, type ContractField, storedType, windowName, windowWidthsOf } from '@tributary/protocol'
+import {
+  type Contract,
+  type ContractField,
+  peerWidthMs,
+  storedType,
+  windowName,
+  windowWidthsOf,
+} from '@tributary/protocol'
 import type { Counter } from './counter.ts'
 import { fieldKey } from './line-protocol.ts'
 import type { RowShape } from './window.ts'
@@ -30,6 +37,10 @@ export interface KindLayout {
   /** Measurements of the windows, in the order of the widths. */
   readonly windowNames: readonly string[]
   readonly windowKeys: readonly WindowKeys[]
+  /** What is compared with other devices: fields and their slots, in windows of this width. */
+  readonly peers:
+    | { readonly fields: readonly string[]; readonly slots: readonly number[]; readonly widthMs: number }
+    | undefined
 }
 
 const layouts = new WeakMap<Contract, KindLayout>()
@@ -62,13 +73,20 @@ function createLayout(contract: Contract): KindLayout {
     }
   })
   const widthsMs = windowWidthsOf(contract)
+  const slotOf = new Map(fields.map(({ name, slot }) => [name, slot]))
+  const peers = contract.detectors.peers ?? []
+  const widthMs = peerWidthMs(widthsMs, contract.interval)
   return {
     fields,
-    slotOf: new Map(fields.map(({ name, slot }) => [name, slot])),
+    slotOf,
     rowShape: { fieldCount: fields.length, hasSketch: fields.some((field) => field.hasPercentiles), counters },
     widthsMs,
     windowNames: widthsMs.map((widthMs) => `${contract.kind}_${windowName(widthMs)}`),
     windowKeys: fields.map(windowKeysOf),
+    peers:
+      peers.length > 0 && widthMs !== undefined
+        ? { fields: peers, slots: peers.map((name) => slotOf.get(name) as number), widthMs }
+        : undefined,
   }
 }
 

@@ -27,7 +27,7 @@ import {
 } from '@tributary/runtime'
 import { acceptContracts, readHashKey } from './accept-contracts.ts'
 import { createAccountLines } from './account-lines.ts'
-import { type AlertRule, createAlertEngine } from './alerts/index.ts'
+import { createAlertEngine, createDesk } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import { createCheckpointBucket } from './checkpoint-bucket.ts'
 import type { ProcessorConfig } from './config.ts'
@@ -45,10 +45,13 @@ import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
 import { createNotifiers, createOutbox, createReceiverWatch } from './notifiers/index.ts'
+import { answerOperators } from './operator-desk.ts'
 import { createOwner } from './owner.ts'
 import { createPrivacy } from './privacy.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer, type Repairer } from './repairer.ts'
+import { runTicks } from './ticker.ts'
+import { createViolationLimits } from './violation-watch.ts'
 
 export interface Processor extends Service {
   readonly adminPort: number
@@ -93,31 +96,41 @@ export function createProcessor(
     { ...influx, timeoutMs: timeout, linesPerRequest: lines_per_request, rollupRetention: rollup_retention },
     { clock, log },
   )
+  const notifying = { clock, log, at, dashboardUrl: config.dashboard_url }
+  const notifiers = createNotifiers(config.notifiers, notifying)
   const receivers = config.notifiers.map(({ name }) => name)
-  let rules: AlertRule[] = []
+  const groupingReceivers = notifiers.filter(({ standing }) => standing !== undefined).map(({ name }) => name)
+  const alertsFile = config.alerts && at(config.alerts)
   let hashKey: string | undefined
   const contracts = createContractSource(at(config.contracts), {
     clock,
     log,
-    accept: async (set) => {
-      rules = await acceptContracts(set, { alertsFile: config.alerts && at(config.alerts), receivers, hashKey })
-    },
+    alertsFile,
+    accept: (set) => acceptContracts(set, { alertsFile, receivers, hashKey }),
   })
   const contexts: ContextSource = createContextSource(
     () => contracts.current,
-    (set): StepContext => ({
-      contracts: set.contracts,
-      contractsVersion: set.version,
-      contractsSource: set.source,
-      privacy: createPrivacy(set.contracts, { hashKey, keepOriginals: config.sensitive.keep_originals }),
-      registry,
-      engine: createAlertEngine(rules, set.contracts),
-      receivers,
-      outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
-      memoryMs: config.windows.memory,
-      punctualMemoryMs: config.windows.punctual_memory,
-      missingAfterMs: config.gaps.missing_after,
-    }),
+    (set): StepContext => {
+      const engine = createAlertEngine(set.rules.rules, set.contracts)
+      return {
+        contracts: set.contracts,
+        contractsVersion: set.version,
+        contractsSource: set.source,
+        privacy: createPrivacy(set.contracts, { hashKey, keepOriginals: config.sensitive.keep_originals }),
+        registry,
+        engine,
+        violationLimit: createViolationLimits(set.rules),
+        desk: createDesk(set.rules, {
+          receivers,
+          groupingReceivers,
+          outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
+          ruleNamed: engine.ruleNamed,
+        }),
+        memoryMs: config.windows.memory,
+        punctualMemoryMs: config.windows.punctual_memory,
+        missingAfterMs: config.gaps.missing_after,
+      }
+    },
     log,
   )
   let nats: NatsConnection | undefined
@@ -200,6 +213,14 @@ export function createProcessor(
       partitions = await createPartitions(nats)
       const lists = partitions.map(({ repairs }) => repairs)
       repairer = createRepairer(config.repair, { query, lists, clock, log })
+      answerOperators(nats, {
+        processor: config.processor,
+        site: config.site,
+        loops: () => partitions.map(({ loop }) => loop),
+        engine: () => contexts.current.engine,
+        notifiers: config.notifiers,
+        notifying,
+      })
       const registryWatch = inBackground(registry.watch(nats, stopping.signal))
       await registry.settled(signal)
       running = [
@@ -210,6 +231,7 @@ export function createProcessor(
         contracts.watch(stopping.signal),
         reportHealth(nats),
         writeAccount(),
+        runTicks(() => partitions.map(({ loop }) => loop), { client: jetstream(nats), clock, log }, stopping.signal),
       ].map(inBackground)
       while (!partitions.every(({ loop }) => loop.ready) && !stopping.signal.aborted) await clock.sleep(10, signal)
     },
@@ -225,7 +247,6 @@ export function createProcessor(
   async function createPartitions(connected: NatsConnection): Promise<Partition[]> {
     const client = jetstream(connected)
     const manager = await jetstreamManager(connected, { checkAPI: false })
-    const notifiers = createNotifiers(config.notifiers, { clock, log, at, dashboardUrl: config.dashboard_url })
     const outboxMetrics = shared(metrics)
     const requested = metrics.counter('resend_requests_total', 'Requests to gateways to send a gap again.')
     const askWatermark: AskWatermark = async (site, question) => {

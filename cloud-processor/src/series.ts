@@ -1,12 +1,14 @@
 /** Series, interned: everything that a (site, device, kind) needs on the hot path is built once, at its first sample. */
 import type { Contract } from '@tributary/protocol'
 import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
-import { silenceFor } from './detectors/index.ts'
+import { restoreState, silenceFor } from './detectors/index.ts'
+import type { ViolationState } from './detectors/violations.ts'
 import { NO_LIMITS, watchesFor } from './device-limits.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { type FieldLayout, type KindLayout, layoutOf } from './kind-layout.ts'
 import { fieldKey, linePrefix, lineTags } from './line-protocol.ts'
 import { createShape, type SavedShape, type Shape } from './shape.ts'
+import { type TogetherWatch, togetherWatchesFor } from './together-watches.ts'
 import { createWindows, type Windows } from './window.ts'
 
 export interface Watch {
@@ -20,6 +22,14 @@ export interface FieldSeries extends FieldLayout {
   /** Event time of the newest reading that detectors saw. */
   watchedThroughMs: number
   watches: readonly Watch[]
+  /** Of readings older than those: made with the first. */
+  past: PastWatch | undefined
+}
+
+/** What explicit detectors remember of a backlog that live readings overtook. */
+export interface PastWatch {
+  throughMs: number
+  readonly watches: readonly Watch[]
 }
 
 export interface DeviceSeries {
@@ -40,10 +50,13 @@ export interface DeviceSeries {
   heardAtMs: number
   /** The device stands elsewhere now: what still comes of it is history, which nobody judges. */
   left: boolean
+  /** Refused readings, while there is a limit of them. */
+  violations: ViolationState | undefined
   /** The device's own limits, by which its detectors were made. */
   ownThresholds: readonly DeviceThreshold[]
   readonly silence: SilenceDetector | undefined
   readonly silenceState: SilenceState | undefined
+  readonly together: readonly TogetherWatch[]
   /** undefined when there are too many series to keep windows of all. */
   readonly windows: readonly Windows[] | undefined
   readonly windowPrefixes: readonly Uint8Array[]
@@ -53,10 +66,18 @@ export interface DeviceSeries {
 export interface SavedWatches {
   readonly silence?: SilenceState | undefined
   readonly ownThresholds?: readonly DeviceThreshold[] | undefined
+  /** By name of the detector. */
+  readonly together?: Readonly<Record<string, unknown>> | undefined
   readonly fields: Readonly<
     Record<
       string,
-      { lastValue: number; watchedThroughMs: number; states: Readonly<Record<string, DetectorState>> } | undefined
+      | {
+          lastValue: number
+          watchedThroughMs: number
+          states: Readonly<Record<string, DetectorState>>
+          past?: { throughMs: number; states: Readonly<Record<string, DetectorState>> } | undefined
+        }
+      | undefined
     >
   >
 }
@@ -78,13 +99,22 @@ export function createSeries(
   const layout = layoutOf(contract)
   const fields = layout.fields.map((field): FieldSeries => {
     const before = saved?.fields[field.name]
+    const watches = withWindows
+      ? watchesFor(contract, ownThresholds, { site, device, field: field.name }, before?.states ?? {})
+      : []
+    const past = before?.past && {
+      throughMs: before.past.throughMs,
+      watches: pastWatches(
+        watches.map(({ detector }) => detector),
+        before.past.states,
+      ),
+    }
     return {
       // What changes comes first: it lies side by side then.
       lastValue: before?.lastValue ?? Number.NaN,
       watchedThroughMs: before?.watchedThroughMs ?? Number.NEGATIVE_INFINITY,
-      watches: withWindows
-        ? watchesFor(contract, ownThresholds, { site, device, field: field.name }, before?.states ?? {})
-        : [],
+      watches,
+      past,
       ...field,
     }
   })
@@ -103,13 +133,24 @@ export function createSeries(
     lateAtMs: Number.NEGATIVE_INFINITY,
     heardAtMs: Number.NEGATIVE_INFINITY,
     left: false,
+    violations: undefined,
     ownThresholds,
     silence,
     silenceState: silence && (saved?.silence ?? silence.start()),
+    together: withWindows ? togetherWatchesFor(contract, { site, device }, saved?.together) : [],
     windows: withWindows ? createWindows(layout.widthsMs, layout.rowShape) : undefined,
     windowPrefixes: layout.windowNames.map((name) => linePrefix(name, tags)),
   }
 }
+
+/** Learned detectors take no part: what is usual now says nothing of then. */
+export const pastWatches = (
+  detectors: readonly Detector<DetectorState>[],
+  saved: Readonly<Record<string, DetectorState | undefined>> = {},
+): Watch[] =>
+  detectors
+    .filter(({ family }) => family !== 'outlier')
+    .map((detector) => ({ detector, state: restoreState(detector, saved[detector.name]) }))
 
 /** What the contract says of it: shared by all series of the kind, and so most probably at hand. */
 export function layoutNamed({ layout }: DeviceSeries, name: string): FieldLayout | undefined {

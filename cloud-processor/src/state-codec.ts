@@ -5,18 +5,20 @@
  */
 import type { Contracts } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
-import type { AlertState } from './alerts/index.ts'
+import { type AlertState, type DeskState, startDesk } from './alerts/index.ts'
 import type { ContractMemory } from './contract-memory.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
+import type { ViolationState } from './detectors/violations.ts'
 import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
 import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
 import { PackedReader, PackedWriter } from './packed-values.ts'
+import { peersKey, restorePeerGroup, type SavedPeerGroup, savePeerGroup } from './peer-group.ts'
 import { RowReader, RowWriter, type SavedWindows } from './row-codec.ts'
-import { createSeries, type DeviceSeries, type SavedWatches } from './series.ts'
+import { createSeries, type DeviceSeries, type FieldSeries, type SavedWatches, type Watch } from './series.ts'
 import { type SavedShape, saveShape } from './shape.ts'
 import {
   type AgentState,
@@ -35,6 +37,7 @@ import {
   type Totals,
 } from './state.ts'
 import { type AgentOfVersion1, agentOfVersion1 } from './state-version-1.ts'
+import { savedTogether } from './together-watches.ts'
 
 /** Versions 1 (before gaps could be explained, and losses had reasons) and 2 (before sketches, and wide windows) are read. */
 export const STATE_VERSION = 3
@@ -49,9 +52,20 @@ interface SavedSeries {
   newestMs: number | null
   heardAtMs?: number | null
   left?: true
+  violations?: ViolationState
   ownThresholds?: DeviceThreshold[]
-  watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
+  watches: Record<
+    string,
+    [
+      lastValue: number | null,
+      watchedThroughMs: number | null,
+      states: Record<string, unknown>,
+      past?: [throughMs: number, states: Record<string, unknown>],
+    ]
+  >
   silence: SilenceState | null
+  /** Of groups of fields, when there are any. */
+  together?: Record<string, unknown>
   /** Not in checkpoints from before schemas were watched. */
   shape?: SavedShape
   windows: SavedWindows[] | null
@@ -74,11 +88,20 @@ interface SavedState {
   /** Before version 3. */
   series?: SeriesInJson[]
   /** Of the series that are not in the JSON: how many, by kind what their rows have, and their shapes (see `packed-values.ts`). */
-  packed?: { count: number; bytes: number; kinds: [string, SavedKind][]; shapes: string[][] }
+  packed?: {
+    count: number
+    bytes: number
+    kinds: [string, SavedKind][]
+    shapes: string[][]
+    /** Groups of peers behind the series; none before there were such. */
+    peers?: number
+  }
   counters: Counters
   /** Not in checkpoints from before contracts were versioned. */
   contracts?: ContractMemory
   alerts: AlertState
+  /** Not in the first checkpoints of version 3. */
+  desk?: DeskState
   outbox: OutboxState
   dirty: DirtyWindow[]
   dirtySpans?: DirtySpan[]
@@ -119,6 +142,7 @@ export function encodeState(state: PartitionState): Uint8Array {
     if (!kinds.has(series.contract.kind)) kinds.set(series.contract.kind, savedKind(series))
     count += 1
   }
+  for (const group of state.peers.values()) packed.value(savePeerGroup(group))
   const values = packed.finish()
   const saved: SavedState = {
     streamCreated: state.streamCreated,
@@ -134,10 +158,14 @@ export function encodeState(state: PartitionState): Uint8Array {
       foldedLosses: [...agent.foldedLosses],
       letters: [...agent.letters],
     })),
-    packed: { count, bytes: values.length, kinds: [...kinds], shapes: packed.shapes },
+    packed: {
+      ...{ count, bytes: values.length, kinds: [...kinds], shapes: packed.shapes },
+      ...(state.peers.size > 0 ? { peers: state.peers.size } : {}),
+    },
     counters: state.counters,
     contracts: state.contracts,
     alerts: state.alerts,
+    desk: state.desk,
     outbox: state.outbox,
     dirty: [...state.dirty.values()],
     dirtySpans: [...state.dirtySpans.values()],
@@ -162,6 +190,14 @@ const savedKind = ({ fields }: DeviceSeries): SavedKind => ({
   counters: fields.filter(({ counter }) => counter !== undefined).map(({ name }) => name),
 })
 
+const statesOf = (watches: readonly Watch[]) =>
+  Object.fromEntries(watches.map(({ detector, state }) => [detector.name, state]))
+
+function savedField({ lastValue, watchedThroughMs, watches, past }: FieldSeries): SavedSeries['watches'][string] {
+  const common = [lastValue, watchedThroughMs, statesOf(watches)] as const
+  return past ? [...common, [past.throughMs, statesOf(past.watches)]] : [...common]
+}
+
 const savedSeries = (series: DeviceSeries, rows: RowWriter): SavedSeries => ({
   site: series.site,
   device: series.device,
@@ -170,18 +206,11 @@ const savedSeries = (series: DeviceSeries, rows: RowWriter): SavedSeries => ({
   newestMs: series.newestMs,
   heardAtMs: series.heardAtMs,
   ...(series.left ? { left: true as const } : {}),
+  ...(series.violations ? { violations: series.violations } : {}),
   ...(series.ownThresholds.length > 0 ? { ownThresholds: [...series.ownThresholds] } : {}),
-  watches: Object.fromEntries(
-    series.fields.map((field) => [
-      field.name,
-      [
-        field.lastValue,
-        field.watchedThroughMs,
-        Object.fromEntries(field.watches.map(({ detector, state }) => [detector.name, state])),
-      ],
-    ]),
-  ),
+  watches: Object.fromEntries(series.fields.map((field) => [field.name, savedField(field)])),
   silence: series.silenceState ?? null,
+  ...(series.together.length > 0 ? { together: savedTogether(series.together) } : {}),
   shape: saveShape(series),
   lateAtMs: series.lateAtMs,
   windows: series.windows?.map((windows) => rows.save(windows)) ?? null,
@@ -215,6 +244,7 @@ export function decodeState(
     registryVersion: saved.registryVersion ?? NO_VERSION,
     counters: { ...state.counters, ...saved.counters },
     contracts: { ...state.contracts, ...saved.contracts },
+    desk: { ...startDesk(), ...saved.desk },
     outbox: saved.outbox,
     dirtyOverflow: saved.dirtyOverflow,
     anomalies: saved.anomalies,
@@ -233,6 +263,12 @@ export function decodeState(
       waitingSinceMs: orNaN(agent.waitingSinceMs),
       distrustedThroughMs: orLowest(agent.distrustedThroughMs),
       distrustedFromMs: orLowest(agent.distrustedFromMs),
+      // Not in the first checkpoints of version 3.
+      heardAtMs: orLowest(agent.heardAtMs ?? null),
+      heardEveryMs: agent.heardEveryMs ?? 0,
+      backSinceMs: agent.backSinceMs ?? 0,
+      isGateway: agent.isGateway ?? false,
+      unreachableSinceMs: agent.unreachableSinceMs ?? Number.NaN,
       series: [],
     })
   const known = typeof contracts === 'function' ? contracts(saved.contracts) : contracts
@@ -241,13 +277,18 @@ export function decodeState(
     for (const one of saved.series ?? []) restoreSeries(state, one, one, known, rows)
     return state
   }
-  const { count, bytes: length, kinds, shapes } = saved.packed
+  const { count, bytes: length, kinds, shapes, peers = 0 } = saved.packed
   const values = new PackedReader(bytes.subarray(12 + jsonLength, 12 + jsonLength + length), shapes)
   const rows = new RowReader(version, bytes.subarray(12 + jsonLength + length))
   const kindNamed = new Map(kinds)
   for (let i = 0; i < count; i++) {
     const one = values.value() as SavedSeries
     restoreSeries(state, one, kindNamed.get(one.kind) as SavedKind, known, rows)
+  }
+  for (let i = 0; i < peers; i++) {
+    const one = values.value() as SavedPeerGroup
+    const group = restorePeerGroup(one, known.get(one.kind))
+    if (group) state.peers.set(peersKey(group), group)
   }
   return state
 }
@@ -286,13 +327,15 @@ function restoreSeries(
   const watches: SavedWatches = {
     silence: saved.silence ?? undefined,
     ownThresholds: saved.ownThresholds,
+    together: saved.together,
     fields: Object.fromEntries(
-      Object.entries(saved.watches).map(([field, [lastValue, watchedThroughMs, states]]) => [
+      Object.entries(saved.watches).map(([field, [lastValue, watchedThroughMs, states, past]]) => [
         field,
         {
           lastValue: orNaN(lastValue),
           watchedThroughMs: orLowest(watchedThroughMs),
           states: states as Record<string, DetectorState>,
+          past: past && { throughMs: past[0], states: past[1] as Record<string, DetectorState> },
         },
       ]),
     ),
@@ -306,6 +349,7 @@ function restoreSeries(
     })
   if (series) {
     series.left = saved.left ?? false
+    series.violations = saved.violations
     series.newestMs = orLowest(saved.newestMs)
     series.lateAtMs = orLowest(saved.lateAtMs ?? null)
     series.heardAtMs = orLowest(saved.heardAtMs ?? saved.newestMs)

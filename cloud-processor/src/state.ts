@@ -1,12 +1,13 @@
 /** All that a partition remembers. Changed in place by `step` alone; `state-codec.ts` turns it to bytes and back. */
 import { STORED_BEYOND_MAX } from '@tributary/protocol'
-import type { AlertState } from './alerts/index.ts'
+import { type AlertState, type DeskState, startDesk } from './alerts/index.ts'
 import { type ContractMemory, createContractMemory } from './contract-memory.ts'
 import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
 import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
 import { type DirtySpan, widenSpan } from './dirty-spans.ts'
 import { shedReadings } from './losses.ts'
 import { type OutboxState, startOutbox } from './notifiers/index.ts'
+import type { PeerGroup } from './peer-group.ts'
 import type { DeviceSeries } from './series.ts'
 import { createSettledLetters, type SettledLetters } from './settled-letters.ts'
 
@@ -81,6 +82,14 @@ export interface AgentState {
    */
   distrustedThroughMs: number
   distrustedFromMs: number
+  /** When the stream received something new of it, how far apart that usually is, and when it was back after a time of silence. See `link-watch.ts`. */
+  heardAtMs: number
+  heardEveryMs: number
+  backSinceMs: number
+  /** It delivers the health of a gateway: its own. */
+  isGateway: boolean
+  /** NaN; while it is unreachable: when it had been heard last. */
+  unreachableSinceMs: number
   /** Devices that it delivers; some may have moved to another agent since. */
   series: DeviceSeries[]
 }
@@ -95,6 +104,8 @@ export interface RecordedAnomaly {
   readonly value: number
   readonly score: number
   readonly message: string
+  /** Of somebody who looked at it. */
+  readonly feedback?: { readonly what: 'confirmed' | 'dismissed'; readonly by: string; readonly atMs: number }
 }
 
 export interface DirtyWindow {
@@ -123,6 +134,8 @@ export interface Counters {
   windowsRepaired: number
   windowsKept: number
   anomalies: number
+  /** Windows of devices beyond those that are compared with their peers. */
+  peersBeyond: number
 }
 
 export interface PartitionState {
@@ -135,12 +148,16 @@ export interface PartitionState {
   readonly agents: Map<string, AgentState>
   /** site → device → one series a kind. */
   readonly sites: Map<string, Map<string, DeviceSeries[]>>
+  /** Devices that are compared, by `site/kind`. */
+  readonly peers: Map<string, PeerGroup>
   /** (Site, device, kind)s, and series (those with their fields). */
   deviceCount: number
   seriesCount: number
   counters: Counters
   contracts: ContractMemory
   alerts: AlertState
+  /** Who was told of them, and what waits to be told. */
+  desk: DeskState
   outbox: OutboxState
   /** Windows to be recomputed from the store. */
   readonly dirty: Map<string, DirtyWindow>
@@ -159,6 +176,7 @@ export function createState(alerts: AlertState): PartitionState {
     registryVersion: NO_VERSION,
     agents: new Map(),
     sites: new Map(),
+    peers: new Map(),
     deviceCount: 0,
     seriesCount: 0,
     counters: {
@@ -177,9 +195,11 @@ export function createState(alerts: AlertState): PartitionState {
       windowsRepaired: 0,
       windowsKept: 0,
       anomalies: 0,
+      peersBeyond: 0,
     },
     contracts: createContractMemory(),
     alerts,
+    desk: startDesk(),
     outbox: startOutbox(),
     dirty: new Map(),
     dirtySpans: new Map(),
@@ -212,6 +232,11 @@ export function agentOf(state: PartitionState, site: string, agent: string): Age
       waitedMs: 0,
       distrustedThroughMs: Number.NEGATIVE_INFINITY,
       distrustedFromMs: Number.NEGATIVE_INFINITY,
+      heardAtMs: Number.NEGATIVE_INFINITY,
+      heardEveryMs: 0,
+      backSinceMs: 0,
+      isGateway: false,
+      unreachableSinceMs: Number.NaN,
       series: [],
     }
     state.agents.set(key, found)

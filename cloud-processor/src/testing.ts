@@ -10,11 +10,12 @@ import {
   type DeviceBlock,
   type EdgeDeadLetter,
   type FieldColumn,
+  type OperatorRequest,
   type RollupBlock,
   type RollupColumn,
   type Tombstone,
 } from '@tributary/protocol'
-import { createAlertEngine } from './alerts/index.ts'
+import { createAlertEngine, createDesk, NO_RULES, type RulesFile } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import { NO_VERSION } from './device-journal.ts'
 import { ALWAYS_MS, type DeviceRecord, type Placement, withPlacement } from './device-record.ts'
@@ -22,6 +23,7 @@ import type { DeviceLookup } from './device-registry.ts'
 import type { Intake } from './intake.ts'
 import { createPrivacy } from './privacy.ts'
 import { createState, type PartitionState } from './state.ts'
+import { createViolationLimits } from './violation-watch.ts'
 
 export { accountOf } from './account.ts'
 export { createCheckpointBucket } from './checkpoint-bucket.ts'
@@ -54,18 +56,35 @@ export const mixedContract: Contract = contractSchema.parse({
 
 export function contextOf(
   contracts: readonly Contract[] = [mixedContract],
-  changes: Partial<StepContext> = {},
+  {
+    rules = NO_RULES,
+    receivers = [],
+    groupingReceivers = [],
+    notificationsPerReceiverMax = 100,
+    ...changes
+  }: Partial<StepContext> & {
+    rules?: RulesFile
+    receivers?: readonly string[]
+    groupingReceivers?: readonly string[]
+    notificationsPerReceiverMax?: number
+  } = {},
 ): StepContext {
   const byKind: Contracts = new Map(contracts.map((contract) => [contract.kind, contract]))
+  const engine = changes.engine ?? createAlertEngine(rules.rules, byKind)
   return {
     contracts: byKind,
     registry: registryOf({}),
     contractsVersion: 'test',
     contractsSource: JSON.stringify(contracts),
     privacy: createPrivacy(byKind, { hashKey: 'a key of sixteen characters' }),
-    engine: createAlertEngine([], byKind),
-    receivers: [],
-    outboxLimits: { notificationsPerReceiverMax: 100 },
+    engine,
+    violationLimit: createViolationLimits(rules),
+    desk: createDesk(rules, {
+      receivers,
+      groupingReceivers,
+      outboxLimits: { notificationsPerReceiverMax },
+      ruleNamed: engine.ruleNamed,
+    }),
     memoryMs: 600_000,
     punctualMemoryMs: 600_000,
     missingAfterMs: 600_000,
@@ -259,3 +278,9 @@ export const requestOf = (
   batch: undefined,
   request: { request, action, letter },
 })
+
+/** That time went on, or what an operator asks. */
+export const askedOf = (
+  asked: OperatorRequest | 'tick',
+  { receivedAtMs = RECEIVED_AT_MS, streamSequence = 1 } = {},
+): Intake => ({ site: 'unknown', agent: 'unknown', streamSequence, receivedAtMs, batch: undefined, asked })

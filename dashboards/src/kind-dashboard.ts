@@ -1,6 +1,6 @@
 /** One dashboard a kind, from its contract: the newest values, a panel a field, what was found suspicious. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import { type Contract, type ContractField, kindUid } from '@tributary/protocol'
+import { type Contract, type ContractField, fieldsNamedBy, kindUid, outlierSizeOf } from '@tributary/protocol'
 import {
   aggregateVariable,
   alertAnnotation,
@@ -72,9 +72,10 @@ export function kindDashboard(contract: Contract): Dashboard {
     const at = { id, title: titleOf(contract, name), span, height: health ? 6 : 8 }
     dashboard.withPanel(fieldPanel(at, contract, name, field))
     if (
-      contract.detectors.outlier.includes(name) ||
+      outlierSizeOf(contract, name) !== undefined ||
       contract.thresholds.some((t) => t.field === name) ||
-      name in contract.detectors.flatline
+      name in contract.detectors.flatline ||
+      fieldsNamedBy(contract.detectors).some(([, field]) => field === name)
     )
       dashboard.annotation(anomalyAnnotation(kind, name, at.title, id))
   })
@@ -200,7 +201,7 @@ export function openAlertsTable(at: PanelPlace) {
   return table(at, {
     query:
       `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
-      `FROM "alert" WHERE "site" =~ /^$site$/ GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" <> 'resolved' GROUP BY "site", "device", "rule", "field", "detector"`,
+      `FROM "alert" WHERE "site" =~ /^$site$/ GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" !~ /^(resolved|historical)$/ GROUP BY "site", "device", "rule", "field", "detector"`,
     columns: [
       { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
       { name: 'device', title: 'Device', width: 130 },

@@ -3,21 +3,9 @@
  * dashboards and simulator are derived from it.
  */
 import { z } from 'zod'
-import { NAME_BYTES_MAX, ROLLUP_WIDTH_MS_MAX } from './limits.ts'
-
-const identifier = z
-  .string()
-  .max(NAME_BYTES_MAX)
-  .regex(/^[a-z][a-z0-9_]*$/, 'lower-case letters, digits and "_", beginning with a letter')
-
-/** "500ms", "1s", "5m", "1h" → milliseconds. */
-export const duration = z
-  .string()
-  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, 'a number and a unit, such as "500ms", "10s", "5m", "1h"')
-  .transform((text) => {
-    const unit = /[a-z]+$/.exec(text)?.[0] as 'ms' | 's' | 'm' | 'h' | 'd'
-    return Number.parseFloat(text) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit]
-  })
+import { detectorMistakes, fieldsNamedBy, relationDetectors } from './contract-detectors.ts'
+import { duration, identifier } from './contract-values.ts'
+import { ROLLUP_WIDTH_MS_MAX } from './limits.ts'
 
 const common = {
   /** What a person reads on a dashboard, such as "Bearing temperature". */
@@ -95,6 +83,10 @@ export const thresholdSchema = z
   })
   .refine((t) => (t.above === undefined) !== (t.below === undefined), 'give either "above" or "below"')
 
+/** `full`: many views of a series, 16 KB and some µs a reading; `lite`: two of them, 1 KB and a fraction of that. */
+const outlierSize = z.enum(['lite', 'full'])
+export type OutlierSize = z.infer<typeof outlierSize>
+
 /** What samples, tags and measurements of our own are called. */
 const RESERVED_FIELDS: readonly string[] = ['time', 'time_ms', 'device', 'kind', 'site', 'contract_flags']
 const RESERVED_KINDS: readonly string[] = ['anomaly', 'alert', 'account', 'dead_letter', 'schema_drift']
@@ -117,12 +109,17 @@ export const contractSchema = z
     thresholds: z.array(thresholdSchema).default([]),
     detectors: z
       .strictObject({
-        /** Fields watched for values far from their recent behaviour. */
-        outlier: z.array(identifier).default([]),
+        /** Fields watched for what they do not usually do: a list (`lite`), or which detector each has. See `outlierSizeOf`. */
+        outlier: z
+          .union([z.array(identifier), z.record(identifier, outlierSize)], {
+            error: 'give a list of fields, or a map of fields to "lite" or "full"',
+          })
+          .default([]),
         /** Fields that are suspicious when they stop moving, and for how long. */
         flatline: z.record(identifier, duration).default({}),
         /** No sample of a device for this long is an anomaly. */
         silence: duration.optional(),
+        ...relationDetectors,
       })
       .default({ outlier: [], flatline: {} }),
   })
@@ -177,12 +174,17 @@ export const contractSchema = z
     })
     const mentioned: [(string | number)[], string][] = [
       ...contract.thresholds.map((t, i): [(string | number)[], string] => [['thresholds', i, 'field'], t.field]),
-      ...contract.detectors.outlier.map((f, i): [(string | number)[], string] => [['detectors', 'outlier', i], f]),
+      ...outlierFields(contract).map((f, i): [(string | number)[], string] => [
+        ['detectors', 'outlier', Array.isArray(contract.detectors.outlier) ? i : f],
+        f,
+      ]),
       ...Object.keys(contract.detectors.flatline).map((f): [(string | number)[], string] => [
         ['detectors', 'flatline', f],
         f,
       ]),
+      ...fieldsNamedBy(contract.detectors),
     ]
+    for (const { path, message } of detectorMistakes(contract, windowWidthsOf(contract))) mistake(path, message)
     for (const [path, name] of mentioned) {
       const type = Object.hasOwn(contract.fields, name) ? contract.fields[name]?.type : undefined
       if (type === undefined) mistake(path, `the contract has no field "${name}"`)
@@ -195,7 +197,24 @@ export const contractSchema = z
 
 export type Contract = z.infer<typeof contractSchema>
 /** Widths of a kind's windows in milliseconds, from narrow to wide. */
-export const windowWidthsOf = ({ windows }: Contract): readonly number[] => windows ?? WINDOW_WIDTHS_MS_DEFAULT
+export const windowWidthsOf = ({ windows }: { readonly windows?: readonly number[] | undefined }): readonly number[] =>
+  windows ?? WINDOW_WIDTHS_MS_DEFAULT
+
+interface WatchedFields {
+  readonly detectors: { readonly outlier: readonly string[] | Readonly<Record<string, OutlierSize>> }
+}
+const outlierFields = ({ detectors: { outlier } }: WatchedFields): readonly string[] =>
+  outlier instanceof Array ? outlier : Object.keys(outlier)
+/** The learned detector that a contract asks for on a field; undefined: none. */
+export const outlierSizeOf = ({ detectors: { outlier } }: WatchedFields, field: string): OutlierSize | undefined =>
+  outlier instanceof Array
+    ? outlier.includes(field)
+      ? 'lite'
+      : undefined
+    : Object.hasOwn(outlier, field)
+      ? outlier[field]
+      : undefined
+
 export type ContractField = Contract['fields'][string]
 export type Policy = Contract['policy']
 export type Sensitivity = ContractField['sensitivity']

@@ -50,9 +50,13 @@ export function processorConfig(options: {
       { name: 'log', type: 'log' },
       ...(options.alertWebhookUrl ? [{ name: 'people', type: 'webhook', url: options.alertWebhookUrl }] : []),
     ],
+    alerts: join(options.folder, 'alerts.yaml'),
     admin: { listen: `127.0.0.1:${options.adminPort}` },
   })
 }
+
+/** Whoever listens to a simulation counts notifications: no digest stands in for them. */
+export const alertsConfig = (): string => stringify({ rules: [], limit: { per_hour: 100_000 } })
 
 export function agentConfig(options: {
   folder: string

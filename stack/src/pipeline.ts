@@ -9,7 +9,7 @@ import { loadScenario, type SimulatorState } from '@tributary/firmware-sim'
 import { hashPassword } from '@tributary/gateway'
 import { systemClock, UserError } from '@tributary/runtime'
 import { createAgentOutages } from './agent-outages.ts'
-import { agentConfig, gatewayConfig, processorConfig } from './configs.ts'
+import { agentConfig, alertsConfig, gatewayConfig, processorConfig } from './configs.ts'
 import { freePort } from './free-port.ts'
 import { createGrafanaServer, findGrafana } from './grafana-server.ts'
 import { createInfluxServer } from './influx-server.ts'
@@ -163,6 +163,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       alertWebhookUrl: options.alertWebhookUrl,
     }),
   )
+  await writeFile(path('alerts.yaml'), alertsConfig())
   await writeFile(path('devices.yaml'), await readFile(join(repositoryFolder, 'stack', 'devices.yaml')))
   const agentUrls = agentNames.map((agent, i) => admin(agentPorts[i] as number, agentPlace(agent).host))
   for (const [i, agent] of agentNames.entries()) {

@@ -27,12 +27,21 @@ export const caseSchema = z
     description: z.string().min(1),
     /** One of the shipped contracts. */
     kind: z.string(),
+    /** Instead of its detectors. */
+    detectors: z.record(z.string(), z.unknown()).optional(),
     device: z.string().default('device-1'),
     for: durationMs(),
     /** Samples from a CSV file beside this one: first column `seconds`, then one a field; an empty cell is a missing field. */
     csv: z.string().optional(),
     /** Or samples at even times, made up. */
-    generate: z.strictObject({ every: durationMs(), fields: z.record(z.string(), generatedField) }).optional(),
+    generate: z
+      .strictObject({
+        every: durationMs(),
+        fields: z.record(z.string(), generatedField),
+        /** Other devices of the kind at the site, and their fields; of them only what `peers` says is told. */
+        peers: z.record(z.string(), z.record(z.string(), generatedField)).default({}),
+      })
+      .optional(),
     /** The device sends nothing. */
     device_silent: z.array(span).default([]),
     /** The agent is off: neither samples nor promises. */

@@ -4,7 +4,7 @@
  * CASES=write, read what was written, commit it.
  */
 import { readdir, readFile, writeFile } from 'node:fs/promises'
-import { type Contract, readContracts } from '@tributary/protocol'
+import { type Contract, contractSchema, readContracts } from '@tributary/protocol'
 import { loadConfig } from '@tributary/runtime'
 import { expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
@@ -28,6 +28,12 @@ function contractOf(kind: string): Contract {
   return contract
 }
 
+/** With other detectors than it was shipped with. */
+async function withDetectors(kind: string, detectors: object): Promise<Contract> {
+  const text = await readFile(new URL(`../../../contracts/${kind}.yaml`, import.meta.url), 'utf8')
+  return contractSchema.parse({ ...parse(text), detectors })
+}
+
 async function outcomeOf(folder: string): Promise<object> {
   const file = `${folder}/case.yaml`
   if ('batches' in (parse(await readFile(file, 'utf8')) as object)) {
@@ -35,7 +41,7 @@ async function outcomeOf(folder: string): Promise<object> {
     return runStreamCase(given, contractOf(given.kind))
   }
   const given = await loadConfig(file, caseSchema)
-  const contract = contractOf(given.kind)
+  const contract = given.detectors ? await withDetectors(given.kind, given.detectors) : contractOf(given.kind)
   const csv = given.csv === undefined ? undefined : await readFile(`${folder}/${given.csv}`, 'utf8')
   const windows = windowsOfCase(given, contract, csv)
   return { ...runCase(given, contract, csv), ...(windows.length > 0 ? { windows } : {}) }

@@ -3,7 +3,9 @@ import type { Contract } from '@tributary/protocol'
 import { type AlertTransition, createAlertEngine } from '../alerts/index.ts'
 import { detectorsFor, restoreState, seriesContext, silenceFor, type Verdict } from '../detectors/index.ts'
 import { normal, seededRandom } from '../detectors/simulated-series.ts'
+import { savedTogether, togetherWatchesFor } from '../together-watches.ts'
 import type { Case, GeneratedField, Span } from './case-schema.ts'
+import { peersOfCase } from './peers-of-case.ts'
 
 export const START_MS = Date.UTC(2026, 0, 5, 8)
 const SITE = 'plant'
@@ -22,7 +24,7 @@ export interface Outcome {
 }
 
 export const samplesOf = (given: Case, csv: string | undefined): Sample[] =>
-  (given.generate ? generate(given, given.generate) : parseCsv(csv ?? '')).filter(
+  (given.generate ? generate(given, given.generate.every, given.generate.fields) : parseCsv(csv ?? '')).filter(
     ({ atMs }) => atMs < given.for && !within(given.device_silent, atMs) && !within(given.agent_off, atMs),
   )
 
@@ -36,7 +38,12 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
       state: detector.start(),
     })),
   )
+  const place = { site: SITE, device: given.device }
+  let together = togetherWatchesFor(contract, place)
   const silence = silenceFor(contract, { device: given.device, kind: contract.kind })
+  const { every = 0, peers = {} } = given.generate ?? {}
+  const others = Object.entries(peers).map(([device, fields]) => [device, generate(given, every, fields)] as const)
+  const judgePeers = peersOfCase(contract, SITE, new Map([[given.device, samples], ...others]), START_MS)
   let silenceState = silence?.start()
   let alerts = engine.start()
   let lastSampleMs: number | undefined
@@ -66,6 +73,21 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
         const { field, detector } = one
         transitions.push(...engine.judge(alerts, { ...source, field, detector, verdict, value, atMs: timeMs, live }))
       }
+      for (const { fields, detector, state } of together) {
+        const values = fields.map((field) => sample.values[field] ?? Number.NaN)
+        const verdict = detector.observe(state, timeMs, values)
+        if (verdict === undefined) continue
+        note(sample.atMs, '', detector.name, verdict)
+        const { value } = verdict
+        transitions.push(
+          ...engine.judge(alerts, { ...source, field: '', detector, verdict, value, atMs: timeMs, live }),
+        )
+      }
+    }
+    for (const { device, field, detector, verdict, atMs } of judgePeers(untilMs)) {
+      note(atMs - START_MS, field, `${detector.name}${device === given.device ? '' : ` of ${device}`}`, verdict)
+      const { value } = verdict
+      transitions.push(...engine.judge(alerts, { ...source, device, field, detector, verdict, value, atMs, live }))
     }
     if (silence && silenceState && lastSampleMs !== undefined) {
       const verdict = silence.judge(silenceState, { lastSampleMs, completeThroughMs: START_MS + untilMs })
@@ -78,6 +100,7 @@ export function runCase(given: Case, contract: Contract, csv: string | undefined
       }
     }
     transitions.push(...engine.advance(alerts, { agent: AGENT, completeThroughMs: START_MS + untilMs, live }))
+    together = togetherWatchesFor(contract, place, JSON.parse(JSON.stringify(savedTogether(together))))
     for (const one of series) one.state = restoreState(one.detector, JSON.parse(JSON.stringify(one.state)))
     silenceState = silenceState && JSON.parse(JSON.stringify(silenceState))
     alerts = JSON.parse(JSON.stringify(alerts))
@@ -107,7 +130,7 @@ export const within = (spans: readonly Span[], atMs: number) =>
 /** "75.3s" */
 const sayAt = (atMs: number) => `${Number((atMs / 1_000).toFixed(3))}s`
 
-function generate(given: Case, { every, fields }: NonNullable<Case['generate']>): Sample[] {
+function generate(given: Case, every: number, fields: Readonly<Record<string, GeneratedField>>): Sample[] {
   const makers = Object.entries(fields).map(([field, of]) => ({ field, value: generator(of) }))
   return Array.from({ length: Math.ceil(given.for / every) }, (_, i) => ({
     atMs: i * every,

@@ -2,9 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Detector, ORDINARY, restoreState, type Verdict } from './detector.ts'
+import type { JointDetector, JointVerdict } from './joint-detector.ts'
 import { HEALTHY, normal, seededRandom } from './simulated-series.ts'
-
-const STATE_BYTES_MAX = 1_024
 
 type Point = readonly [timeMs: number, value: number]
 type Said = Verdict | undefined
@@ -31,7 +30,11 @@ function troubled(seed: number, count: number): Point[] {
 }
 
 /** @param create a detector with limits near 3 to 8 and times of some 10 s, so that the troubled series makes it speak */
-export function describeDetector<State extends object>(name: string, create: () => Detector<State>): void {
+export function describeDetector<State extends object>(
+  name: string,
+  create: () => Detector<State>,
+  stateBytesMax = 1_024,
+): void {
   describe(`${name} conforms`, () => {
     test('it speaks on a troubled series', () => {
       const said = [1, 2, 3, 4].flatMap((seed) => judge(create(), troubled(seed, 2_000)).filter((v) => v !== undefined))
@@ -71,7 +74,7 @@ export function describeDetector<State extends object>(name: string, create: () 
         expect(restoreState(detector, foreign)).toEqual(detector.start())
     })
 
-    test(`state stays under ${STATE_BYTES_MAX} bytes of JSON, without NaN or Infinity`, () => {
+    test(`state stays under ${stateBytesMax} bytes of JSON, without NaN or Infinity`, () => {
       fc.assert(
         fc.property(
           fc.array(fc.tuple(fc.integer({ min: -1e15, max: 1e15 }), fc.double()), { maxLength: 300 }),
@@ -84,7 +87,7 @@ export function describeDetector<State extends object>(name: string, create: () 
                 if (number !== undefined) expect(Number.isFinite(number)).toBe(true)
             }
             const json = JSON.stringify(state)
-            expect(json.length).toBeLessThan(STATE_BYTES_MAX)
+            expect(json.length).toBeLessThan(stateBytesMax)
             expect(json).not.toContain('null')
             expect(restoreState(detector, JSON.parse(json))).toEqual(JSON.parse(json))
           },
@@ -121,6 +124,29 @@ export function describeDetector<State extends object>(name: string, create: () 
       )
     })
 
+    test('what it holds of the last reading agrees with what it said, and outlives a restart', () => {
+      fc.assert(
+        fc.property(fc.integer(), (seed) => {
+          const detector = create()
+          const state = detector.start()
+          expect(detector.last(state)).toMatchObject({ anomalous: false, score: 0, message: '' })
+          let anomalous = false
+          for (const [timeMs, value] of troubled(seed, 600)) {
+            const said = detector.observe(state, timeMs, value)
+            const held = detector.last(state)
+            expect(held.score).toBeGreaterThanOrEqual(0)
+            expect(held.score).toBeLessThanOrEqual(1)
+            if (said?.anomalous && !anomalous) expect(held).toEqual(said)
+            anomalous = said?.anomalous ?? anomalous
+            expect(held.anomalous).toBe(anomalous)
+            if (held.score >= 0.5) expect(held.message).toMatch(/^[A-Z][^:]*: -?\d/)
+            expect(detector.last(restoreState(detector, JSON.parse(JSON.stringify(state))))).toEqual(held)
+          }
+        }),
+        { numRuns: 10 },
+      )
+    })
+
     test('a reading that is not newer, or not finite, changes nothing', () => {
       const detector = create()
       const points = troubled(5, 300)
@@ -146,5 +172,31 @@ export function describeDetector<State extends object>(name: string, create: () 
       })
       expect(judge(create(), points).filter((v) => v !== undefined)).toEqual([ORDINARY])
     })
+  })
+}
+
+/**
+ * The same of a detector with several inputs.
+ * @param inputs what they are while the troubled series has this value at this time
+ */
+export function describeJointDetector<State extends object>(
+  name: string,
+  create: () => JointDetector<State>,
+  inputs: (timeMs: number, value: number) => number[],
+): void {
+  describeDetector(name, () => {
+    const { observe, last, ...joint } = create()
+    const verdictOf = ({ value, ...verdict }: JointVerdict): Verdict => {
+      expect(Number.isFinite(value)).toBe(true)
+      return verdict
+    }
+    return {
+      ...joint,
+      observe(state, timeMs, value) {
+        const said = observe(state, timeMs, inputs(timeMs, value))
+        return said && verdictOf(said)
+      },
+      last: (state) => verdictOf(last(state)),
+    }
   })
 }

@@ -6,9 +6,9 @@ import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { createAlertmanager, findServer, freePort, type ManagedProcess } from '@tributary/stack'
 import { afterEach, expect, test } from 'vitest'
 import { alertmanagerNotifier } from './alertmanager.ts'
-import { exampleTransition } from './example-notification.ts'
+import { enqueueAll, exampleTransition } from './example-notification.ts'
 import { createOutbox, type Outbox } from './outbox.ts'
-import { enqueue, type OutboxState, settle, startOutbox } from './outbox-state.ts'
+import { type OutboxState, settle, startOutbox } from './outbox-state.ts'
 import { type Receiver, startReceiver } from './receiver.ts'
 
 const RESOLVE_AFTER_S = 8
@@ -107,7 +107,7 @@ const episode = (rule: string, state: 'firing' | 'resolved' = 'firing') =>
 test('an alert stands as long as it goes on, through a restart of Alertmanager, and ends when it ends', async () => {
   const { server, people } = await start()
   const { state } = await runOutbox(server.url, 1_000)
-  enqueue(state, [episode('vibration-high'), episode('pump-silent')], ['am'])
+  enqueueAll(state, [episode('vibration-high'), episode('pump-silent')], ['am'])
   await until('both are active', async () => (await active(server.url)).length === 2)
   expect((await active(server.url)).find(({ alertname }) => alertname === 'vibration-high')).toEqual({
     alertname: 'vibration-high',
@@ -124,11 +124,11 @@ test('an alert stands as long as it goes on, through a restart of Alertmanager, 
   expect(state.standing?.['am']?.length).toBe(2)
 
   await server.stop()
-  enqueue(state, [episode('pump-silent', 'resolved')], ['am'])
+  enqueueAll(state, [episode('pump-silent', 'resolved')], ['am'])
   await systemClock.sleep(1_000)
   await server.start()
   await until('what goes on is active again', async () => (await active(server.url)).length === 1)
-  enqueue(state, [episode('vibration-high', 'resolved')], ['am'])
+  enqueueAll(state, [episode('vibration-high', 'resolved')], ['am'])
   await until('nothing is active', async () => (await active(server.url)).length === 0)
   await until('people heard of the end', () => statesOf(people, 'vibration-high').includes('resolved'))
   expect(state.standing).toEqual({})
@@ -143,7 +143,7 @@ test('an alert stands as long as it goes on, through a restart of Alertmanager, 
 test('without a word in between Alertmanager takes it for over: that is why it is told again', async () => {
   const { server, people } = await start()
   const { state } = await runOutbox(server.url, 600_000)
-  enqueue(state, [episode('vibration-high')], ['am'])
+  enqueueAll(state, [episode('vibration-high')], ['am'])
   await until('it is over without an end', () => statesOf(people, 'vibration-high').includes('resolved'))
   expect(state.standing?.['am']?.length).toBe(1)
 })

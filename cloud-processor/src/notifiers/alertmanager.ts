@@ -3,7 +3,6 @@
  * again every so often, because it forgets: see DESIGN.md, "Standing alerts".
  */
 import type { Clock } from '@tributary/runtime'
-import type { AlertTransition } from '../alerts/episode.ts'
 import { type HttpTarget, postJson } from './http-post.ts'
 import type { Notification, Notifier } from './notifier.ts'
 import { type Wording, wordsOf } from './wording.ts'
@@ -18,7 +17,7 @@ export interface AlertmanagerOptions extends HttpTarget, Wording {
 export function alertmanagerNotifier(options: AlertmanagerOptions, { clock }: { readonly clock: Clock }): Notifier {
   const target = { ...options, url: `${options.url.replace(/\/+$/, '')}/api/v2/alerts` }
   const post = (all: readonly Notification[], signal: AbortSignal) => {
-    const alerts = all.map(({ transition }) => alertOf(transition, options, clock.wallMs()))
+    const alerts = all.map((one) => alertOf(one, options, clock.wallMs()))
     const [first] = all
     const headers: Record<string, string> =
       all.length === 1 && first !== undefined ? { 'idempotency-key': first.key } : {}
@@ -40,8 +39,9 @@ export function alertmanagerNotifier(options: AlertmanagerOptions, { clock }: { 
  * The labels are the same from the first word to the last: by them Alertmanager finds the alert that ends. Times do not lie in
  * its future, where an end would not be one yet.
  */
-function alertOf(transition: AlertTransition, options: AlertmanagerOptions, nowMs: number): object {
-  const { title, text, facts } = wordsOf(transition, options)
+function alertOf(notification: Notification, options: AlertmanagerOptions, nowMs: number): object {
+  const { transition } = notification
+  const { title, text, facts } = wordsOf(notification, options)
   const { rule, severity, site, device, kind, field, detector, state } = transition
   const startsAtMs = Math.min(transition.startedAtMs, nowMs)
   const endsAtMs = Math.max(startsAtMs, Math.min(transition.atMs, nowMs))

@@ -15,8 +15,8 @@ export function dashboardLink(base: string, transition: AlertTransition): string
   const query = new URLSearchParams({
     from: String(startedAtMs - AROUND_MS),
     to: String(Math.max(startedAtMs, atMs) + AROUND_MS),
-    'var-site': site,
   })
+  if (site !== '*') query.set('var-site', site)
   if (device !== '*') query.set('var-device', device)
   return `${base.replace(/\/+$/, '')}/d/${kind === '' ? FLEET_DASHBOARD_UID : kindUid(kind)}?${query}`
 }

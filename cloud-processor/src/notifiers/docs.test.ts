@@ -23,9 +23,16 @@ const environment = new Proxy({}, { get: () => 'https://secret.example.org/x' })
 
 test('the example of a rules file is valid for the shipped contracts', async () => {
   const contracts = await readContracts(`${root}contracts`)
-  const text = blocks('yaml', alerts).find((block) => block.includes('rules:')) ?? ''
-  const { rules } = parseConfig('docs/alerts.md', text, rulesSchemaFor(contracts, ['people']), {})
+  const example = (text: string) => blocks('yaml', alerts).find((block) => block.includes(text)) ?? ''
+  const schema = rulesSchemaFor(contracts, ['people', 'chief'])
+  const { rules } = parseConfig('docs/alerts.md', example('rules:'), schema, {})
   expect(rules.map(({ name }) => name)).toEqual(['bearings-at-night', 'no-outliers-of-the-test-bench'])
+  const rest = parseConfig('docs/alerts.md', example('inhibit:'), schema, {})
+  expect(rest).toMatchObject({
+    inhibit: [{ same: ['site'] }],
+    limit: { per_hour: 200 },
+    unreachable: { after: 60_000 },
+  })
 })
 
 test('the examples of notifiers are valid, one at least of each type', () => {

@@ -6,11 +6,11 @@ import { createLogger, createMetrics, parseConfig, systemClock } from '@tributar
 import { createMosquitto, findServer, freePort } from '@tributary/stack'
 import mqtt from 'mqtt'
 import { afterEach, expect, test } from 'vitest'
-import { exampleNotification, exampleTransition } from './example-notification.ts'
+import { enqueueAll, exampleNotification, exampleTransition } from './example-notification.ts'
 import { createNotifiers, notifiersSchema, sendTest, type TestOutcome } from './index.ts'
 import { startMqttReceiver } from './mqtt-receiver-harness.ts'
 import { createOutbox } from './outbox.ts'
-import { enqueue, settle, startOutbox } from './outbox-state.ts'
+import { settle, startOutbox } from './outbox-state.ts'
 import { startReceiver } from './receiver.ts'
 import { startSmtpReceiver } from './smtp-receiver-harness.ts'
 
@@ -86,7 +86,7 @@ test('down for a while, then back', async () => {
   }
   const tell = (from: number, to: 'firing' | 'resolved') => {
     for (let i = from; i < from + EPISODES; i++)
-      enqueue(state, [exampleTransition({ episode: `episode${i}x`, state: to, atMs: systemClock.wallMs() })], names)
+      enqueueAll(state, [exampleTransition({ episode: `episode${i}x`, state: to, atMs: systemClock.wallMs() })], names)
   }
   const isEmpty = () => Object.keys(state.queues).length === 0
   tell(0, 'firing')

@@ -109,11 +109,9 @@ async function createTransporter(options: EmailOptions): Promise<Transporter> {
 }
 
 /** The same bytes in each repetition, but for the names of what is marked off in it. */
-export function mailOf(
-  { key, transition, queuedAtMs }: Notification,
-  options: Pick<EmailOptions, 'from' | 'to'> & Wording,
-) {
-  const { text, facts } = wordsOf(transition, options)
+export function mailOf(notification: Notification, options: Pick<EmailOptions, 'from' | 'to'> & Wording) {
+  const { key, transition, queuedAtMs } = notification
+  const { text, facts } = wordsOf(notification, options)
   const domain = addressOf(options.from).split('@')[1]
   const idOf = (of: string) => `<${of.replaceAll('/', '.').replace(/[^\w.-]/g, '_')}@${domain}>`
   const first = `${transition.episode}/firing`

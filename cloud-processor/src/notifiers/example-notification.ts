@@ -1,6 +1,7 @@
 /** For tests. */
 import type { AlertTransition } from '../alerts/episode.ts'
 import type { Notification } from './notifier.ts'
+import { enqueueFor, type OutboxLimits, type OutboxState } from './outbox-state.ts'
 
 export function exampleTransition(given: Partial<AlertTransition> = {}): AlertTransition {
   return {
@@ -31,4 +32,20 @@ export function exampleTransition(given: Partial<AlertTransition> = {}): AlertTr
 export function exampleNotification(given: Partial<AlertTransition> = {}): Notification {
   const transition = exampleTransition(given)
   return { key: `${transition.episode}/${transition.state}`, transition }
+}
+
+/** Each transition to all of the receivers whom its rule names. */
+export function enqueueAll(
+  state: OutboxState,
+  transitions: readonly AlertTransition[],
+  receivers: readonly string[],
+  limits: OutboxLimits = { notificationsPerReceiverMax: 1_000 },
+  queuedAtMs?: number,
+): void {
+  for (const transition of transitions)
+    for (const receiver of receivers)
+      if (transition.notify === 'all' || transition.notify.includes(receiver)) {
+        const notification = exampleNotification(transition)
+        enqueueFor(state, receiver, queuedAtMs === undefined ? notification : { ...notification, queuedAtMs }, limits)
+      }
 }

@@ -1,8 +1,8 @@
 /** What can be said of an alert, as text: what templates name, and what the defaults are made of. */
-import type { AlertTransition } from '../alerts/episode.ts'
 import { sayDuration, sayTime } from '../detectors/index.ts'
 import { dashboardLink } from './dashboard-link.ts'
 import { oneLine } from './escape.ts'
+import type { Notification } from './notifier.ts'
 
 /** Each is one line; '' for what is not known or does not apply. */
 export interface Facts {
@@ -21,6 +21,8 @@ export interface Facts {
   readonly rule: string
   readonly severity: string
   readonly state: string
+  /** Why it is told, when that is not the state alone. */
+  readonly reason: string
   readonly message: string
   readonly value: string
   readonly unit: string
@@ -38,8 +40,12 @@ export interface Facts {
 }
 
 /** @param dashboardUrl '' for none */
-export function factsOf(transition: AlertTransition, dashboardUrl: string): Facts {
-  const { site, device, startedAtMs, atMs, place = { name: '', line: '', location: '' } } = transition
+export function factsOf(
+  { transition, reason }: Pick<Notification, 'transition' | 'reason'>,
+  dashboardUrl: string,
+): Facts {
+  const { device, startedAtMs, atMs, place = { name: '', line: '', location: '' } } = transition
+  const site = transition.site === '*' ? '' : transition.site
   const where = [site, place.line === '' ? '' : `line ${place.line}`, place.location]
   const facts: Facts = {
     device: device === '*' ? '' : device,
@@ -53,6 +59,7 @@ export function factsOf(transition: AlertTransition, dashboardUrl: string): Fact
     rule: transition.rule,
     severity: transition.severity,
     state: transition.state,
+    reason: reason ?? '',
     message: transition.message,
     value: sayMeasured(transition.value),
     unit: transition.unit,

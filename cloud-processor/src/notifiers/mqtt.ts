@@ -43,7 +43,7 @@ export function mqttNotifier(options: MqttOptions, { clock }: { readonly clock: 
     name,
     send: (notification, signal) =>
       withTimeLimit({ clock, signal, timeoutMs, where }, async (limited) => {
-        const facts = factsOf(notification.transition, options.dashboardUrl ?? '')
+        const facts = factsOf(notification, options.dashboardUrl ?? '')
         const topic = clip(renderTemplate(options.topic, facts, escapeTopicLevel), TOPIC_CHARACTERS_MAX)
         const payload = JSON.stringify(payloadOf(notification, options))
         await publish({ url, options: await clientOptions(options), topic, payload, retain }, limited).catch(

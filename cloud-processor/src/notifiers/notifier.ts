@@ -8,6 +8,18 @@ export interface Notification {
   readonly transition: AlertTransition
   /** When the stream had what caused it: its age counts from then. Absent in checkpoints of before. */
   readonly queuedAtMs?: number
+  /** Why it is told, when that is not the transition alone. */
+  readonly reason?: 'escalated' | 'repeated' | 'group' | 'digest' | 'test'
+  /** Of a group or a digest: what it is about. Its own id has no end that is told. */
+  readonly episodes?: readonly NamedEpisode[]
+}
+
+export interface NamedEpisode
+  extends Pick<
+    AlertTransition,
+    'episode' | 'severity' | 'rule' | 'site' | 'device' | 'kind' | 'field' | 'message' | 'startedAtMs' | 'atMs'
+  > {
+  readonly state: 'firing' | 'resolved'
 }
 
 export interface Notifier {

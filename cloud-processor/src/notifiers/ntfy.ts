@@ -51,8 +51,9 @@ export function ntfyNotifier(options: NtfyOptions, { clock }: { readonly clock: 
   }
 }
 
-function ntfyMessage({ transition }: Notification, options: NtfyOptions): object {
-  const { title, text, facts } = wordsOf(transition, options)
+function ntfyMessage(notification: Notification, options: NtfyOptions): object {
+  const { transition } = notification
+  const { title, text, facts } = wordsOf(notification, options)
   const level = transition.state === 'resolved' ? 'resolved' : transition.severity
   return {
     topic: options.topic,

@@ -2,10 +2,10 @@
 import { createLogger, createMetrics, type Metrics, PermanentError } from '@tributary/runtime'
 import { createSimulatedClock, type SimulatedClock } from '@tributary/runtime/testing'
 import { expect, test } from 'vitest'
-import { exampleTransition } from './example-notification.ts'
+import { enqueueAll, exampleTransition } from './example-notification.ts'
 import { type Notification, type Notifier, RetryLaterError } from './notifier.ts'
 import { createOutbox } from './outbox.ts'
-import { enqueue, type OutboxState, settle, startOutbox } from './outbox-state.ts'
+import { forgetStanding, type OutboxState, settle, startOutbox } from './outbox-state.ts'
 import { createReceiverWatch } from './receiver-watch.ts'
 
 const MINUTE = 60_000
@@ -23,14 +23,10 @@ function world(notifiers: readonly Notifier[], clock: SimulatedClock, metrics: M
     watch,
     lines,
     metrics,
-    tell: (episode: string, to: 'firing' | 'resolved' = 'firing') =>
-      enqueue(
-        state,
-        [exampleTransition({ episode, state: to, atMs: clock.wallMs() })],
-        receivers,
-        undefined,
-        clock.wallMs(),
-      ),
+    tell(episode: string, to: 'firing' | 'resolved' = 'firing') {
+      const transition = exampleTransition({ episode, state: to, atMs: clock.wallMs() })
+      enqueueAll(state, [transition], receivers, undefined, clock.wallMs())
+    },
     /** As the processor does it: every second what was settled leaves the state, which is saved and offered. */
     async pass(durationMs: number, from: OutboxState = state) {
       for (let passedMs = 0; passedMs < durationMs; passedMs += 1_000) {
@@ -94,6 +90,8 @@ test('what stood at a receiver that is of another type now, or is gone, is left 
   tell('a', 'resolved')
   await pass(2_000)
   expect(heard).toEqual(['a/resolved'])
+  expect(Object.keys(state.standing)).toEqual(['gone'])
+  forgetStanding(state, ['am'])
   expect(state.standing).toEqual({})
   await outbox.stop(AbortSignal.abort())
 })
@@ -151,7 +149,7 @@ test('its age counts from when it was queued: a device whose clock is years behi
   }
   const { outbox, state, pass } = world([people], clock)
   await outbox.start(AbortSignal.timeout(1_000))
-  enqueue(state, [exampleTransition({ atMs: Date.UTC(2020, 0, 1) })], ['people'], undefined, clock.wallMs())
+  enqueueAll(state, [exampleTransition({ atMs: Date.UTC(2020, 0, 1) })], ['people'], undefined, clock.wallMs())
   await pass(5 * MINUTE)
   isAway = false
   await pass(6 * MINUTE)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { exampleTransition } from './example-notification.ts'
-import { enqueue, type OutboxState, settle, startOutbox } from './outbox-state.ts'
+import { enqueueAll, exampleTransition } from './example-notification.ts'
+import { enqueueFor, forgetStanding, type OutboxState, settle, startOutbox } from './outbox-state.ts'
 
 const RECEIVERS = ['people', 'journal']
 const keys = (state: OutboxState, receiver = 'people') => (state.queues[receiver] ?? []).map(({ key }) => key)
@@ -11,7 +11,11 @@ const told = (episode: string, state: 'pending' | 'firing' | 'resolved', notify:
 describe('outbox state', () => {
   test('puts a transition into the queues of those who are to be told', () => {
     const state = startOutbox()
-    enqueue(state, [told('a', 'firing'), told('b', 'firing', ['journal', 'gone']), told('c', 'pending', [])], RECEIVERS)
+    enqueueAll(
+      state,
+      [told('a', 'firing'), told('b', 'firing', ['journal', 'gone']), told('c', 'pending', [])],
+      RECEIVERS,
+    )
     expect(keys(state)).toEqual(['a/firing'])
     expect(keys(state, 'journal')).toEqual(['a/firing', 'b/firing'])
     settle(state, { receiver: 'people', key: 'a/firing', outcome: 'delivered' })
@@ -25,16 +29,16 @@ describe('outbox state', () => {
   test('in a full queue what came and went is told once, then the oldest end goes, what still goes on goes last', () => {
     const state = startOutbox()
     const limits = { notificationsPerReceiverMax: 3 }
-    enqueue(
+    enqueueAll(
       state,
       [told('a', 'firing'), told('b', 'firing'), told('b', 'resolved'), told('c', 'firing')],
       ['people'],
       limits,
     )
     expect(keys(state)).toEqual(['a/firing', 'b/resolved', 'c/firing'])
-    enqueue(state, [told('d', 'firing')], ['people'], limits)
+    enqueueAll(state, [told('d', 'firing')], ['people'], limits)
     expect(keys(state)).toEqual(['a/firing', 'c/firing', 'd/firing'])
-    enqueue(state, [told('e', 'firing')], ['people'], limits)
+    enqueueAll(state, [told('e', 'firing')], ['people'], limits)
     expect(keys(state)).toEqual(['c/firing', 'd/firing', 'e/firing'])
     expect(state.counts['people']).toEqual({ enqueued: 6, delivered: 0, undeliverable: 0, collapsed: 1, dropped: 2 })
   })
@@ -43,7 +47,7 @@ describe('outbox state', () => {
     const state = startOutbox()
     const standing = () => (state.standing?.['people'] ?? []).map(({ key }) => key)
     const limits = { notificationsPerReceiverMax: 3 }
-    const tell = (...all: ReturnType<typeof told>[]) => enqueue(state, all, RECEIVERS, limits, 5)
+    const tell = (...all: ReturnType<typeof told>[]) => enqueueAll(state, all, RECEIVERS, limits, 5)
     const settled = (key: string, outcome: 'delivered' | 'undeliverable' = 'delivered') =>
       settle(state, { receiver: 'people', key, outcome, stands: true })
     tell(told('a', 'firing'), told('b', 'firing'), told('c', 'firing'))
@@ -62,8 +66,22 @@ describe('outbox state', () => {
     expect(keys(state)).toEqual(['d/firing', 'e/firing', 'f/firing'])
     expect(state.standing).toEqual({})
     settled('d/firing')
-    enqueue(state, [], ['journal'], limits)
+    forgetStanding(state, RECEIVERS)
+    expect(standing()).toEqual(['d/firing'])
+    forgetStanding(state, ['journal'])
     expect(state.standing).toEqual({})
+  })
+
+  test('a group has no end that is told: it never stands; the end of one that was in it changes nothing', () => {
+    const state = startOutbox()
+    const limits = { notificationsPerReceiverMax: 3 }
+    const episodes = [{ ...told('a', 'firing'), state: 'firing' as const }]
+    enqueueFor(state, 'people', { key: 'g/firing', transition: told('g', 'firing'), reason: 'group', episodes }, limits)
+    settle(state, { receiver: 'people', key: 'g/firing', outcome: 'delivered', stands: true })
+    enqueueAll(state, [told('a', 'resolved')], ['people'], limits)
+    settle(state, { receiver: 'people', key: 'a/resolved', outcome: 'delivered', stands: true })
+    expect(state).toMatchObject({ queues: {}, counts: { people: { enqueued: 2, delivered: 2 } } })
+    expect(state.standing).toBeUndefined()
   })
 
   test('whatever happens: bounded, accounted for, in order, plain JSON', () => {
@@ -85,7 +103,7 @@ describe('outbox state', () => {
             const key = `${transition.episode}/${transition.state}`
             if (order.includes(key)) continue
             order.push(key)
-            enqueue(state, [transition], RECEIVERS, { notificationsPerReceiverMax: max })
+            enqueueAll(state, [transition], RECEIVERS, { notificationsPerReceiverMax: max })
           } else {
             const key = keys(state)[one.settle]
             if (key) settle(state, { receiver: 'people', key, outcome: one.outcome as 'delivered', stands: one.stands })

@@ -3,7 +3,6 @@
  * state that caused it is. Bounded: in a full queue a `firing` gives way to its own `resolved` (the episode is then told
  * once, as one that came and went), then the oldest `resolved` goes, then the oldest of all. Everything given up is counted.
  */
-import type { AlertTransition } from '../alerts/episode.ts'
 import type { Notification } from './notifier.ts'
 
 export interface OutboxState {
@@ -46,36 +45,29 @@ export interface Settled {
 
 export const startOutbox = (): OutboxState => ({ queues: {}, counts: {} })
 
-const LIMITS: OutboxLimits = { notificationsPerReceiverMax: 1_000 }
+const STANDING_MAX = 1_000
 
-/**
- * Puts transitions that somebody is to be told into the queues of their receivers.
- * @param receivers names of all notifiers; one that a rule names and that is not among them is passed over
- * @param queuedAtMs when the stream had what caused them
- */
-export function enqueue(
+/** Puts a notification into the queue of its receiver. */
+export function enqueueFor(
   state: OutboxState,
-  transitions: readonly AlertTransition[],
-  receivers: readonly string[],
-  { notificationsPerReceiverMax }: OutboxLimits = LIMITS,
-  queuedAtMs?: number,
+  receiver: string,
+  notification: Notification,
+  { notificationsPerReceiverMax }: OutboxLimits,
 ): void {
-  for (const transition of transitions) {
-    const key = `${transition.episode}/${transition.state}`
-    const told = transition.notify === 'all' ? receivers : receivers.filter((name) => transition.notify.includes(name))
-    for (const receiver of told) {
-      let queue = state.queues[receiver]
-      if (queue === undefined) queue = state.queues[receiver] = []
-      queue.push(queuedAtMs === undefined ? { key, transition } : { key, transition, queuedAtMs })
-      const counts = countsOf(state, receiver)
-      counts.enqueued += 1
-      while (queue.length > notificationsPerReceiverMax) {
-        const given = makeRoom(queue, counts)
-        if (given) follow(state, receiver, given, notificationsPerReceiverMax)
-      }
-    }
+  let queue = state.queues[receiver]
+  if (queue === undefined) queue = state.queues[receiver] = []
+  queue.push(notification)
+  const counts = countsOf(state, receiver)
+  counts.enqueued += 1
+  while (queue.length > notificationsPerReceiverMax) {
+    const given = makeRoom(queue, counts)
+    if (given) follow(state, receiver, given, notificationsPerReceiverMax)
   }
-  for (const receiver in state.standing) if (!receivers.includes(receiver)) delete state.standing[receiver]
+}
+
+/** What stood at receivers that are there no more. */
+export function forgetStanding({ standing }: OutboxState, receivers: readonly string[]): void {
+  for (const receiver in standing) if (!receivers.includes(receiver)) delete standing[receiver]
 }
 
 /** Takes out what was settled since the last step; what is not there (any more) changes nothing. */
@@ -86,17 +78,13 @@ export function settle(state: OutboxState, { receiver, key, outcome, stands = fa
   const [settled] = queue.splice(at, 1) as [Notification]
   if (queue.length === 0) delete state.queues[receiver]
   countsOf(state, receiver)[outcome] += 1
-  if (settled.transition.state === 'resolved') follow(state, receiver, settled)
-  else if (stands && outcome === 'delivered') follow(state, receiver, settled)
+  const isBundle = settled.episodes !== undefined
+  if (settled.transition.state === 'resolved' || (stands && outcome === 'delivered' && !isBundle))
+    follow(state, receiver, settled)
 }
 
-/** What a receiver was told stands from its beginning to its end, whether it heard of the end or not. */
-function follow(
-  state: OutboxState,
-  receiver: string,
-  notification: Notification,
-  max = LIMITS.notificationsPerReceiverMax,
-): void {
+/** What a receiver was told stands from its beginning to its end, whether it heard of the end or not. A group or digest has no end. */
+function follow(state: OutboxState, receiver: string, notification: Notification, max = STANDING_MAX): void {
   const { episode, state: to } = notification.transition
   const others = (state.standing?.[receiver] ?? []).filter(({ transition }) => transition.episode !== episode)
   const all = to === 'resolved' ? others : [...others, notification].slice(-max)

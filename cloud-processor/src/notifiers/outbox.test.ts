@@ -1,10 +1,10 @@
 import { createLogger, createMetrics, systemClock } from '@tributary/runtime'
 import { createSimulatedClock } from '@tributary/runtime/testing'
 import { afterEach, expect, test } from 'vitest'
-import { exampleTransition } from './example-notification.ts'
+import { enqueueAll, exampleTransition } from './example-notification.ts'
 import type { Notifier } from './notifier.ts'
 import { createOutbox, type Outbox, type OutboxDependencies } from './outbox.ts'
-import { enqueue, type OutboxState, settle, startOutbox } from './outbox-state.ts'
+import { type OutboxState, settle, startOutbox } from './outbox-state.ts'
 import { type Behaviour, type Receiver, startReceiver } from './receiver.ts'
 import { webhookNotifier } from './webhook.ts'
 
@@ -36,7 +36,7 @@ async function startOutboxWith(notifiers: readonly Notifier[], given: Partial<Ou
 const state = (count: number, receivers: readonly string[], from = 0): OutboxState => {
   const fresh = startOutbox()
   for (let i = from; i < from + count; i++)
-    enqueue(fresh, [exampleTransition({ episode: `e${i}`, atMs: systemClock.wallMs() })], receivers)
+    enqueueAll(fresh, [exampleTransition({ episode: `e${i}`, atMs: systemClock.wallMs() })], receivers)
   return fresh
 }
 /** What the processor does: settles, saves, offers; until nothing waits. */
@@ -109,7 +109,11 @@ test('one notification that the receiver cannot digest keeps back its own episod
   undo.push(receiver.close)
   const { outbox } = await startOutboxWith([webhook('people', receiver)])
   const outgoing = state(5, ['people'])
-  enqueue(outgoing, [exampleTransition({ episode: 'e0', state: 'resolved', atMs: systemClock.wallMs() })], ['people'])
+  enqueueAll(
+    outgoing,
+    [exampleTransition({ episode: 'e0', state: 'resolved', atMs: systemClock.wallMs() })],
+    ['people'],
+  )
   await run(outbox, outgoing, () => outgoing.counts['people']?.delivered === 4)
   expect(keysOf(receiver)).toEqual(firing(5).slice(1))
   expect(outgoing.queues['people']?.map(({ key }) => key)).toEqual(['e0/firing', 'e0/resolved'])
@@ -163,7 +167,7 @@ test('a receiver that is away for two days is told on its return; after seven it
   }
   const { outbox } = await startOutboxWith([people], { clock, backoff: { firstMs: 1_000, maxMs: 300_000 } })
   const outgoing = startOutbox()
-  enqueue(outgoing, [exampleTransition({ episode: 'e0', atMs: clock.wallMs() })], ['people'])
+  enqueueAll(outgoing, [exampleTransition({ episode: 'e0', atMs: clock.wallMs() })], ['people'])
   outbox.offer(outgoing)
   await clock.advance(2 * 86_400_000)
   expect(outbox.status()).toEqual([{ receiver: 'people', waiting: 1, failures: attempts, lastError: 'nobody there' }])
@@ -173,7 +177,7 @@ test('a receiver that is away for two days is told on its return; after seven it
   await clock.advance(300_000)
   expect(told).toEqual(['e0/firing'])
   away = true
-  enqueue(outgoing, [exampleTransition({ episode: 'e1', atMs: clock.wallMs() })], ['people'])
+  enqueueAll(outgoing, [exampleTransition({ episode: 'e1', atMs: clock.wallMs() })], ['people'])
   outbox.offer(outgoing)
   await clock.advance(7 * 86_400_000 + 600_000)
   expect(outbox.takeSettled()).toEqual([

@@ -1,5 +1,5 @@
 /** What a receiver is told: the shape is a promise, documented in `docs/notifiers.md`; keys are added at the end, never changed. */
-import type { Notification } from './notifier.ts'
+import type { NamedEpisode, Notification } from './notifier.ts'
 import { type Wording, wordsOf } from './wording.ts'
 
 export interface NotificationPayload {
@@ -36,11 +36,16 @@ export interface NotificationPayload {
   readonly link: string
   /** Some lines for people. */
   readonly text: string
+  /** Only where it is told for another reason than that it fires or is over. */
+  readonly reason?: Notification['reason']
+  /** Of a group or a digest. */
+  readonly episodes?: readonly (Omit<NamedEpisode, 'startedAtMs' | 'atMs'> & { startedAt: string; at: string })[]
 }
 
-export function payloadOf({ key, transition }: Notification, wording: Wording = {}): NotificationPayload {
+export function payloadOf(notification: Notification, wording: Wording = {}): NotificationPayload {
+  const { key, transition, reason, episodes } = notification
   const { state, place = { name: '', line: '', location: '' } } = transition
-  const { title, text, facts } = wordsOf(transition, wording)
+  const { title, text, facts } = wordsOf(notification, wording)
   return {
     version: 1,
     key,
@@ -68,5 +73,13 @@ export function payloadOf({ key, transition }: Notification, wording: Wording = 
     location: place.location,
     link: facts.link,
     text,
+    ...(reason === undefined ? {} : { reason }),
+    ...(episodes === undefined ? {} : { episodes: episodes.map(namedEpisode) }),
   }
 }
+
+const namedEpisode = ({ startedAtMs, atMs, ...rest }: NamedEpisode) => ({
+  ...rest,
+  startedAt: new Date(startedAtMs).toISOString(),
+  at: new Date(atMs).toISOString(),
+})

@@ -53,7 +53,7 @@ export async function sendTest(
   const notifier = createNotifier(config.type === 'mqtt' ? { ...config, retain: false } : config, dependencies)
   const about = { receiver: config.name, type: config.type, key }
   try {
-    return { ...about, delivered: true, answer: await notifier.send({ key, transition }, signal) }
+    return { ...about, delivered: true, answer: await notifier.send({ key, transition, reason: 'test' }, signal) }
   } catch (error) {
     signal.throwIfAborted()
     return { ...about, delivered: false, answer: messageOf(error) }

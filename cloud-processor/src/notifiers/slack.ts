@@ -29,8 +29,9 @@ export function slackNotifier(options: SlackOptions, { clock }: { readonly clock
   }
 }
 
-function slackMessage({ key, transition }: Notification, options: SlackOptions): object {
-  const { title, text, facts } = wordsOf(transition, options, (fact) => escapeChat(sayPlain(fact)))
+function slackMessage(notification: Notification, options: SlackOptions): object {
+  const { key, transition } = notification
+  const { title, text, facts } = wordsOf(notification, options, (fact) => escapeChat(sayPlain(fact)))
   const isOwnText = options.text !== undefined
   const { channel, username, iconEmoji } = options
   return {

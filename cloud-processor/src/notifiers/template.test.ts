@@ -7,7 +7,10 @@ import { factsOf } from './facts.ts'
 import { PLACEHOLDERS, renderTemplate, template, templateMistake } from './template.ts'
 import { wordsOf } from './wording.ts'
 
-const facts = factsOf(exampleTransition({ expected: 4.25, lower: 3 }), 'https://grafana.example.org/sub/')
+const facts = factsOf(
+  { transition: exampleTransition({ expected: 4.25, lower: 3 }), reason: 'escalated' },
+  'https://grafana.example.org/sub/',
+)
 
 test('each placeholder says what it names', () => {
   const said = Object.fromEntries(PLACEHOLDERS.map((name) => [name, renderTemplate(`{{ ${name} }}`, facts)]))
@@ -25,6 +28,7 @@ test('each placeholder says what it names', () => {
     rule: 'vibration.velocity_rms_mm_s.threshold_above_7.1',
     severity: 'critical',
     state: 'firing',
+    reason: 'escalated',
     message: 'Vibration velocity (RMS): 7.900 mm/s, 0.800 above the limit 7.1',
     value: '7.9',
     unit: 'mm/s',
@@ -41,22 +45,32 @@ test('each placeholder says what it names', () => {
 
 test('what is not known is a dash; what was not told, or became null in JSON, is none', () => {
   const transition = exampleTransition({ value: Number.NaN, upper: null })
-  const untold = factsOf(JSON.parse(JSON.stringify(transition)), '')
+  const untold = factsOf({ transition: JSON.parse(JSON.stringify(transition)) }, '')
   expect(renderTemplate('{{value}} of {{upper}}, {{link}}', untold)).toBe('– of –, –')
-  expect(wordsOf(transition, {}).text).not.toMatch(/NaN|null|Value|Expected/)
+  expect(wordsOf({ transition }, {}).text).not.toMatch(/NaN|null|Value|Expected/)
 })
 
 test('of a whole site: no device, and the dashboard of all', () => {
   const transition = exampleTransition({ device: '*', kind: '', field: '', value: 12 })
-  expect(factsOf(transition, 'http://viewer:3001')).toMatchObject({
+  expect(factsOf({ transition }, 'http://viewer:3001')).toMatchObject({
     device: '',
     link: expect.stringMatching(/^http:\/\/viewer:3001\/d\/tributary-fleet\?from=\d+&to=\d+&var-site=plant$/),
   })
 })
 
+test('an escalated alert says so first; a digest of several sites names none and leads to the dashboard of all', () => {
+  expect(wordsOf({ transition: exampleTransition(), reason: 'escalated' }, {}).title).toMatch(
+    /^ESCALATED CRITICAL pump-1 at/,
+  )
+  const transition = exampleTransition({ site: '*', device: '*', kind: '', field: '', message: '3 notifications' })
+  const { title, facts: said } = wordsOf({ transition, reason: 'digest' }, { dashboardUrl: 'https://g' })
+  expect(title).toMatch(/^CRITICAL: 3 notifications \(/)
+  expect(said.link).not.toContain('var-')
+})
+
 test('the dashboard is shown from 15 minutes before the beginning to 15 after the end', () => {
   const endMs = Date.UTC(2026, 1, 2)
-  const { link } = factsOf(exampleTransition({ state: 'resolved', atMs: endMs }), 'https://g')
+  const { link } = factsOf({ transition: exampleTransition({ state: 'resolved', atMs: endMs }) }, 'https://g')
   expect(new URL(link).searchParams.get('from')).toBe(String(Date.UTC(2026, 0, 31, 13, 48, 20)))
   expect(new URL(link).searchParams.get('to')).toBe(String(endMs + 15 * 60_000))
 })
@@ -90,17 +104,17 @@ test('whatever a device, a registry or a contract says: it stays where it was pu
   fc.assert(
     fc.property(hostile, hostile, hostile, (name, label, message) => {
       const transition = exampleTransition({ label, message, place: { name, line: label, location: message } })
-      const said = factsOf(transition, '')
+      const said = factsOf({ transition }, '')
       for (const fact of Object.values(said)) expect(fact).not.toMatch(/[\p{Cc}\u2028\u2029\u202a-\u202e]/u)
       // What is put in is not looked at for placeholders again.
       expect(renderTemplate('{{name}}|{{label}}', said, (fact) => fact)).toBe(`${said.name}|${said.label}`)
       expect(escapeHtml(said.name)).not.toMatch(/[<>"']|&(?!(amp|lt|gt|quot|#39);)/)
       expect(escapeChat(said.label)).not.toMatch(/[<>]|&(?!(amp|lt|gt);)|@\w|\]\(/)
       expect(escapeTopicLevel(said.name)).toMatch(/^[^/+#$\0]+$/)
-      const { title } = wordsOf(transition, { title: '{{name}} {{message}}' })
+      const { title } = wordsOf({ transition }, { title: '{{name}} {{message}}' })
       expect(title).toBe(oneLine(title))
       expect(title.length).toBeLessThanOrEqual(250)
-      expect(wordsOf(transition, {}).text.split('\n').length).toBeLessThanOrEqual(11)
+      expect(wordsOf({ transition }, {}).text.split('\n').length).toBeLessThanOrEqual(11)
     }),
   )
 })
@@ -109,6 +123,6 @@ test('long texts are clipped, and no character is halved', () => {
   expect(clip('abcdef', 6)).toBe('abcdef')
   expect(clip('abcdef', 5)).toBe('abcd…')
   expect(clip('ab😀def', 4)).toBe('ab…')
-  const { title, text } = wordsOf(exampleTransition({ message: 'x'.repeat(10_000) }), {})
+  const { title, text } = wordsOf({ transition: exampleTransition({ message: 'x'.repeat(10_000) }) }, {})
   expect([title.length, text.length]).toEqual([250, 3_000])
 })

@@ -17,6 +17,7 @@ const NAMES: Readonly<Record<keyof Facts, true>> = {
   rule: true,
   severity: true,
   state: true,
+  reason: true,
   message: true,
   value: true,
   unit: true,

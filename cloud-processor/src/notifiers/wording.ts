@@ -1,7 +1,7 @@
 /** Title and text of a notification: the receiver's own templates, or what needs none. */
-import type { AlertTransition } from '../alerts/episode.ts'
 import { clip, oneLine } from './escape.ts'
 import { detailsOf, type Facts, factsOf } from './facts.ts'
+import type { Notification } from './notifier.ts'
 import { renderTemplate, sayPlain, template } from './template.ts'
 
 export interface Wording {
@@ -30,11 +30,11 @@ export const wordingKeys = {
 
 /** @param say puts a fact into a template of one's own */
 export function wordsOf(
-  transition: AlertTransition,
+  notification: Pick<Notification, 'transition' | 'reason'>,
   { title, text, dashboardUrl = '' }: Wording,
   say: (fact: string) => string = sayPlain,
 ): Words {
-  const facts = factsOf(transition, dashboardUrl)
+  const facts = factsOf(notification, dashboardUrl)
   return {
     title: clip(
       title === undefined ? say(defaultTitle(facts)) : oneLine(renderTemplate(title, facts, say)),
@@ -46,12 +46,12 @@ export function wordsOf(
 }
 
 /** `RESOLVED`, or the severity: what a reader sees first. */
-export const headword = ({ state, severity }: Pick<Facts, 'state' | 'severity'>): string =>
-  state === 'resolved' ? 'RESOLVED' : severity.toUpperCase()
+export const headword = ({ state, severity, reason }: Pick<Facts, 'state' | 'severity' | 'reason'>): string =>
+  state === 'resolved' ? 'RESOLVED' : `${reason === 'escalated' ? 'ESCALATED ' : ''}${severity.toUpperCase()}`
 
 function defaultTitle(facts: Facts): string {
-  const who = facts.device === '' ? '' : `${facts.device} at `
-  return `${headword(facts)} ${who}${facts.site}: ${facts.message} (${facts.at})`
+  const where = [facts.device, facts.site].filter((name) => name !== '').join(' at ')
+  return `${headword(facts)}${where === '' ? '' : ` ${where}`}: ${facts.message} (${facts.at})`
 }
 
 function defaultText(facts: Facts, say: (fact: string) => string): string {
