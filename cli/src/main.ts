@@ -4,6 +4,7 @@ import { agentCommand } from './commands/agent.ts'
 import { chaosCommand } from './commands/chaos.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
+import { detectCommand } from './commands/detect.ts'
 import { deviceCommand } from './commands/device.ts'
 import { dlqCommand } from './commands/dlq.ts'
 import { gatewayCommand } from './commands/gateway.ts'
@@ -33,6 +34,7 @@ const program = new Command('tributary')
   .addCommand(statusCommand())
   .addCommand(ledgerCommand())
   .addCommand(deviceCommand())
+  .addCommand(detectCommand())
   .addCommand(dlqCommand())
   .addCommand(spoolCommand())
 exitOverrideAll(program)

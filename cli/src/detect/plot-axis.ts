@@ -25,7 +25,7 @@ export interface Mark<Place = number> {
 
 /** Even steps of 1, 2 or 5 times a power of ten. */
 export function numberMarks(low: number, high: number, marksMax: number): Mark[] {
-  const rough = (high - low) / marksMax
+  const rough = high / marksMax - low / marksMax
   if (!(rough > 0) || !Number.isFinite(rough)) return [{ at: low, text: numberText(low, 0) }]
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = ([1, 2, 5, 10].find((n) => n * power >= rough) ?? 10) * power
@@ -57,31 +57,37 @@ export function timeMarks(fromMs: number, toMs: number, marksMax: number, zone: 
   const marks: Mark[] = []
   const startMs = wall(fromMs).getTime()
   let below = ''
-  const push = (wallMs: number, text: string, context: string) => {
+  /** @returns whether there may be more */
+  const push = (wallMs: number, text: string, context: string): boolean => {
     const at = zone.timeMs(wallMs, Number.NEGATIVE_INFINITY)
-    if (at < fromMs || at > toMs) return
+    if (!(at <= toMs) || marks.length > 2 * marksMax) return false
+    if (at < fromMs) return true
     marks.push({ at, text, ...(context !== below && { below: context }) })
     below = context
+    return true
   }
   if (step === undefined) {
     const months = MONTH_STEPS.find((n) => spanMs / ((n * YEAR) / 12) <= marksMax) ?? (MONTH_STEPS.at(-1) as number)
     const start = wall(fromMs)
     const first = Math.ceil((start.getUTCFullYear() * 12 + start.getUTCMonth()) / months) * months
-    for (let month = first; marks.length <= 2 * marksMax; month += months) {
+    let more = true
+    for (let month = first; more; month += months) {
       const date = new Date(0)
       date.setUTCFullYear(Math.floor(month / 12), month % 12, 1)
-      if (!(date.getTime() <= startMs + spanMs + DAY)) break
       const year = String(date.getUTCFullYear())
-      if (months >= 12) push(date.getTime(), year, '')
-      else push(date.getTime(), MONTHS[date.getUTCMonth()] as string, year)
+      more =
+        months >= 12 ? push(date.getTime(), year, '') : push(date.getTime(), MONTHS[date.getUTCMonth()] as string, year)
     }
     return marks
   }
-  for (let n = Math.ceil(startMs / step); n * step <= startMs + spanMs + DAY && marks.length <= 2 * marksMax; n++) {
+  let more = true
+  for (let n = Math.ceil(startMs / step); more; n++) {
     const date = new Date(n * step)
     const day = `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]}`
-    if (step >= DAY) push(n * step, day, String(date.getUTCFullYear()))
-    else push(n * step, clockText(date, step), `${day} ${date.getUTCFullYear()}`)
+    more =
+      step >= DAY
+        ? push(n * step, day, String(date.getUTCFullYear()))
+        : push(n * step, clockText(date, step), `${day} ${date.getUTCFullYear()}`)
   }
   return marks
 }

@@ -20,6 +20,7 @@ const LEFT = 84
 const RIGHT = 24
 const SERIES = { top: 84, bottom: 370 }
 const SCORE = { top: 400, bottom: 490 }
+const MAX = Number.MAX_VALUE
 const TITLE_CHARACTERS = 110
 
 const STYLE = `
@@ -47,10 +48,10 @@ export function plotSvg(buckets: readonly Bucket[], labels: PlotLabels): string 
   const toMs = Math.max(buckets.at(-1)?.toMs ?? 0, fromMs + 1e-3)
   const low = buckets.reduce((least, { min }) => Math.min(least, min), Number.POSITIVE_INFINITY)
   const high = buckets.reduce((most, { max }) => Math.max(most, max), Number.NEGATIVE_INFINITY)
-  const room = Number.isFinite(high - low) && high > low ? (high - low) * 0.08 : Math.abs(low || 1) * 0.1
-  const [bottom, top] = buckets.length === 0 ? [0, 1] : [low - room, high + room]
+  const room = high > low ? 0.08 * high - 0.08 * low : 0.1 * Math.abs(low || 1)
+  const [bottom, top] = buckets.length === 0 ? [0, 1] : [Math.max(low - room, -MAX), Math.min(high + room, MAX)]
   const x = (timeMs: number) => LEFT + ((timeMs - fromMs) / (toMs - fromMs)) * (WIDTH - LEFT - RIGHT)
-  // Halves, so that the difference of the largest numbers is still a number.
+  // Halves: the difference of the largest numbers is none.
   const share = (value: number) => (value / 2 - bottom / 2) / (top / 2 - bottom / 2)
   const y = (value: number) => SERIES.bottom - Math.min(2, Math.max(-1, share(value))) * (SERIES.bottom - SERIES.top)
   const yScore = (score: number) => SCORE.bottom - score * (SCORE.bottom - SCORE.top)
@@ -60,13 +61,13 @@ export function plotSvg(buckets: readonly Bucket[], labels: PlotLabels): string 
   const alarms = buckets.filter(({ alarm }) => alarm !== undefined)
   const zoneName = labels.zone === undefined ? 'since the first row' : labels.zone.name
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" role="img">
-<title>${escape(labels.title)}</title>
-<desc>${escape(labels.subtitle)}</desc>
+<title>${forXml(labels.title)}</title>
+<desc>${forXml(labels.subtitle)}</desc>
 <style>${STYLE}</style>
 <rect class="page" width="${WIDTH}" height="${HEIGHT}"/>
 <clipPath id="frame"><rect x="${LEFT}" y="${SERIES.top}" width="${WIDTH - LEFT - RIGHT}" height="${SERIES.bottom - SERIES.top}"/></clipPath>
-<text class="title" x="${LEFT}" y="32">${escape(brief(labels.title))}</text>
-<text x="${LEFT}" y="54">${escape(brief(labels.subtitle))}</text>
+<text class="title" x="${LEFT}" y="32">${forXml(brief(labels.title))}</text>
+<text x="${LEFT}" y="54">${forXml(brief(labels.subtitle))}</text>
 ${legend()}
 ${horizontals(numberMarks(bottom, top, 6), y)}
 ${horizontals(
@@ -77,9 +78,9 @@ ${horizontals(
   yScore,
 )}
 ${times.map((mark) => vertical(mark, labels.zone === undefined ? fromMs : 0)).join('\n')}
-<text class="name" x="${LEFT}" y="${SERIES.top - 8}">${escape(brief(labels.value))}</text>
+<text class="name" x="${LEFT}" y="${SERIES.top - 8}">${forXml(brief(labels.value))}</text>
 <text class="name" x="${LEFT}" y="${SCORE.top - 8}">anomaly score</text>
-<text x="${WIDTH - RIGHT}" y="${HEIGHT - 10}" text-anchor="end">${escape(zoneName)}</text>
+<text x="${WIDTH - RIGHT}" y="${HEIGHT - 10}" text-anchor="end">${forXml(zoneName)}</text>
 ${alarms.map(({ alarm }) => `<line class="alarm-time" x1="${round(x(alarm?.timeMs ?? 0))}" y1="${SERIES.top}" x2="${round(x(alarm?.timeMs ?? 0))}" y2="${SCORE.bottom}"/>`).join('\n')}
 <g clip-path="url(#frame)">
 ${runsOf(buckets.filter(({ banded }) => banded > 0))
@@ -126,11 +127,11 @@ ${alarms.map(alarmMark).join('\n')}
     if (alarm === undefined) return ''
     const when = labels.zone === undefined ? '' : `${sayTime(alarm.timeMs)} · `
     const said = `${when}score ${alarm.score.toFixed(2)}${alarm.message === '' ? '' : ` · ${alarm.message}`}`
-    return `<circle class="alarm" cx="${round(x(alarm.timeMs))}" cy="${round(y(alarm.value))}" r="5"><title>${escape(said)}</title></circle>`
+    return `<circle class="alarm" cx="${round(x(alarm.timeMs))}" cy="${round(y(alarm.value))}" r="5"><title>${forXml(said)}</title></circle>`
   }
   function vertical({ at: time, text, below }: Mark, offsetMs: number): string {
     const place = round(x(time + offsetMs))
-    return `<line class="grid" x1="${place}" y1="${SERIES.top}" x2="${place}" y2="${SCORE.bottom}"/><text x="${place}" y="${SCORE.bottom + 20}" text-anchor="middle">${escape(text)}</text>${below ? `<text class="name" x="${place}" y="${SCORE.bottom + 38}" text-anchor="middle">${escape(below)}</text>` : ''}`
+    return `<line class="grid" x1="${place}" y1="${SERIES.top}" x2="${place}" y2="${SCORE.bottom}"/><text x="${place}" y="${SCORE.bottom + 20}" text-anchor="middle">${forXml(text)}</text>${below ? `<text class="name" x="${place}" y="${SCORE.bottom + 38}" text-anchor="middle">${forXml(below)}</text>` : ''}`
   }
   function horizontals(marks: readonly Mark[], place: (value: number) => number): string {
     return marks
@@ -163,7 +164,7 @@ const round = (pixels: number): string => String(Math.round(pixels * 10) / 10)
 const brief = (text: string): string =>
   text.length > TITLE_CHARACTERS ? `${text.slice(0, TITLE_CHARACTERS - 1)}…` : text
 // What XML cannot hold is left out.
-const escape = (text: string): string =>
+const forXml = (text: string): string =>
   text
     .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '')
     .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
