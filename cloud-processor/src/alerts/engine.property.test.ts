@@ -39,6 +39,7 @@ const change = (device: string, second: number, anomalous: boolean): VerdictChan
     lower: undefined,
     upper: 1,
     message: anomalous ? 'x' : '',
+    component: '',
   },
   value: second,
   atMs: second * 1_000,

@@ -42,6 +42,7 @@ function change(
       lower: undefined,
       upper: 7.1,
       message: anomalous ? '7.9 mm/s, 0.8 above the limit 7.1' : '',
+      component: '',
     },
     value: anomalous ? 7.9 : 6.2,
     atMs: T0 + at * 1_000,
