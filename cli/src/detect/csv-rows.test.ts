@@ -87,7 +87,8 @@ describe('rows of CSV', () => {
   })
 
   test('the delimiter is what stands most often outside of quotes', () => {
-    expect(['a,b', 'a;b,c;d', 'a\tb', '"a;b;c",d', 'a'].map(guessDelimiter)).toEqual([',', ';', '\t', ',', ','])
+    const lines = ['a,b', 'a;b,c;d', '2026-01-01;1,5', 'a\tb', '"a;b;c",d', 'a']
+    expect(lines.map(guessDelimiter)).toEqual([',', ';', ';', '\t', ',', ','])
   })
 })
 

@@ -20,9 +20,9 @@ export async function* textOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
 
 const DELIMITERS = [',', ';', '\t']
 
-/** What stands most often outside of quotes in a line; a comma when none of them does. */
+/** What stands most often outside of quotes in a line; of two that stand as often not the comma, which may be in numbers. */
 export function guessDelimiter(line: string): string {
   const plain = line.replace(/"[^"]*"/g, '')
-  const count = (delimiter: string) => plain.split(delimiter).length
-  return DELIMITERS.reduce((best, one) => (count(one) > count(best) ? one : best))
+  const count = (delimiter: string) => plain.split(delimiter).length - 1
+  return DELIMITERS.reduce((best, one) => (count(one) > 0 && count(one) >= count(best) ? one : best))
 }

@@ -125,7 +125,7 @@ export function contractOf(options: JudgeOptions, intervalMs: number, decimals: 
       ...(below === undefined ? [] : [{ field: FIELD, below, hysteresis }]),
     ],
     detectors: {
-      outlier: learned === 'none' ? {} : { [FIELD]: learned },
+      outlier: learned === 'none' ? [] : learned === 'lite' ? [FIELD] : { [FIELD]: learned },
       flatline: flatlineMs === undefined ? {} : { [FIELD]: durationText(flatlineMs) },
     },
   })

@@ -25,7 +25,7 @@ export interface Mark<Place = number> {
 
 /** Even steps of 1, 2 or 5 times a power of ten. */
 export function numberMarks(low: number, high: number, marksMax: number): Mark[] {
-  const rough = high / marksMax - low / marksMax
+  const rough = (high - low) / marksMax
   if (!(rough > 0) || !Number.isFinite(rough)) return [{ at: low, text: numberText(low, 0) }]
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = ([1, 2, 5, 10].find((n) => n * power >= rough) ?? 10) * power

@@ -8,6 +8,8 @@ const WIDTH_MS_FIRST = 2 ** -10
 /** Across so many of the usual distances between rows no line is drawn. */
 const GAP_STEPS = 20
 const MESSAGE_CHARACTERS = 300
+/** So that no sum or margin overflows; detectors do not look at larger ones either. */
+const VALUE_MAX = 1e300
 
 export interface PlotRow {
   readonly timeMs: number
@@ -64,7 +66,8 @@ export function createPlotBuckets(): PlotBuckets {
       return widthMs
     },
     filled: () => buckets.filter((bucket) => bucket !== undefined),
-    add({ timeMs, value, score, lower, upper, alarm, message }) {
+    add({ timeMs, value: given, score, lower, upper, alarm, message }) {
+      const value = within(given)
       if (Number.isNaN(originMs)) originMs = timeMs
       const elapsedMs = timeMs - lastMs
       const afterGap = elapsedMs > GAP_STEPS * stepMs
@@ -81,8 +84,8 @@ export function createPlotBuckets(): PlotBuckets {
         last: value,
         min: value,
         max: value,
-        lower: banded ? lower : 0,
-        upper: banded ? upper : 0,
+        lower: banded ? within(lower) : 0,
+        upper: banded ? within(upper) : 0,
         banded: banded ? 1 : 0,
         score,
         alarm: alarm ? { timeMs, value, score, message: message.slice(0, MESSAGE_CHARACTERS) } : undefined,
@@ -92,6 +95,8 @@ export function createPlotBuckets(): PlotBuckets {
     },
   }
 }
+
+const within = (value: number): number => Math.max(-VALUE_MAX, Math.min(VALUE_MAX, value))
 
 /** @param a is earlier than `b` */
 function join(a: Bucket | undefined, b: Bucket | undefined): Bucket | undefined {

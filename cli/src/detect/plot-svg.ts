@@ -20,7 +20,6 @@ const LEFT = 84
 const RIGHT = 24
 const SERIES = { top: 84, bottom: 370 }
 const SCORE = { top: 400, bottom: 490 }
-const MAX = Number.MAX_VALUE
 const TITLE_CHARACTERS = 110
 
 const STYLE = `
@@ -48,12 +47,12 @@ export function plotSvg(buckets: readonly Bucket[], labels: PlotLabels): string 
   const toMs = Math.max(buckets.at(-1)?.toMs ?? 0, fromMs + 1e-3)
   const low = buckets.reduce((least, { min }) => Math.min(least, min), Number.POSITIVE_INFINITY)
   const high = buckets.reduce((most, { max }) => Math.max(most, max), Number.NEGATIVE_INFINITY)
-  const room = high > low ? 0.08 * high - 0.08 * low : 0.1 * Math.abs(low || 1)
-  const [bottom, top] = buckets.length === 0 ? [0, 1] : [Math.max(low - room, -MAX), Math.min(high + room, MAX)]
+  const room = high > low ? 0.08 * (high - low) : 0.1 * Math.abs(low || 1)
+  const [bottom, top] = buckets.length === 0 ? [0, 1] : [low - room, high + room]
   const x = (timeMs: number) => LEFT + ((timeMs - fromMs) / (toMs - fromMs)) * (WIDTH - LEFT - RIGHT)
-  // Halves: the difference of the largest numbers is none.
-  const share = (value: number) => (value / 2 - bottom / 2) / (top / 2 - bottom / 2)
-  const y = (value: number) => SERIES.bottom - Math.min(2, Math.max(-1, share(value))) * (SERIES.bottom - SERIES.top)
+  // What lies far outside of the frame is cut off there.
+  const share = (value: number) => Math.min(2, Math.max(-1, (value - bottom) / (top - bottom)))
+  const y = (value: number) => SERIES.bottom - share(value) * (SERIES.bottom - SERIES.top)
   const yScore = (score: number) => SCORE.bottom - score * (SCORE.bottom - SCORE.top)
   const at = (timeMs: number, valueY: number) => `${round(x(timeMs))},${round(valueY)}`
 

@@ -22,7 +22,7 @@ describe('slices of time', () => {
     const step = fc.double({ min: 0.001, max: 1e9, noNaN: true })
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(step, fc.double({ noNaN: true, noDefaultInfinity: true })), { minLength: 1 }),
+        fc.array(fc.tuple(step, fc.double({ min: -1e300, max: 1e300, noNaN: true })), { minLength: 1 }),
         (steps) => {
           const buckets = createPlotBuckets()
           let timeMs = 1.7e12
