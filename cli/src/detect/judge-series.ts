@@ -47,8 +47,8 @@ export interface SeriesJudge {
 
 const FIELD = 'value'
 const DECIMALS_MAX = 9
-/** Digits of a sentence, when no contract says how many. */
-const SAID_DECIMALS_MAX = 6
+/** Of a sentence's largest number, when no contract says how many decimals it has. */
+const SAID_DIGITS = 4
 const INTERVAL_MS_DEFAULT = 1_000
 
 interface Running {
@@ -60,6 +60,8 @@ interface Running {
 export function createSeriesJudge(options: JudgeOptions): SeriesJudge {
   let intervalMs = options.intervalMs
   let saidDecimals = options.decimals ?? 0
+  let largest = 0
+  let finest = 0
   let first: { readonly timeMs: number; readonly value: number } | undefined
   let running = start()
   let speakers = speakersOf()
@@ -84,9 +86,15 @@ export function createSeriesJudge(options: JudgeOptions): SeriesJudge {
         speakers = speakersOf()
       }
       first ??= { timeMs, value }
-      if (options.decimals === undefined && decimals > saidDecimals && saidDecimals < SAID_DECIMALS_MAX) {
-        saidDecimals = Math.min(decimals, SAID_DECIMALS_MAX)
-        speakers = speakersOf()
+      if (options.decimals === undefined && (decimals > finest || Math.abs(value) > largest)) {
+        finest = Math.max(finest, decimals)
+        largest = Math.max(largest, Math.abs(value))
+        const enough = SAID_DIGITS - 1 - Math.floor(Math.log10(largest || 1))
+        const said = Math.max(0, Math.min(finest, enough, DECIMALS_MAX))
+        if (said !== saidDecimals) {
+          saidDecimals = said
+          speakers = speakersOf()
+        }
       }
       let loudest = 0
       const verdicts = running.map(({ detector, state }): Verdict => {
