@@ -3,6 +3,8 @@ import { createRandom, type Random } from '@tributary/runtime'
 import type { NabFile } from './corpus.ts'
 
 export interface Halving {
+  readonly way: string
+  /** What is in the first half. */
   readonly what: string
   readonly seed: number
   /** Is the file, by its place, in the first half? */
@@ -23,14 +25,20 @@ export function halveFiles(files: readonly NabFile[], seed: number): Halving {
     if (names.length % 2 === 1) carried = 1 - carried
     for (const name of names.slice(0, half)) first.add(name)
   }
-  return { what: 'half of the files of each group', seed, isFirst: files.map(({ name }) => first.has(name)) }
+  return {
+    way: 'halved within groups',
+    what: `first half: ${first.size} of ${files.length} files, as near as can be half of each group`,
+    seed,
+    isFirst: files.map(({ name }) => first.has(name)),
+  }
 }
 
 export function halveGroups(files: readonly NabFile[], seed: number): Halving {
   const groups = shuffled(groupsOf(files), createRandom(seed))
   const first = new Set(groups.slice(0, Math.ceil(groups.length / 2)))
   return {
-    what: `groups: ${[...first].sort().join(', ')} against the others`,
+    way: 'halved by groups',
+    what: `first half: ${[...first].sort().join(', ')}`,
     seed,
     isFirst: files.map(({ group }) => first.has(group)),
   }

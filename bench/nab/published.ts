@@ -29,7 +29,13 @@ interface StoredFile {
 
 export interface Check {
   /** Detectors and profiles of which the final result was compared, with how. */
-  readonly compared: readonly { detector: string; profile: string; result: number; byRows: boolean }[]
+  readonly compared: readonly {
+    detector: string
+    profile: string
+    result: number
+    hasFinal: boolean
+    byRows: boolean
+  }[]
   /** Scores of single files that were repeated row by row, and that were found within their bounds. */
   readonly filesByRows: number
   readonly filesWithin: number
@@ -40,7 +46,7 @@ export interface Check {
 /** @throws UserError when there are no published results */
 export async function checkPublished(corpus: Corpus): Promise<Check> {
   const folder = join(corpus.folder, 'published')
-  const compared: { detector: string; profile: string; result: number; byRows: boolean }[] = []
+  const compared: { detector: string; profile: string; result: number; hasFinal: boolean; byRows: boolean }[] = []
   const wrong: string[] = []
   let filesByRows = 0
   let filesWithin = 0
@@ -85,6 +91,7 @@ export async function checkPublished(corpus: Corpus): Promise<Check> {
         detector,
         profile: profile.name,
         result: results.at(-1) ?? Number.NaN,
+        hasFinal: final !== undefined,
         byRows: repeat !== undefined,
       })
     }
