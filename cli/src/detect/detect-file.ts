@@ -1,8 +1,10 @@
 /** From a file to scores, summary and picture, in memory that does not grow with the file. */
 
-import { createReadStream } from 'node:fs'
+import { createReadStream, open } from 'node:fs'
 import { stat, writeFile } from 'node:fs/promises'
-import { addAbortSignal, type Readable } from 'node:stream'
+import { Socket } from 'node:net'
+import { addAbortSignal } from 'node:stream'
+import { promisify } from 'node:util'
 import { errorCode, isAbort, messageOf, systemClock, UserError } from '@tributary/runtime'
 import type { DetectOptions } from '../commands/detect.ts'
 import { csvCell } from '../export-rows.ts'
@@ -194,13 +196,15 @@ interface OpenedInput {
 
 async function openInput(path: string, signal: AbortSignal): Promise<OpenedInput> {
   let read = 0
-  let size = 0
-  const stream: Readable = path === '-' ? process.stdin : createReadStream(path, { highWaterMark: CHUNK_BYTES })
+  const found = path === '-' ? undefined : await stat(path).catch(() => undefined)
+  const size = found?.isFile() ? found.size : 0
+  const stream =
+    path === '-'
+      ? process.stdin
+      : found?.isFIFO()
+        ? await openPipe(path)
+        : createReadStream(path, { highWaterMark: CHUNK_BYTES })
   addAbortSignal(signal, stream)
-  if (path !== '-') {
-    const found = await stat(path).catch(() => undefined)
-    size = found?.isFile() ? found.size : 0
-  }
   async function* chunks() {
     try {
       for await (const chunk of stream) {
@@ -221,6 +225,11 @@ async function openInput(path: string, signal: AbortSignal): Promise<OpenedInput
     chunks: chunks(),
     share: () => (size > 0 ? `${Math.floor((100 * read) / size)} %  ` : `${bytes(read)}  `),
   }
+}
+
+/** A pipe that is read as a file is cannot be left while it is waited for, not even by the end of the process. */
+async function openPipe(path: string): Promise<Socket> {
+  return new Socket({ fd: await promisify(open)(path, 'r'), readable: true, writable: false })
 }
 
 /** Results written over the file that they are made from would destroy it. */
