@@ -199,6 +199,8 @@ test('what cannot be done ends with 2 and says what to do', async () => {
     [[file, '--value-column', 'a', '--detector', 'huge'], 'Allowed choices are full, lite, none'],
     [[file, '--value-column', 'a', '--timezone', 'Mars/Olympus'], 'there is no time zone'],
     [[file, '--value-column', 'a', '--threshold', '2'], 'must be above 0 and at most 1'],
+    [[file, '--value-column', 'a', '--interval', '0s'], 'must be longer than nothing'],
+    [[file, '--value-column', 'a', '--above', '5', '--hysteresis', '-1'], 'must be 0 or more'],
     [[file, '--value-column', 'a', '--plot', join(folder, 'no', 'such.svg')], 'cannot be written'],
     [[packed], 'zcat'],
     [[folder], 'cannot be read'],

@@ -51,11 +51,11 @@ export function detectCommand(): Command {
     .option('--threshold <score>', 'an alarm begins where the score reaches this', score, 0.5)
     .option('--above <limit>', 'values above are anomalies, too', number)
     .option('--below <limit>', 'values below are anomalies, too', number)
-    .option('--hysteresis <size>', 'by which a value must come back within --above or --below', number)
+    .option('--hysteresis <size>', 'by which a value must come back within --above or --below', size)
     .option(
       '--flatline <duration>',
       'a value that stays the same for this long is an anomaly, too; such as 10m',
-      duration,
+      stretch,
     )
     .option('--explain', 'also write expected, lower, upper, component and message')
     .option('--output <file>', 'write the rows there, over what it holds; default: standard output')
@@ -64,7 +64,7 @@ export function detectCommand(): Command {
     .option(
       '--interval <duration>',
       'expected distance of rows, such as 1s; without a column of times they are this far apart',
-      duration,
+      stretch,
     )
     .option('--timezone <name>', 'of times that name none, such as Europe/Berlin', 'UTC')
     .addOption(
@@ -90,6 +90,19 @@ function number(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('must be a number.')
   return value
+}
+
+function size(text: string): number {
+  const value = number(text)
+  if (value < 0) throw new InvalidArgumentError('must be 0 or more.')
+  return value
+}
+
+/** Longer than none. */
+function stretch(text: string): number {
+  const milliseconds = duration(text)
+  if (milliseconds === 0) throw new InvalidArgumentError('must be longer than nothing.')
+  return milliseconds
 }
 
 function score(text: string): number {

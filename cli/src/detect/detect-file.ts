@@ -35,7 +35,6 @@ export async function detectFile(path: string, options: DetectOptions): Promise<
     throw new UserError('nothing is left to judge by', {
       hint: 'with --detector none give --above, --below or --flatline',
     })
-  if (options.interval === 0) throw new UserError('--interval is 0', { hint: 'such as 1s' })
   await refuseOverwriting(path, options)
   const zone = options.timezone === 'UTC' ? UTC : timeZone(options.timezone)
   const stopping = new AbortController()

@@ -20,6 +20,8 @@ const LEFT = 84
 const RIGHT = 24
 const SERIES = { top: 84, bottom: 370 }
 const SCORE = { top: 400, bottom: 490 }
+/** Above what vanishes in arithmetic. */
+const ROOM_MIN = 1e-300
 const TITLE_CHARACTERS = 110
 
 const STYLE = `
@@ -47,7 +49,7 @@ export function plotSvg(buckets: readonly Bucket[], labels: PlotLabels): string 
   const toMs = Math.max(buckets.at(-1)?.toMs ?? 0, fromMs + 1e-3)
   const low = buckets.reduce((least, { min }) => Math.min(least, min), Number.POSITIVE_INFINITY)
   const high = buckets.reduce((most, { max }) => Math.max(most, max), Number.NEGATIVE_INFINITY)
-  const room = high > low ? 0.08 * (high - low) : 0.1 * Math.abs(low || 1)
+  const room = Math.max(ROOM_MIN, high > low ? 0.08 * (high - low) : 0.1 * Math.abs(low || 1))
   const [bottom, top] = buckets.length === 0 ? [0, 1] : [low - room, high + room]
   const x = (timeMs: number) => LEFT + ((timeMs - fromMs) / (toMs - fromMs)) * (WIDTH - LEFT - RIGHT)
   // What lies far outside of the frame is cut off there.

@@ -43,6 +43,7 @@ describe('slices of time', () => {
           expect(svg).not.toMatch(/NaN|Infinity|undefined/)
         },
       ),
+      { examples: [[[[0.001, 5e-324]]], [[[0.001, 1e300]]]] },
     )
   })
   test('a million rows take as much room as a thousand, at least one slice a pixel', () => {
