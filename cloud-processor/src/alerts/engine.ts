@@ -3,7 +3,7 @@
  * Guarantee: however the same readings are cut into batches, the same episodes come out, with the same times. Historical
  * data neither fires nor resolves; what it says of the present counts once live data follows.
  */
-import type { Contracts } from '@tributary/protocol'
+import { type Contracts, outlierSizeOf } from '@tributary/protocol'
 import { type DetectorFamily, sayDuration, thresholdName, type Verdict } from '../detectors/index.ts'
 import { type AlertTransition, type Episode, episodeId, episodeKey } from './episode.ts'
 import { type AlertRule, contractRule, matcher, type RuleMatch, SEVERITIES } from './rule.ts'
@@ -279,7 +279,7 @@ function detectorExists(contracts: Contracts, { kind, field, detector }: Episode
   const contract = contracts.get(kind)
   if (contract === undefined) return false
   if (detector === 'silence') return contract.detectors.silence !== undefined
-  if (detector === 'outlier') return contract.detectors.outlier.includes(field)
+  if (detector === 'outlier') return outlierSizeOf(contract, field) !== undefined
   if (detector === 'flatline') return field in contract.detectors.flatline
   return contract.thresholds.some((t) => t.field === field && thresholdName(t) === detector)
 }
