@@ -18,17 +18,29 @@ const createFor = (create: CreateDetector, file: NabFile): Detector<DetectorStat
 /**
  * The score of each row. A row that is not newer than one before it (clocks were set back) is not looked at, and has 0.
  * @param cut rows from here on are not there
- * @param restarts rows before which the state goes through JSON, as into a checkpoint and back
+ * @param interrupted by restarts before some rows: the state goes through JSON, as into a checkpoint and back; and by
+ *   another series, of which a reading comes before each row
  */
-export function scoresOf(create: CreateDetector, file: NabFile, cut = file.values.length, restarts?: Set<number>) {
+export function scoresOf(
+  create: CreateDetector,
+  file: NabFile,
+  cut = file.values.length,
+  interrupted?: { readonly restarts: ReadonlySet<number>; readonly other: NabFile },
+) {
   const detector = createFor(create, file)
   let state = detector.start()
+  const otherState = detector.start()
   let lastMs = Number.NEGATIVE_INFINITY
   let bytesMax = 0
   const scores = new Float64Array(cut)
   for (let row = 0; row < cut; row++) {
     const timeMs = file.timesMs[row] as number
-    if (restarts?.has(row)) state = restoreState(detector, JSON.parse(JSON.stringify(state)))
+    if (interrupted !== undefined) {
+      const { restarts, other } = interrupted
+      if (restarts.has(row)) state = restoreState(detector, JSON.parse(JSON.stringify(state)))
+      if (row < other.values.length)
+        detector.observe(otherState, other.timesMs[row] as number, other.values[row] as number)
+    }
     detector.observe(state, timeMs, file.values[row] as number)
     if (timeMs > lastMs) scores[row] = detector.last(state).score
     lastMs = Math.max(lastMs, timeMs)
@@ -59,10 +71,16 @@ export function prefixViolations(create: CreateDetector, file: NabFile, whole: F
   return { compared, violations }
 }
 
-export function restartViolations(create: CreateDetector, file: NabFile, whole: Float64Array): Violations {
+/** Restarts here and there, and another series between any two readings, as in the processor: no score may change. */
+export function restartViolations(
+  create: CreateDetector,
+  file: NabFile,
+  whole: Float64Array,
+  other: NabFile,
+): Violations {
   const random = createRandom(SEED + file.values.length)
   const restarts = new Set(Array.from({ length: RESTARTS }, () => random.below(file.values.length)))
-  const { scores } = scoresOf(create, file, file.values.length, restarts)
+  const { scores } = scoresOf(create, file, file.values.length, { restarts, other })
   return { compared: whole.length, violations: different(scores, whole) }
 }
 
