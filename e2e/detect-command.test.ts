@@ -1,9 +1,10 @@
 /** `tributary detect` as a person runs it, on files as they come. */
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import {
   batchOf,
   blockOf,
@@ -17,6 +18,7 @@ import {
 } from '@tributary/cloud-processor/testing'
 import { contractSchema } from '@tributary/protocol'
 import { createRandom } from '@tributary/runtime'
+import { tributaryProgram } from '@tributary/stack'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runTributary, startTributary, until } from './harness/run-tributary.ts'
 
@@ -188,6 +190,14 @@ test('Ctrl-C leaves what was judged, says so and ends with 130', async () => {
   feed.destroy()
   expect([code, stderr]).toEqual([130, expect.stringContaining('interrupted after 500 rows')])
   expect(rowsOf(await readFile(output, 'utf8')).length).toBe(500)
+})
+
+test('who reads the first lines alone gets those, and nothing is complained of', async () => {
+  const file = await fileOf('long.csv', ['time,value', ...readings(20_000).map(lineOf)])
+  const command = `"${process.execPath}" "${tributaryProgram}" detect "${file}" --detector lite | head -n 2; echo "\${PIPESTATUS[0]}"`
+  const { stdout, stderr } = await promisify(execFile)('bash', ['-c', command])
+  expect(stdout).toBe(`timestamp,value,anomaly_score\n${readings(1).map(lineOf)},0\n0\n`)
+  expect(stderr).not.toContain('tributary:')
 })
 
 test('what cannot be done ends with 2 and says what to do', { timeout: 180_000 }, async () => {

@@ -38,6 +38,8 @@ const program = new Command('tributary')
   .addCommand(dlqCommand())
   .addCommand(spoolCommand())
 exitOverrideAll(program)
+// Whoever pipes us into `head` closes early; that is no error of ours.
+process.stdout.on('error', (error) => process.exit(errorCode(error) === 'EPIPE' ? 0 : 1))
 
 try {
   await program.parseAsync()
@@ -51,8 +53,6 @@ try {
     process.exitCode = error instanceof UserError ? 2 : 1
   }
 }
-// Whoever pipes us into `head` closes early; that is no error of ours.
-process.stdout.on('error', (error) => process.exit(errorCode(error) === 'EPIPE' ? 0 : 1))
 
 function exitOverrideAll(command: Command): void {
   command.exitOverride()
