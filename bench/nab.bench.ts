@@ -116,7 +116,10 @@ async function runOne(
     )
   }
 
-  report.print('threshold chosen on one half of the files and reported on the other (the parameters are fixed)')
+  report.print(
+    'threshold chosen on one half of the files and reported on the other; all other parameters are constants of the detector,',
+  )
+  report.print('and what files those were found with does not show here')
   for (const halving of [halveFiles(files, SEED), halveGroups(files, SEED)]) {
     report.print(`  seed ${halving.seed}, ${halving.what}`)
     for (const profile of profiles) {
