@@ -193,4 +193,14 @@ describe('feedback', () => {
     expect(upperAfter(...Array(9).fill('dismiss')) / plain).toBeCloseTo(CAUTION_MAX)
     expect(upperAfter(...Array(9).fill('confirm')) / plain).toBeCloseTo(1 / CAUTION_MAX)
   })
+
+  test('however sensitive a series was made, to `lite` steps of the last digit are no anomaly', () => {
+    const detector = outlierDetector(EXAMPLE_SERIES)
+    const state = detector.start()
+    for (let i = 0; i < 9; i++) detector.confirm?.(state)
+    const said = Array.from({ length: 2_000 }, (_, i) =>
+      detector.observe(state, i * 1_000, 20 + (i > 1_000 && i % 97 === 0 ? 0.01 : 0)),
+    )
+    expect(said.filter((verdict) => verdict?.anomalous)).toEqual([])
+  })
 })

@@ -5,7 +5,7 @@
  * - Episodes: an anomaly ends after CALM_READINGS calm readings, or when it has gone on for so long that it is the new normal
  *   (as in `outlier.ts`); then the level is taken from the last readings.
  * - Gaps: what comes after one is not compared with the few readings before it, but with all that was learned.
- * - Quantised values: changes below GRAINS of the smallest step ever seen are never an anomaly.
+ * - Quantised values: differences below GRAINS of the smallest step ever seen are none, to all views that measure differences.
  */
 import { type AlarmState, judgeFindings, startAlarm } from './alarm.ts'
 import { type Cautious, confirm, dismiss } from './caution.ts'

@@ -157,10 +157,10 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     const ageMs = timeMs - state.sinceMs
     const levelMs = Math.max(LEVEL_MS, LEVEL_INTERVALS * state.intervalMs)
     const floor = floorOf(state)
-    const jumpLimit = state.caution * limitOf(jump, floor, 32 / state.samples)
+    const jumpLimit = limitOf(jump, floor, 32 / state.samples, state.caution)
     // A shift within the noise is nothing to wake anyone for, however significant.
     const shiftFloor = Math.max(floor, SIGMA_OF_SPREAD * jump.spread)
-    const shiftLimit = state.caution * limitOf(shift, shiftFloor, (2 * levelMs) / ageMs)
+    const shiftLimit = limitOf(shift, shiftFloor, (2 * levelMs) / ageMs, state.caution)
     const usual = state.short
     const jumped = Math.abs(value - usual)
     state.oddSamples = jumped >= jumpLimit ? state.oddSamples + 1 : 0
@@ -254,8 +254,8 @@ function startState(): OutlierState {
   }
 }
 
-const limitOf = (view: View, floor: number, youth: number): number =>
-  Math.max(floor, SIGMAS * SIGMA_OF_SPREAD * view.spread * (1 + youth), RECORD_MARGIN * view.record)
+const limitOf = (view: View, floor: number, youth: number, caution: number): number =>
+  Math.max(floor, caution * Math.max(SIGMAS * SIGMA_OF_SPREAD * view.spread * (1 + youth), RECORD_MARGIN * view.record))
 
 function learn(view: View, size: number, weight: number): void {
   view.spread += (size - view.spread) * weight
