@@ -17,6 +17,12 @@ export interface BenchOptions {
   readonly minutes: number
   /** Where CPU profiles of the pipeline's processes go; undefined: none are made, and nothing is slower for it. */
   readonly profileFolder: string | undefined
+  /** Of `nab`: the benchmark's folder, one detector instead of all, and where the scores of rows go. */
+  readonly nab: {
+    readonly data: string | undefined
+    readonly detector: string | undefined
+    readonly scores: string | undefined
+  }
 }
 
 export interface Report {

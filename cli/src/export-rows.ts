@@ -105,7 +105,8 @@ function statisticsAt(column: RollupColumn, i: number): [string, Value][] {
   }
 }
 
-function csvCell(value: Value): string {
+/** Quoted where RFC 4180 asks for it. */
+export function csvCell(value: Value): string {
   const text = String(value)
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }

@@ -6,6 +6,7 @@ import { anomalyCommand } from './commands/anomaly.ts'
 import { chaosCommand } from './commands/chaos.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
+import { detectCommand } from './commands/detect.ts'
 import { deviceCommand } from './commands/device.ts'
 import { dlqCommand } from './commands/dlq.ts'
 import { gatewayCommand } from './commands/gateway.ts'
@@ -37,11 +38,14 @@ const program = new Command('tributary')
   .addCommand(statusCommand())
   .addCommand(ledgerCommand())
   .addCommand(deviceCommand())
+  .addCommand(detectCommand())
   .addCommand(dlqCommand())
   .addCommand(alertCommand())
   .addCommand(anomalyCommand())
   .addCommand(spoolCommand())
 exitOverrideAll(program)
+// Whoever pipes us into `head` closes early; that is no error of ours.
+process.stdout.on('error', (error) => process.exit(errorCode(error) === 'EPIPE' ? 0 : 1))
 
 try {
   await program.parseAsync()
@@ -55,8 +59,6 @@ try {
     process.exitCode = error instanceof UserError ? 2 : 1
   }
 }
-// Whoever pipes us into `head` closes early; that is no error of ours.
-process.stdout.on('error', (error) => process.exit(errorCode(error) === 'EPIPE' ? 0 : 1))
 
 function exitOverrideAll(command: Command): void {
   command.exitOverride()

@@ -1,15 +1,14 @@
 /** `tributary spool export`: the readings that lie in a spool, as text, or its batches as files. */
-import { once } from 'node:events'
-import { createWriteStream } from 'node:fs'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Batch, decodeBatch } from '@tributary/protocol'
-import { errorCode, isAbort, messageOf, systemClock, UserError } from '@tributary/runtime'
+import { isAbort, messageOf, systemClock, UserError } from '@tributary/runtime'
 import { inspectSpool, readSpool } from '@tributary/spool'
 import { batchText, CSV_HEAD, type ExportFormat, type TimeBounds } from '../export-rows.ts'
 import { count } from '../print.ts'
 import { createProgress } from '../progress.ts'
 import { isUnsent, type ReadRecord, readRecord } from '../spool-record.ts'
+import { openTextOutput } from '../text-output.ts'
 
 const EXIT_INTERRUPTED = 130
 
@@ -108,40 +107,16 @@ async function textOutlet(
   bounds: TimeBounds,
   signal: AbortSignal,
 ): Promise<Outlet> {
-  const stream = path === undefined ? process.stdout : createWriteStream(path, { flags: 'wx' })
-  let failed: Error | undefined
-  if (path !== undefined) {
-    await once(stream, 'open').catch((error) => {
-      const said =
-        errorCode(error) === 'EEXIST' ? `${path} exists already` : `${path} cannot be made: ${messageOf(error)}`
-      throw new UserError(said, { cause: error, hint: 'give another path with --output; nothing is overwritten' })
-    })
-    stream.on('error', (error) => {
-      failed = error
-    })
-  }
-  const throwIfFailed = () => {
-    if (failed)
-      throw new UserError(`${path} cannot be written: ${failed.message}`, { cause: failed, hint: 'is the disk full?' })
-  }
-  const send = async (text: string) => {
-    throwIfFailed()
-    if (text !== '' && !stream.write(text))
-      await once(stream, 'drain', { signal }).catch((error) => (failed ? undefined : Promise.reject(error)))
-    throwIfFailed()
-  }
-  if (format === 'csv') await send(`${CSV_HEAD}\n`)
+  const output = await openTextOutput(path, { overwrite: false, signal })
+  if (format === 'csv') await output.write(`${CSV_HEAD}\n`)
   return {
     async write(batch) {
       if (!batch) return NOTHING
       const { lines, ...counts } = batchText(batch, format, bounds)
-      await send(lines)
+      await output.write(lines)
       return counts
     },
-    async close() {
-      if (path !== undefined && !failed) await new Promise<void>((resolve) => stream.end(() => resolve()))
-      throwIfFailed()
-    },
+    close: () => output.close(),
   }
 }
 

@@ -52,6 +52,25 @@ export function describeDetector<State extends object>(
       )
     })
 
+    test('other series that are judged in between change nothing', () => {
+      const judgeBeside = (points: readonly Point[], others: readonly Point[]) => {
+        const detector = create()
+        const [state, other] = [detector.start(), detector.start()]
+        return points.map(([timeMs, value], i) => {
+          const [otherMs, otherValue] = others[i] as Point
+          detector.observe(other, otherMs, otherValue)
+          detector.observe(state, timeMs, value)
+          return detector.last(state)
+        })
+      }
+      // The others are there first, and at first nothing moves here.
+      const still = (seed: number) =>
+        troubled(seed, 600).map(([timeMs, value], i): Point => [timeMs, i < 300 ? 3 : value])
+      const idle = Array.from({ length: 600 }, (): Point => [0, 0])
+      for (let seed = 1; seed <= 20; seed++)
+        expect(judgeBeside(still(seed), troubled(-seed, 600)), `seed ${seed}`).toEqual(judgeBeside(still(seed), idle))
+    })
+
     test('state restored from JSON at any point gives the same verdicts', () => {
       fc.assert(
         fc.property(fc.integer(), fc.integer({ min: 1, max: 50 }), (seed, every) => {

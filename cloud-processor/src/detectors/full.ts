@@ -80,6 +80,8 @@ export function fullDetector(series: SeriesContext): Detector<FullState> {
     const move = settled ? Math.abs(value - state.lastValue) / late : 0
     const usual = level.level
     const jumped = settled && count > 1 ? Math.abs(value - level.short) / late : 0
+    // A view that has nothing to say of this reading leaves what was found in another series.
+    findings.rarity.fill(0)
     viewLevel(level, count, value, grain, late, settled, findings)
     const spread = Math.max(level.spread, grain)
     viewProfile(state.profile, timeMs, elapsedMs, value, spread, grain, findings)

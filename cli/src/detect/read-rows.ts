@@ -1,0 +1,121 @@
+/**
+ * The rows of a file as times and values, one after another; those that cannot be judged keep their place with the reason.
+ * Guarantee: as many rows come out as the file has below its header.
+ */
+import { UserError } from '@tributary/runtime'
+import { type Columns, chooseColumns, HEAD_ROWS, type WantedColumns } from './choose-columns.ts'
+import { type CsvRow, createCsvRows, ROW_CHARACTERS_MAX } from './csv-rows.ts'
+import { guessDelimiter, textOf } from './csv-text.ts'
+import { readNumber } from './number-cell.ts'
+import { createTimeCells, type TimeCells, type TimeUnit } from './time-cells.ts'
+import type { TimeZone } from './time-zone.ts'
+
+export const LEFT_OUT = {
+  broken: 'could not be taken apart',
+  no_time: 'without a time that can be read',
+  no_value: 'without a value',
+  not_a_number: 'with a value that is no number',
+  out_of_order: 'not newer than the row before',
+} as const
+export type LeftOut = keyof typeof LEFT_OUT
+
+export interface SeriesRow {
+  readonly line: number
+  /** As they stand in the file. */
+  readonly timestamp: string
+  readonly value: string
+  readonly timeMs: number
+  readonly number: number
+  /** Why it is not judged; time and number mean nothing then. */
+  readonly leftOut?: LeftOut
+}
+
+export interface ReadOptions {
+  readonly timestampColumn?: string | undefined
+  readonly valueColumn?: string | undefined
+  readonly delimiter?: string | undefined
+  readonly intervalMs?: number | undefined
+  readonly zone: TimeZone
+  readonly timeUnit?: TimeUnit | undefined
+}
+
+export interface SeriesFile {
+  readonly columns: Columns
+  readonly delimiter: string
+  readonly assumed: TimeCells['assumed']
+  /** A list for each chunk of the file. */
+  readonly rows: AsyncIterable<readonly SeriesRow[]>
+}
+
+/** Reads as far as needed to know the columns. @throws UserError when they cannot be told */
+export async function readSeriesFile(chunks: AsyncIterable<Uint8Array>, options: ReadOptions): Promise<SeriesFile> {
+  const texts = textOf(chunks)
+  let delimiter = options.delimiter
+  let text = ''
+  let parser = createCsvRows(delimiter ?? ',')
+  const head: CsvRow[] = []
+  let isAll = false
+  while (head.length < HEAD_ROWS && !isAll) {
+    const next = await texts.next()
+    isAll = next.done === true
+    if (!next.done) text += next.value
+    if (delimiter === undefined) {
+      const begin = text.replace(/^\s+/, '')
+      if (!begin.includes('\n') && !isAll && begin.length < ROW_CHARACTERS_MAX) continue
+      delimiter = guessDelimiter(begin.split('\n', 1)[0] as string)
+      parser = createCsvRows(delimiter)
+    }
+    head.push(...parser.push(text), ...(isAll ? parser.end() : []))
+    text = ''
+  }
+  const decimalComma = delimiter !== ','
+  const wanted: WantedColumns = {
+    timestamp: options.timestampColumn,
+    value: options.valueColumn,
+    evenly: options.intervalMs !== undefined,
+    decimalComma,
+  }
+  const columns = chooseColumns(head.slice(0, HEAD_ROWS), wanted)
+  if (columns.hasHeader)
+    head.splice(
+      head.findIndex(({ mistake }) => mistake === undefined),
+      1,
+    )
+  const times = createTimeCells({ zone: options.zone, unit: options.timeUnit })
+  const readRow = rowReader(columns, times, options.intervalMs, decimalComma)
+  async function* rows() {
+    yield head.map(readRow)
+    head.length = 0
+    for await (const more of texts) yield parser.push(more).map(readRow)
+    yield parser.end().map(readRow)
+  }
+  return { columns, delimiter: delimiter ?? ',', assumed: times.assumed, rows: rows() }
+}
+
+function rowReader({ time, value }: Columns, times: TimeCells, intervalMs: number | undefined, decimalComma: boolean) {
+  let lastMs = Number.NEGATIVE_INFINITY
+  let place = -1
+  return ({ line, cells, mistake }: CsvRow): SeriesRow => {
+    place += 1
+    const evenMs = place * (intervalMs ?? 0)
+    const text = cells[value] ?? ''
+    const timestamp = time === undefined ? String(evenMs / 1_000) : (cells[time] ?? '')
+    const row = { line, timestamp, value: mistake === undefined ? text : '', timeMs: 0, number: 0 }
+    if (mistake !== undefined) return { ...row, leftOut: 'broken' }
+    const timeMs = time === undefined ? evenMs : times.read(timestamp)
+    if (timeMs === undefined) return { ...row, leftOut: 'no_time' }
+    const number = readNumber(text, decimalComma)
+    if (number === undefined) return { ...row, leftOut: 'no_value' }
+    if (Number.isNaN(number)) return { ...row, leftOut: 'not_a_number' }
+    if (timeMs <= lastMs) return { ...row, leftOut: 'out_of_order' }
+    lastMs = timeMs
+    return { ...row, timeMs, number }
+  }
+}
+
+/** @throws UserError for what cannot separate cells */
+export function delimiterNamed(name: string): string {
+  const delimiter = { comma: ',', semicolon: ';', tab: '\t', '\\t': '\t' }[name] ?? name
+  if (delimiter.length === 1 && !/["\r\n\w.+-]/.test(delimiter)) return delimiter
+  throw new UserError(`--delimiter "${name}" cannot separate cells`, { hint: 'such as , or ; or tab' })
+}

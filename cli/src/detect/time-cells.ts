@@ -1,0 +1,95 @@
+/** Times as files have them: ISO with or without a zone, "YYYY-MM-DD HH:MM:SS", "DD.MM.YYYY HH:MM", or numbers since 1970. */
+import { type TimeZone, UTC } from './time-zone.ts'
+
+export const TIME_UNITS = { s: 1_000, ms: 1, us: 1e-3, ns: 1e-6 } as const
+export type TimeUnit = keyof typeof TIME_UNITS
+export const TIMES_THAT_ARE_READ =
+  '2026-01-31T14:00:00Z, 2026-01-31 14:00:00.5, 2026-01-31T14:00+01:00, 31.01.2026 14:00, and seconds, milliseconds, microseconds or nanoseconds since 1970'
+
+const DATE_MS_MAX = 8.64e15
+/** Beyond so many digits a double is not exact. */
+const EXACT_DIGITS = 15
+const NUMBER = /^[+-]?(\d+)(\.\d*)?(e[+-]?\d+)?$/i
+const CLOCK = '(?:[T ,]\\s*(\\d{1,2}):(\\d{2})(?::(\\d{2})(?:[.,](\\d+))?)?)?\\s*(Z|UTC|GMT|[+-]\\d{2}(?::?\\d{2})?)?$'
+const YEAR_FIRST = new RegExp(`^(\\d{4})([-/.])(\\d{1,2})\\2(\\d{1,2})${CLOCK}`, 'i')
+const DAY_FIRST = new RegExp(`^(\\d{1,2})\\.(\\d{1,2})\\.(\\d{4})${CLOCK}`, 'i')
+
+export interface TimeCells {
+  /** @returns milliseconds since 1970; undefined for what is no time */
+  read(cell: string): number | undefined
+  /** What was taken for granted so far: the unit of numbers, the zone of times that name none. */
+  readonly assumed: { unit?: TimeUnit; zone?: string }
+}
+
+/** @param unit of numbers; else the first of them decides, by its size */
+export function createTimeCells({
+  zone = UTC,
+  unit,
+}: {
+  zone?: TimeZone
+  unit?: TimeUnit | undefined
+} = {}): TimeCells {
+  const assumed: TimeCells['assumed'] = {}
+  let lastMs = Number.NEGATIVE_INFINITY
+  const read = (text: string): number | undefined => {
+    const number = NUMBER.exec(text)
+    if (number) {
+      assumed.unit ??= unit ?? unitOf(Math.abs(Number(text)))
+      return numberMs(text, number[1] as string, number[2] === undefined && number[3] === undefined, assumed.unit)
+    }
+    const yearFirst = YEAR_FIRST.exec(text)
+    if (yearFirst) return dateMs(yearFirst[1], yearFirst[3], yearFirst[4], yearFirst.slice(5))
+    const dayFirst = DAY_FIRST.exec(text)
+    return dayFirst ? dateMs(dayFirst[3], dayFirst[2], dayFirst[1], dayFirst.slice(4)) : undefined
+  }
+  const dateMs = (
+    yearText = '',
+    monthText = '',
+    dayText = '',
+    [hour = '0', minute = '0', second = '0', fraction = '', zoneText = '']: readonly (string | undefined)[],
+  ): number | undefined => {
+    const [year, month, day] = [Number(yearText), Number(monthText), Number(dayText)]
+    const date = new Date(0)
+    date.setUTCFullYear(year, month - 1, day)
+    const isDate = date.getUTCMonth() === month - 1 && date.getUTCDate() === day
+    // 24:00 ends a day, and a second 60 was put in now and then.
+    const isEnd = Number(hour) === 24 && Number(minute) === 0 && Number(second) === 0
+    const isTime = (Number(hour) < 24 || isEnd) && Number(minute) < 60 && Number(second) <= 60
+    if (!isDate || !isTime) return undefined
+    const wallMs =
+      date.getTime() +
+      Number(hour) * 3_600_000 +
+      Number(minute) * 60_000 +
+      Number(second) * 1_000 +
+      (fraction === '' ? 0 : Number(`0.${fraction}`) * 1_000)
+    if (zoneText !== '') return wallMs - offsetMs(zoneText)
+    assumed.zone = zone.name
+    return zone.timeMs(wallMs, lastMs)
+  }
+  return {
+    assumed,
+    read(cell) {
+      const timeMs = read(cell.trim())
+      if (timeMs === undefined || !(Math.abs(timeMs) <= DATE_MS_MAX)) return undefined
+      lastMs = timeMs
+      return timeMs
+    },
+  }
+}
+
+/** The unit in which a number is a time between 1973 and 5138; small numbers count seconds from any beginning. */
+const unitOf = (size: number): TimeUnit => (size < 1e11 ? 's' : size < 1e14 ? 'ms' : size < 1e17 ? 'us' : 'ns')
+
+function numberMs(text: string, digits: string, isWhole: boolean, unit: TimeUnit): number {
+  const places = { s: 0, ms: 0, us: 3, ns: 6 }[unit]
+  if (!isWhole || digits.length <= EXACT_DIGITS || places === 0) return Number(text) * TIME_UNITS[unit]
+  const whole = Number(`${digits.slice(0, -places)}.${digits.slice(-places)}`)
+  return text.startsWith('-') ? -whole : whole
+}
+
+function offsetMs(zone: string): number {
+  const match = /^([+-])(\d{2}):?(\d{2})?$/.exec(zone)
+  if (!match) return 0
+  const [, sign, hours = '0', minutes = '0'] = match
+  return (sign === '-' ? -1 : 1) * (Number(hours) * 3_600_000 + Number(minutes) * 60_000)
+}
