@@ -1,12 +1,12 @@
 /** Whether a set of contracts can be worked with under this config: asked at start, and of each reload before it is in force. */
 import { readFile } from 'node:fs/promises'
 import { errorCode, loadConfig, UserError } from '@tributary/runtime'
-import { type AlertRule, rulesSchemaFor } from './alerts/index.ts'
+import { rulesSchemaFor } from './alerts/index.ts'
 import { HASH_KEY_CHARACTERS_MIN, HASH_KEY_RULE, type ProcessorConfig } from './config.ts'
 import type { ContractSet } from './contract-set.ts'
 import { needsHashKey } from './privacy.ts'
 
-/** @returns the alert rules, which must fit the contracts. @throws UserError, ConfigError */
+/** Also whether the alert rules fit the contracts. @throws UserError, ConfigError */
 export async function acceptContracts(
   { contracts }: ContractSet,
   {
@@ -14,12 +14,12 @@ export async function acceptContracts(
     receivers,
     hashKey,
   }: { alertsFile: string | undefined; receivers: readonly string[]; hashKey: string | undefined },
-): Promise<AlertRule[]> {
+): Promise<void> {
   if (hashKey === undefined && needsHashKey(contracts))
     throw new UserError('a contract has fields with `sensitivity: hash`, and there is no key for hashes', {
       hint: 'give sensitive.hash_key or sensitive.hash_key_file in the config of the processor',
     })
-  return alertsFile === undefined ? [] : (await loadConfig(alertsFile, rulesSchemaFor(contracts, receivers))).rules
+  if (alertsFile !== undefined) await loadConfig(alertsFile, rulesSchemaFor(contracts, receivers))
 }
 
 /** @param at makes a path of the config whole */

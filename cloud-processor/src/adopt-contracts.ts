@@ -82,10 +82,18 @@ function forgetWhatWasSaid(state: PartitionState, privacy: Privacy): void {
   for (const [key, episode] of Object.entries(episodes)) if (isSensitive(episode)) episodes[key] = silent(episode)
   const { queues } = state.outbox
   for (const [receiver, queue] of Object.entries(queues))
-    queues[receiver] = queue.map(({ key, transition }) => ({
-      key,
+    queues[receiver] = queue.map(({ transition, episodes, ...rest }) => ({
+      ...rest,
       transition: isSensitive(transition) ? silent(transition) : transition,
+      ...(episodes && { episodes: episodes.map((one) => (isSensitive(one) ? silent(one) : one)) }),
     }))
+  const { firing, bundles } = state.desk
+  for (const alert of Object.values(firing))
+    if (isSensitive(alert.transition)) alert.transition = silent(alert.transition)
+  for (const bundle of Object.values(bundles))
+    bundle.items = bundle.items.map((item) =>
+      isSensitive(item.transition) ? { ...item, transition: silent(item.transition) } : item,
+    )
 }
 
 const keyOf = ({ site, device, contract }: DeviceSeries): string => `${site}/${device}/${contract.kind}`

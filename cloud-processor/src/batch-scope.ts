@@ -1,10 +1,9 @@
 import type { Batch, BatchHeader, Contracts } from '@tributary/protocol'
-import type { AlertEngine } from './alerts/index.ts'
+import type { AlertEngine, AlertTransition, Desk } from './alerts/index.ts'
 import { type LetterOrigin, originOf } from './dead-letter.ts'
 import type { DeviceRecord } from './device-record.ts'
 import type { DeviceLookup } from './device-registry.ts'
 import type { Effects } from './effects.ts'
-import type { OutboxLimits } from './notifiers/index.ts'
 import type { Privacy } from './privacy.ts'
 import type { DeviceSeries } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
@@ -19,9 +18,7 @@ export interface StepContext {
   /** What of a value may be stored and shown. */
   readonly privacy: Privacy
   readonly engine: AlertEngine
-  /** Names of all notifiers. */
-  readonly receivers: readonly string[]
-  readonly outboxLimits: OutboxLimits
+  readonly desk: Desk
   /** How long closed windows stay in memory: of a device that delivered late within the last hour, and of others. */
   readonly memoryMs: number
   readonly punctualMemoryMs: number
@@ -50,6 +47,8 @@ export class BatchScope {
   inDoubt = false
   originIndex = -1
   contractLetterCount = 0
+  /** Of alerts, as they are found. */
+  readonly transitions: AlertTransition[] = []
   /** Whose samples are in the batch. */
   readonly heard: DeviceSeries[] = []
   readonly touched: { series: DeviceSeries; width: number; row: WindowRow }[] = []

@@ -1,5 +1,6 @@
 /**
- * The folder of contracts while the processor runs: read again when it changed and has been still for a moment, and at once on demand.
+ * The folder of contracts, and the file of alert rules, while the processor runs: read again when something changed and has been still
+ * for a moment, and at once on demand.
  *
  * Guarantee: `current` is always a set that was read whole and was accepted. What has a mistake is refused whole, said once, and what
  * was read before stays.
@@ -14,6 +15,8 @@ export interface ContractSourceOptions {
   readonly log: Logger
   /** Throws when a set cannot be worked with (rules that name what is no longer there, a key that is missing). */
   readonly accept: (set: ContractSet) => void | Promise<void>
+  /** Alert rules; undefined: there are none. */
+  readonly alertsFile?: string | undefined
   readonly checkEveryMs?: number
 }
 
@@ -35,7 +38,7 @@ export interface ContractSource {
 
 export function createContractSource(
   folder: string,
-  { clock, log, accept, checkEveryMs = 1_000 }: ContractSourceOptions,
+  { clock, log, accept, alertsFile, checkEveryMs = 1_000 }: ContractSourceOptions,
 ): ContractSource {
   let current: ContractSet | undefined
   let seen = ''
@@ -45,8 +48,8 @@ export function createContractSource(
   let fault: string | undefined
 
   const load = async () => {
-    const look = await looksOf(folder)
-    const set = await readContractSet(folder)
+    const look = await looksOf(folder, alertsFile)
+    const set = await readContractSet(folder, alertsFile)
     await accept(set)
     current = set
     seen = look
@@ -59,10 +62,10 @@ export function createContractSource(
     return reloading
   }
   const reloadNow = async () => {
-    seen = await looksOf(folder)
+    seen = await looksOf(folder, alertsFile)
     const old = current
     try {
-      const set = await readContractSet(folder)
+      const set = await readContractSet(folder, alertsFile)
       const isNew = set.version !== old?.version
       if (isNew) await accept(set)
       fault = undefined
@@ -70,8 +73,14 @@ export function createContractSource(
       current = set
       reloads += 1
       log.info(
-        { folder, version: set.version, before: old?.version, kinds: set.contracts.size },
-        'contracts read again',
+        {
+          folder,
+          version: set.version,
+          before: old?.version,
+          kinds: set.contracts.size,
+          rules: set.rules.rules.length,
+        },
+        'contracts and alert rules read again',
       )
     } catch (error) {
       refusals += 1
@@ -80,7 +89,7 @@ export function createContractSource(
         {
           folder,
           version: old?.version,
-          hint: 'correct the contracts (`tributary check` names every mistake); until then those read before stay in force',
+          hint: 'correct the contracts and alert rules (`tributary check` names every mistake); until then those read before stay in force',
         },
         fault,
       )
@@ -104,7 +113,7 @@ export function createContractSource(
     reload,
     async watch(signal) {
       const look = async () => {
-        const now = await looksOf(folder)
+        const now = await looksOf(folder, alertsFile)
         const isStill = now === before
         before = now
         if (isStill && now !== seen) await reload()
@@ -115,12 +124,13 @@ export function createContractSource(
 }
 
 /** What changes when a file does: the names, sizes, times and numbers of all files that may be contracts. */
-async function looksOf(folder: string): Promise<string> {
+async function looksOf(folder: string, alertsFile: string | undefined): Promise<string> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => /\.ya?ml$/.test(name)).sort()
+  const files = [...names.map((name) => join(folder, name)), ...(alertsFile === undefined ? [] : [alertsFile])]
   const looks = await Promise.all(
-    names.map(async (name) => {
-      const found = await stat(join(folder, name)).catch(() => undefined)
-      return found === undefined ? `${name} gone` : `${name} ${found.mtimeMs} ${found.size} ${found.ino}`
+    files.map(async (file) => {
+      const found = await stat(file).catch(() => undefined)
+      return found === undefined ? `${file} gone` : `${file} ${found.mtimeMs} ${found.size} ${found.ino}`
     }),
   )
   return looks.join('\n')

@@ -1,6 +1,13 @@
 /** Limits of a device alone: they stand in for the contract's limits of the same field. */
 import type { Contract, Threshold } from '@tributary/protocol'
-import { type Detector, type DetectorState, detectorsFor, seriesContext, thresholdName } from './detectors/index.ts'
+import {
+  type Detector,
+  type DetectorState,
+  detectorsFor,
+  restoreState,
+  seriesContext,
+  thresholdName,
+} from './detectors/index.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import type { DeviceSeries, Watch } from './series.ts'
 
@@ -39,5 +46,5 @@ export function watchesFor(
     seriesContext(contract, site, device, field),
     limitsFor(contract, own),
   )
-  return detectors.map((detector) => ({ detector, state: saved[detector.name] ?? detector.start() }))
+  return detectors.map((detector) => ({ detector, state: restoreState(detector, saved[detector.name]) }))
 }

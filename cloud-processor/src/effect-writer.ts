@@ -11,6 +11,7 @@ import {
   type DeadLetter,
   deadLetterSubject,
   isName,
+  operatorAnswerSubject,
   settledSubject,
 } from '@tributary/protocol'
 import type { Clock, Logger } from '@tributary/runtime'
@@ -153,6 +154,7 @@ export function createEffectWriter({
       if (isName(anomaly.device)) say(anomalySubject(anomaly.site, anomaly.device), anomaly)
     for (const drift of effects.drifts) logDrift(drift)
     for (const transition of effects.transitions) say(alertSubject(transition.site), transition)
+    for (const answer of effects.answers) say(operatorAnswerSubject(answer.request), { ...answer, partition })
     if (onStored) {
       const nowMs = clock.wallMs()
       let readings = 0

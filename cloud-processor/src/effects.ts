@@ -1,5 +1,5 @@
 /** What steps ask the shell to do. */
-import type { DeadLetter, LetterSettlement } from '@tributary/protocol'
+import type { DeadLetter, LetterSettlement, OperatorAnswer } from '@tributary/protocol'
 import type { AlertTransition } from './alerts/index.ts'
 import type { LetterOrigin } from './dead-letter.ts'
 import { LineBuffer } from './line-protocol.ts'
@@ -21,6 +21,8 @@ export interface Effects {
   readonly anomalies: RecordedAnomaly[]
   readonly drifts: SchemaDrift[]
   readonly transitions: AlertTransition[]
+  /** To requests of operators. */
+  readonly answers: Omit<OperatorAnswer, 'partition'>[]
   /** Event times of a sample of each live block: what latency is measured with. */
   readonly sampleTimesMs: number[]
 }
@@ -34,6 +36,7 @@ export const createEffects = (): Effects => ({
   anomalies: [],
   drifts: [],
   transitions: [],
+  answers: [],
   sampleTimesMs: [],
 })
 
@@ -47,6 +50,7 @@ export function clearEffects(effects: Effects): void {
     effects.anomalies,
     effects.drifts,
     effects.transitions,
+    effects.answers,
     effects.sampleTimesMs,
   ])
     list.length = 0

@@ -5,6 +5,10 @@ import {
   DecodeError,
   decodeBatch,
   decodeHeader,
+  isOperatorSubject,
+  isTickSubject,
+  type OperatorRequest,
+  operatorRequest,
   parseControlMessage,
   parseRequeueSubject,
   parseTelemetrySubject,
@@ -31,10 +35,12 @@ interface Taken {
 export interface TakenBatch extends Taken {
   readonly batch: Batch
   readonly request?: undefined
+  readonly asked?: undefined
 }
 export interface TakenRefusal extends Taken {
   readonly batch: undefined
   readonly request?: undefined
+  readonly asked?: undefined
   readonly reason: string
   readonly detail: string
   readonly bytes: Uint8Array
@@ -45,14 +51,28 @@ export interface TakenRefusal extends Taken {
 export interface TakenRequeue extends Taken {
   readonly batch: undefined
   readonly request: RequeueRequest
+  readonly asked?: undefined
 }
-export type Intake = TakenBatch | TakenRefusal | TakenRequeue
+/** Not of any agent: what an operator asks of the partition, or that time goes on. */
+export interface TakenOperation extends Taken {
+  readonly batch: undefined
+  readonly request?: undefined
+  readonly asked: OperatorRequest | 'tick'
+}
+export type Intake = TakenBatch | TakenRefusal | TakenRequeue | TakenOperation
 
 export function takeIn({ subject, bytes, streamSequence, receivedAtMs }: Delivery): Intake {
   const requeue = parseRequeueSubject(subject)
   if (requeue) return takeInRequest({ ...requeue, streamSequence, receivedAtMs }, bytes)
   const { site, agent } = parseTelemetrySubject(subject) ?? { site: 'unknown', agent: 'unknown' }
   const taken = { site, agent, streamSequence, receivedAtMs }
+  if (isTickSubject(subject)) return { ...taken, batch: undefined, asked: 'tick' }
+  if (isOperatorSubject(subject)) {
+    const asked = parseControlMessage(operatorRequest, bytes)
+    if (asked) return { ...taken, batch: undefined, asked }
+    const detail = 'this is no request of an operator; `tributary alert` and `tributary anomaly` send them'
+    return { ...taken, batch: undefined, reason: 'bad_request', detail, bytes, header: undefined }
+  }
   try {
     const batch = decodeBatch(bytes)
     if (batch.header.agent === agent) return { ...taken, batch }

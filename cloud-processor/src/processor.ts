@@ -27,7 +27,7 @@ import {
 } from '@tributary/runtime'
 import { acceptContracts, readHashKey } from './accept-contracts.ts'
 import { createAccountLines } from './account-lines.ts'
-import { type AlertRule, createAlertEngine } from './alerts/index.ts'
+import { createAlertEngine, createDesk } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import { createCheckpointBucket } from './checkpoint-bucket.ts'
 import type { ProcessorConfig } from './config.ts'
@@ -49,6 +49,7 @@ import { createOwner } from './owner.ts'
 import { createPrivacy } from './privacy.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer, type Repairer } from './repairer.ts'
+import { runTicks } from './ticker.ts'
 
 export interface Processor extends Service {
   readonly adminPort: number
@@ -94,30 +95,35 @@ export function createProcessor(
     { clock, log },
   )
   const receivers = config.notifiers.map(({ name }) => name)
-  let rules: AlertRule[] = []
+  const alertsFile = config.alerts && at(config.alerts)
   let hashKey: string | undefined
   const contracts = createContractSource(at(config.contracts), {
     clock,
     log,
-    accept: async (set) => {
-      rules = await acceptContracts(set, { alertsFile: config.alerts && at(config.alerts), receivers, hashKey })
-    },
+    alertsFile,
+    accept: (set) => acceptContracts(set, { alertsFile, receivers, hashKey }),
   })
   const contexts: ContextSource = createContextSource(
     () => contracts.current,
-    (set): StepContext => ({
-      contracts: set.contracts,
-      contractsVersion: set.version,
-      contractsSource: set.source,
-      privacy: createPrivacy(set.contracts, { hashKey, keepOriginals: config.sensitive.keep_originals }),
-      registry,
-      engine: createAlertEngine(rules, set.contracts),
-      receivers,
-      outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
-      memoryMs: config.windows.memory,
-      punctualMemoryMs: config.windows.punctual_memory,
-      missingAfterMs: config.gaps.missing_after,
-    }),
+    (set): StepContext => {
+      const engine = createAlertEngine(set.rules.rules, set.contracts)
+      return {
+        contracts: set.contracts,
+        contractsVersion: set.version,
+        contractsSource: set.source,
+        privacy: createPrivacy(set.contracts, { hashKey, keepOriginals: config.sensitive.keep_originals }),
+        registry,
+        engine,
+        desk: createDesk(set.rules, {
+          receivers,
+          outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },
+          ruleNamed: engine.ruleNamed,
+        }),
+        memoryMs: config.windows.memory,
+        punctualMemoryMs: config.windows.punctual_memory,
+        missingAfterMs: config.gaps.missing_after,
+      }
+    },
     log,
   )
   let nats: NatsConnection | undefined
@@ -208,6 +214,7 @@ export function createProcessor(
         contracts.watch(stopping.signal),
         reportHealth(nats),
         writeAccount(),
+        runTicks(() => partitions.map(({ loop }) => loop), { client: jetstream(nats), clock, log }, stopping.signal),
       ].map(inBackground)
       while (!partitions.every(({ loop }) => loop.ready) && !stopping.signal.aborted) await clock.sleep(10, signal)
     },

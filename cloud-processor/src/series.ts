@@ -20,6 +20,14 @@ export interface FieldSeries extends FieldLayout {
   /** Event time of the newest reading that detectors saw. */
   watchedThroughMs: number
   watches: readonly Watch[]
+  /** Of readings older than those: made with the first. */
+  past: PastWatch | undefined
+}
+
+/** What explicit detectors remember of a backlog that live readings overtook. */
+export interface PastWatch {
+  throughMs: number
+  readonly watches: readonly Watch[]
 }
 
 export interface DeviceSeries {
@@ -56,7 +64,13 @@ export interface SavedWatches {
   readonly fields: Readonly<
     Record<
       string,
-      { lastValue: number; watchedThroughMs: number; states: Readonly<Record<string, DetectorState>> } | undefined
+      | {
+          lastValue: number
+          watchedThroughMs: number
+          states: Readonly<Record<string, DetectorState>>
+          past?: { throughMs: number; states: Readonly<Record<string, DetectorState>> } | undefined
+        }
+      | undefined
     >
   >
 }
@@ -78,13 +92,22 @@ export function createSeries(
   const layout = layoutOf(contract)
   const fields = layout.fields.map((field): FieldSeries => {
     const before = saved?.fields[field.name]
+    const watches = withWindows
+      ? watchesFor(contract, ownThresholds, { site, device, field: field.name }, before?.states ?? {})
+      : []
+    const past = before?.past && {
+      throughMs: before.past.throughMs,
+      watches: pastWatches(
+        watches.map(({ detector }) => detector),
+        before.past.states,
+      ),
+    }
     return {
       // What changes comes first: it lies side by side then.
       lastValue: before?.lastValue ?? Number.NaN,
       watchedThroughMs: before?.watchedThroughMs ?? Number.NEGATIVE_INFINITY,
-      watches: withWindows
-        ? watchesFor(contract, ownThresholds, { site, device, field: field.name }, before?.states ?? {})
-        : [],
+      watches,
+      past,
       ...field,
     }
   })
@@ -110,6 +133,15 @@ export function createSeries(
     windowPrefixes: layout.windowNames.map((name) => linePrefix(name, tags)),
   }
 }
+
+/** Learned detectors take no part: what is usual now says nothing of then. */
+export const pastWatches = (
+  detectors: readonly Detector<DetectorState>[],
+  saved: Readonly<Record<string, DetectorState | undefined>> = {},
+): Watch[] =>
+  detectors
+    .filter(({ family }) => family !== 'outlier')
+    .map((detector) => ({ detector, state: saved[detector.name] ?? detector.start() }))
 
 /** What the contract says of it: shared by all series of the kind, and so most probably at hand. */
 export function layoutNamed({ layout }: DeviceSeries, name: string): FieldLayout | undefined {

@@ -87,6 +87,7 @@ const extraField = (name: string, type: FieldSeries['type']): FieldSeries => ({
   lastValue: Number.NaN,
   watchedThroughMs: Number.NEGATIVE_INFINITY,
   watches: [],
+  past: undefined,
 })
 
 /** The type of a column that a field of a contract takes. */

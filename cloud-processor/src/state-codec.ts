@@ -5,7 +5,7 @@
  */
 import type { Contracts } from '@tributary/protocol'
 import { UserError } from '@tributary/runtime'
-import type { AlertState } from './alerts/index.ts'
+import { type AlertState, type DeskState, startDesk } from './alerts/index.ts'
 import type { ContractMemory } from './contract-memory.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
@@ -16,7 +16,7 @@ import type { Loss } from './losses.ts'
 import type { OutboxState } from './notifiers/index.ts'
 import { PackedReader, PackedWriter } from './packed-values.ts'
 import { RowReader, RowWriter, type SavedWindows } from './row-codec.ts'
-import { createSeries, type DeviceSeries, type SavedWatches } from './series.ts'
+import { createSeries, type DeviceSeries, type FieldSeries, type SavedWatches, type Watch } from './series.ts'
 import { type SavedShape, saveShape } from './shape.ts'
 import {
   type AgentState,
@@ -50,7 +50,15 @@ interface SavedSeries {
   heardAtMs?: number | null
   left?: true
   ownThresholds?: DeviceThreshold[]
-  watches: Record<string, [lastValue: number | null, watchedThroughMs: number | null, states: Record<string, unknown>]>
+  watches: Record<
+    string,
+    [
+      lastValue: number | null,
+      watchedThroughMs: number | null,
+      states: Record<string, unknown>,
+      past?: [throughMs: number, states: Record<string, unknown>],
+    ]
+  >
   silence: SilenceState | null
   /** Not in checkpoints from before schemas were watched. */
   shape?: SavedShape
@@ -79,6 +87,8 @@ interface SavedState {
   /** Not in checkpoints from before contracts were versioned. */
   contracts?: ContractMemory
   alerts: AlertState
+  /** Not in the first checkpoints of version 3. */
+  desk?: DeskState
   outbox: OutboxState
   dirty: DirtyWindow[]
   dirtySpans?: DirtySpan[]
@@ -138,6 +148,7 @@ export function encodeState(state: PartitionState): Uint8Array {
     counters: state.counters,
     contracts: state.contracts,
     alerts: state.alerts,
+    desk: state.desk,
     outbox: state.outbox,
     dirty: [...state.dirty.values()],
     dirtySpans: [...state.dirtySpans.values()],
@@ -162,6 +173,14 @@ const savedKind = ({ fields }: DeviceSeries): SavedKind => ({
   counters: fields.filter(({ counter }) => counter !== undefined).map(({ name }) => name),
 })
 
+const statesOf = (watches: readonly Watch[]) =>
+  Object.fromEntries(watches.map(({ detector, state }) => [detector.name, state]))
+
+function savedField({ lastValue, watchedThroughMs, watches, past }: FieldSeries): SavedSeries['watches'][string] {
+  const common = [lastValue, watchedThroughMs, statesOf(watches)] as const
+  return past ? [...common, [past.throughMs, statesOf(past.watches)]] : [...common]
+}
+
 const savedSeries = (series: DeviceSeries, rows: RowWriter): SavedSeries => ({
   site: series.site,
   device: series.device,
@@ -171,16 +190,7 @@ const savedSeries = (series: DeviceSeries, rows: RowWriter): SavedSeries => ({
   heardAtMs: series.heardAtMs,
   ...(series.left ? { left: true as const } : {}),
   ...(series.ownThresholds.length > 0 ? { ownThresholds: [...series.ownThresholds] } : {}),
-  watches: Object.fromEntries(
-    series.fields.map((field) => [
-      field.name,
-      [
-        field.lastValue,
-        field.watchedThroughMs,
-        Object.fromEntries(field.watches.map(({ detector, state }) => [detector.name, state])),
-      ],
-    ]),
-  ),
+  watches: Object.fromEntries(series.fields.map((field) => [field.name, savedField(field)])),
   silence: series.silenceState ?? null,
   shape: saveShape(series),
   lateAtMs: series.lateAtMs,
@@ -215,6 +225,7 @@ export function decodeState(
     registryVersion: saved.registryVersion ?? NO_VERSION,
     counters: { ...state.counters, ...saved.counters },
     contracts: { ...state.contracts, ...saved.contracts },
+    desk: { ...startDesk(), ...saved.desk },
     outbox: saved.outbox,
     dirtyOverflow: saved.dirtyOverflow,
     anomalies: saved.anomalies,
@@ -233,6 +244,12 @@ export function decodeState(
       waitingSinceMs: orNaN(agent.waitingSinceMs),
       distrustedThroughMs: orLowest(agent.distrustedThroughMs),
       distrustedFromMs: orLowest(agent.distrustedFromMs),
+      // Not in the first checkpoints of version 3.
+      heardAtMs: orLowest(agent.heardAtMs ?? null),
+      heardEveryMs: agent.heardEveryMs ?? 0,
+      backSinceMs: agent.backSinceMs ?? 0,
+      isGateway: agent.isGateway ?? false,
+      unreachableSinceMs: agent.unreachableSinceMs ?? Number.NaN,
       series: [],
     })
   const known = typeof contracts === 'function' ? contracts(saved.contracts) : contracts
@@ -287,12 +304,13 @@ function restoreSeries(
     silence: saved.silence ?? undefined,
     ownThresholds: saved.ownThresholds,
     fields: Object.fromEntries(
-      Object.entries(saved.watches).map(([field, [lastValue, watchedThroughMs, states]]) => [
+      Object.entries(saved.watches).map(([field, [lastValue, watchedThroughMs, states, past]]) => [
         field,
         {
           lastValue: orNaN(lastValue),
           watchedThroughMs: orLowest(watchedThroughMs),
           states: states as Record<string, DetectorState>,
+          past: past && { throughMs: past[0], states: past[1] as Record<string, DetectorState> },
         },
       ]),
     ),

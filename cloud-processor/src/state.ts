@@ -1,6 +1,6 @@
 /** All that a partition remembers. Changed in place by `step` alone; `state-codec.ts` turns it to bytes and back. */
 import { STORED_BEYOND_MAX } from '@tributary/protocol'
-import type { AlertState } from './alerts/index.ts'
+import { type AlertState, type DeskState, startDesk } from './alerts/index.ts'
 import { type ContractMemory, createContractMemory } from './contract-memory.ts'
 import { contiguousThrough, createSequences, producedReadings, type Sequences } from './deduplicate.ts'
 import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
@@ -81,6 +81,14 @@ export interface AgentState {
    */
   distrustedThroughMs: number
   distrustedFromMs: number
+  /** When the stream received something new of it, how far apart that usually is, and when it was back after a time of silence. See `link-watch.ts`. */
+  heardAtMs: number
+  heardEveryMs: number
+  backSinceMs: number
+  /** It delivers the health of a gateway: its own. */
+  isGateway: boolean
+  /** NaN; while it is unreachable: when it had been heard last. */
+  unreachableSinceMs: number
   /** Devices that it delivers; some may have moved to another agent since. */
   series: DeviceSeries[]
 }
@@ -141,6 +149,8 @@ export interface PartitionState {
   counters: Counters
   contracts: ContractMemory
   alerts: AlertState
+  /** Who was told of them, and what waits to be told. */
+  desk: DeskState
   outbox: OutboxState
   /** Windows to be recomputed from the store. */
   readonly dirty: Map<string, DirtyWindow>
@@ -180,6 +190,7 @@ export function createState(alerts: AlertState): PartitionState {
     },
     contracts: createContractMemory(),
     alerts,
+    desk: startDesk(),
     outbox: startOutbox(),
     dirty: new Map(),
     dirtySpans: new Map(),
@@ -212,6 +223,11 @@ export function agentOf(state: PartitionState, site: string, agent: string): Age
       waitedMs: 0,
       distrustedThroughMs: Number.NEGATIVE_INFINITY,
       distrustedFromMs: Number.NEGATIVE_INFINITY,
+      heardAtMs: Number.NEGATIVE_INFINITY,
+      heardEveryMs: 0,
+      backSinceMs: 0,
+      isGateway: false,
+      unreachableSinceMs: Number.NaN,
       series: [],
     }
     state.agents.set(key, found)

@@ -194,7 +194,8 @@ describe('detectors and alerts', () => {
     }
     expect(p.state.alerts.episodes).toEqual({})
     const why = 'given up: nothing was heard of'
-    expect(told).toEqual([
+    const byWhat = (a: string, b: string) => Number(a.includes('silence')) - Number(b.includes('silence'))
+    expect(told.sort(byWhat)).toEqual([
       `resolved pump-lost threshold_above_10: ${why} pump-lost for 7 d; it was: Level: 12.00 mm, 2.00 above the limit 10`,
       `resolved pump-1 threshold_above_10: ${why} pump-1 for 7 d; it was: Level: 12.00 mm, 2.00 above the limit 10`,
       expect.stringContaining(`resolved pump-1 silence: ${why} pump-1 for 7 d; it was: no watched sample of pump-1`),
@@ -221,12 +222,24 @@ describe('detectors and alerts', () => {
     expect(give('hall-a', 3, T + 3_600_000)).toEqual(['hall-a resolved'])
   })
 
-  test('readings older than those seen are history: no detector judges them', () => {
+  test('readings older than those seen are history: explicit detectors judge them, and nobody is told', () => {
     const p = partition(contextOf([watched]))
     p.give({ sequence: 1, completeThroughMs: T + 9_000, blocks: [block([8_000, 5])] })
     p.give({ sequence: 2, completeThroughMs: T + 9_500, lane: 'backlog', blocks: [block([1_000, 50])] })
-    expect(p.effects.anomalies).toEqual([])
-    expect(p.state.counters.historical).toBe(1)
+    expect(p.effects.anomalies).toMatchObject([{ detector: 'threshold_above_10', value: 50 }])
+    expect(p.effects.transitions).toEqual([])
+    const { lines } = p.give({
+      sequence: 3,
+      completeThroughMs: T + 9_500,
+      lane: 'backlog',
+      blocks: [block([1_500, 50], [2_000, 5])],
+    })
+    expect(p.state.counters.historical).toBe(3)
+    expect(lines.filter((line) => line.startsWith('alert'))).toEqual([
+      expect.stringMatching(/state="historical".*message="Level: 50.*over after 1 s, and known only afterwards" \d+$/),
+    ])
+    expect(p.state.outbox.queues).toEqual({})
+    expect(p.state.alerts.episodes).toEqual({})
   })
 
   test('a device that falls silent while its agent goes on', () => {

@@ -7,13 +7,14 @@ import type { Batch, BatchHeader, Contract, DeviceBlock, RollupBlock } from '@tr
 import { BatchScope, type ScopeBatch, type StepContext } from './batch-scope.ts'
 import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter.ts'
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
-import { sayDuration } from './detectors/index.ts'
+import { isLinkDetector, sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
 import { closeWindows, foldBlock, writeQuiet, writeTouched } from './fold-block.ts'
 import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
 import type { Intake, TakenRefusal, TakenRequeue } from './intake.ts'
 import { judgeBlock } from './judge-block.ts'
+import { noteHeard } from './link-watch.ts'
 import { type Placed, placeBlock } from './place-block.ts'
 import { distrustSeries, endOldDoubts, isInDoubt, noteBeginning } from './prior-life.ts'
 import { AHEAD_MS_MAX, addLetter, pickSamples, refuseAhead, refuseUnknownKind } from './refuse.ts'
@@ -33,7 +34,9 @@ import {
   SERIES_MAX,
   wasFolded,
 } from './state.ts'
-import { followLimits, judgeSilence, tell, watchBlock } from './watch-block.ts'
+import { alertScope, stepOperator, stepTick } from './step-operator.ts'
+import { concludeAlerts, tell } from './tell.ts'
+import { followLimits, judgeSilence, watchBlock } from './watch-block.ts'
 import { watermarkOf } from './watermark.ts'
 import { endsBetween, windowStart } from './window.ts'
 
@@ -49,6 +52,12 @@ export function step(state: PartitionState, intake: Intake, context: StepContext
   state.streamSequence = Math.max(state.streamSequence, intake.streamSequence)
   if (intake.request !== undefined) {
     stepRequest(state, intake, context, effects)
+    return
+  }
+  if (intake.asked !== undefined) {
+    const s = alertScope(state, context, effects, intake.receivedAtMs)
+    if (intake.asked === 'tick') stepTick(s)
+    else stepOperator(s, intake.asked)
     return
   }
   const agent = agentOf(state, intake.site, intake.agent)
@@ -136,6 +145,7 @@ function stepBatch(s: BatchScope, batch: Batch): void {
     }
     s.epoch.received += header.readingCount
     s.epoch.lastReceivedAtMs = s.receivedAtMs
+    noteHeard(agent, batch, s.receivedAtMs, context.desk.unreachableAfterMs)
   }
   // Before its own tombstones say that these sequences are done.
   const isMergeable = batch.rollups.map(
@@ -158,6 +168,7 @@ function stepBatch(s: BatchScope, batch: Batch): void {
   for (const [i, block] of batch.rollups.entries())
     for (const placed of placeBlock(s, block, pickWindows)) stepRollup(s, placed, isMergeable[i] as boolean)
   advance(s)
+  concludeAlerts(s)
   writeTouched(s)
 }
 
@@ -273,6 +284,7 @@ function leave(s: BatchScope, series: DeviceSeries, siteNow: string): void {
 function giveUpForgotten(s: BatchScope): void {
   const { state, context } = s
   for (const place of Object.values(state.alerts.episodes)) {
+    if (isLinkDetector(place.detector)) continue
     const series = findSeries(state, place.site, place.device, place.kind)
     if (series !== undefined && s.receivedAtMs - series.heardAtMs <= GIVE_UP_AFTER_MS) continue
     const why = `given up: nothing was heard of ${place.device} for ${sayDuration(GIVE_UP_AFTER_MS)}`

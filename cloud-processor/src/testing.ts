@@ -10,11 +10,12 @@ import {
   type DeviceBlock,
   type EdgeDeadLetter,
   type FieldColumn,
+  type OperatorRequest,
   type RollupBlock,
   type RollupColumn,
   type Tombstone,
 } from '@tributary/protocol'
-import { createAlertEngine } from './alerts/index.ts'
+import { createAlertEngine, createDesk, NO_RULES, type RulesFile } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import { NO_VERSION } from './device-journal.ts'
 import { ALWAYS_MS, type DeviceRecord, type Placement, withPlacement } from './device-record.ts'
@@ -54,18 +55,31 @@ export const mixedContract: Contract = contractSchema.parse({
 
 export function contextOf(
   contracts: readonly Contract[] = [mixedContract],
-  changes: Partial<StepContext> = {},
+  {
+    rules = NO_RULES,
+    receivers = [],
+    notificationsPerReceiverMax = 100,
+    ...changes
+  }: Partial<StepContext> & {
+    rules?: RulesFile
+    receivers?: readonly string[]
+    notificationsPerReceiverMax?: number
+  } = {},
 ): StepContext {
   const byKind: Contracts = new Map(contracts.map((contract) => [contract.kind, contract]))
+  const engine = changes.engine ?? createAlertEngine(rules.rules, byKind)
   return {
     contracts: byKind,
     registry: registryOf({}),
     contractsVersion: 'test',
     contractsSource: JSON.stringify(contracts),
     privacy: createPrivacy(byKind, { hashKey: 'a key of sixteen characters' }),
-    engine: createAlertEngine([], byKind),
-    receivers: [],
-    outboxLimits: { notificationsPerReceiverMax: 100 },
+    engine,
+    desk: createDesk(rules, {
+      receivers,
+      outboxLimits: { notificationsPerReceiverMax },
+      ruleNamed: engine.ruleNamed,
+    }),
     memoryMs: 600_000,
     punctualMemoryMs: 600_000,
     missingAfterMs: 600_000,
@@ -259,3 +273,9 @@ export const requestOf = (
   batch: undefined,
   request: { request, action, letter },
 })
+
+/** That time went on, or what an operator asks. */
+export const askedOf = (
+  asked: OperatorRequest | 'tick',
+  { receivedAtMs = RECEIVED_AT_MS, streamSequence = 1 } = {},
+): Intake => ({ site: 'unknown', agent: 'unknown', streamSequence, receivedAtMs, batch: undefined, asked })

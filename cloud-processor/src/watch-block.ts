@@ -1,14 +1,14 @@
 /** Detectors and alerts: which readings they see, and what becomes of their verdicts. */
 import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
-import type { AlertTransition, VerdictChange } from './alerts/index.ts'
+import type { VerdictChange } from './alerts/index.ts'
 import type { BatchScope } from './batch-scope.ts'
+import { type Detector, type DetectorState, NEVER_MS } from './detectors/index.ts'
 import { NO_LIMITS, ownLimitOf, watchesFor } from './device-limits.ts'
 import type { DeviceThreshold } from './device-record.ts'
-import { enrichTransition } from './enrich.ts'
 import { fieldKey, linePrefix } from './line-protocol.ts'
-import { enqueue } from './notifiers/index.ts'
-import { type DeviceSeries, type FieldSeries, fieldNamed } from './series.ts'
+import { type DeviceSeries, type FieldSeries, fieldNamed, pastWatches } from './series.ts'
 import { agentKeyOf } from './state.ts'
+import { tell } from './tell.ts'
 
 const ANOMALIES_KEPT = 100
 
@@ -22,6 +22,7 @@ export function followLimits(s: BatchScope, series: DeviceSeries, own: readonly 
   for (const field of series.fields) {
     const saved = Object.fromEntries(field.watches.map(({ detector, state }) => [detector.name, state]))
     field.watches = watchesFor(contract, own, { site, device, field: field.name }, saved)
+    field.past = undefined
     for (const detector of Object.keys(saved))
       if (!field.watches.some((watch) => watch.detector.name === detector)) {
         const place = { site, device, kind: contract.kind, field: field.name, detector }
@@ -52,6 +53,7 @@ export function watchBlock(
       const timeMs = timesMs[i] as number
       if (series.left || timeMs <= field.watchedThroughMs) {
         s.state.counters.historical += 1
+        if (!series.left) watchPast(s, series, field, timeMs, column.values[i] as number)
         continue
       }
       const value = column.values[i] as number
@@ -59,25 +61,45 @@ export function watchBlock(
       field.lastValue = value
       for (const { detector, state } of field.watches) {
         const verdict = detector.observe(state, timeMs, value)
-        if (verdict)
-          judge(s, {
-            agent: agentKeyOf(s.agent),
-            site: series.site,
-            device: series.device,
-            kind: series.contract.kind,
-            field: field.name,
-            detector,
-            ownLimit: ownLimitOf(series, field.name, detector.name),
-            verdict,
-            value,
-            atMs: timeMs,
-            live: s.live,
-          })
+        if (verdict) judge(s, { ...changeOf(s, series, field.name, detector, timeMs), verdict, value, live: s.live })
       }
     }
     rememberLast(field, column, refused, timesMs.length)
   }
 }
+
+/**
+ * Explicit detectors judge old readings, too, with memories of their own, and nobody is told: what they say is recorded as history.
+ * Learned ones do not: what is usual now says nothing of then. What is older than that history, too, is not judged any more.
+ */
+function watchPast(s: BatchScope, series: DeviceSeries, field: FieldSeries, timeMs: number, value: number): void {
+  field.past ??= { throughMs: NEVER_MS, watches: pastWatches(field.watches.map(({ detector }) => detector)) }
+  const { past } = field
+  if (timeMs <= past.throughMs) return
+  past.throughMs = timeMs
+  for (const { detector, state } of past.watches) {
+    const verdict = detector.observe(state, timeMs, value)
+    if (verdict)
+      judge(s, { ...changeOf(s, series, field.name, detector, timeMs), verdict, value, live: false, past: true })
+  }
+}
+
+const changeOf = (
+  s: BatchScope,
+  series: DeviceSeries,
+  field: string,
+  detector: Detector<DetectorState>,
+  atMs: number,
+) => ({
+  agent: agentKeyOf(s.agent),
+  site: series.site,
+  device: series.device,
+  kind: series.contract.kind,
+  field,
+  detector,
+  ownLimit: ownLimitOf(series, field, detector.name),
+  atMs,
+})
 
 /**
  * The last value of the column is what the next one is compared with by `largest_step`, also when it was refused for its step:
@@ -159,35 +181,4 @@ function judge(s: BatchScope, change: VerdictChange): void {
     s.state.counters.anomalies += 1
   }
   tell(s, s.context.engine.judge(s.state.alerts, change))
-}
-
-const ALERT_KEYS = {
-  episode: fieldKey('episode'),
-  state: fieldKey('state'),
-  severity: fieldKey('severity'),
-  kind: fieldKey('kind'),
-  value: fieldKey('value'),
-  message: fieldKey('message'),
-}
-
-/** Transitions: into the store, to whoever listens on NATS, and into the outbox. */
-export function tell(s: BatchScope, transitions: readonly AlertTransition[]): void {
-  if (transitions.length === 0) return
-  const enriched = transitions.map((transition) => enrichTransition((device) => s.findDevice(device), transition))
-  const { lines } = s.effects
-  for (const transition of enriched) {
-    const { site, device, rule, field, detector } = transition
-    // One rule may watch several fields, with several detectors: their episodes are points of their own.
-    const prefix = linePrefix('alert', { site, device, rule, field, detector })
-    lines.begin(prefix)
-    lines.string(ALERT_KEYS.episode, transition.episode)
-    lines.string(ALERT_KEYS.state, transition.state)
-    lines.string(ALERT_KEYS.severity, transition.severity)
-    lines.string(ALERT_KEYS.kind, transition.kind)
-    if (Number.isFinite(transition.value)) lines.float(ALERT_KEYS.value, transition.value, 1000)
-    lines.string(ALERT_KEYS.message, transition.message)
-    lines.end(prefix, transition.atMs, 0, -1)
-  }
-  s.effects.transitions.push(...enriched)
-  enqueue(s.state.outbox, enriched, s.context.receivers, s.context.outboxLimits)
 }

@@ -59,6 +59,17 @@ export function parseRequeueSubject(subject: string): { partition: number; site:
   return subject.endsWith('.requeue') ? parseTelemetrySubject(subject.slice(0, -'.requeue'.length)) : undefined
 }
 
+/** What people ask of a partition, and its tick, by which it knows that time goes on: in order with its batches. */
+export const operatorSubject = (partition: number): string => `telemetry.v1.${partition}.operator`
+export const tickSubject = (partition: number): string => `telemetry.v1.${partition}.tick`
+export const isOperatorSubject = (subject: string): boolean => /^telemetry\.v1\.\d+\.operator$/.test(subject)
+export const isTickSubject = (subject: string): boolean => /^telemetry\.v1\.\d+\.tick$/.test(subject)
+/** What became of a request of an operator, for who listens at the moment. */
+export const operatorAnswerSubject = (request: string): string => `operator.v1.answer.${name(request)}`
+/** Questions to all processors: what is open, and a test of a receiver. */
+export const ALERTS_QUESTION_SUBJECT = 'operator.v1.alerts'
+export const RECEIVER_TEST_SUBJECT = 'operator.v1.test'
+
 /** An agent whose name could not be told is filed under `unknown`. */
 export const deadLetterSubject = (stage: DeadLetterStage, agent: string): string =>
   `deadletter.v1.${stage}.${isName(agent) ? agent : 'unknown'}`

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createAlertEngine, type VerdictChange } from './engine.ts'
 import type { AlertTransition } from './episode.ts'
-import { rulesSchema } from './rule.ts'
+import { rulesSchema } from './rules-file.ts'
 
 const contract: Contract = contractSchema.parse({
   kind: 'k',
@@ -39,6 +39,7 @@ const change = (device: string, second: number, anomalous: boolean): VerdictChan
     lower: undefined,
     upper: 1,
     message: anomalous ? 'x' : '',
+    component: '',
   },
   value: second,
   atMs: second * 1_000,

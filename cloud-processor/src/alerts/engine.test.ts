@@ -2,7 +2,8 @@ import { type Contract, contractSchema } from '@tributary/protocol'
 import { describe, expect, test } from 'vitest'
 import { type AlertState, createAlertEngine, DIGEST_RULE, type VerdictChange } from './engine.ts'
 import type { AlertTransition } from './episode.ts'
-import { type AlertRule, rulesSchema } from './rule.ts'
+import type { AlertRule } from './rule.ts'
+import { rulesSchema } from './rules-file.ts'
 
 const T0 = Date.UTC(2026, 0, 1)
 
@@ -42,6 +43,7 @@ function change(
       lower: undefined,
       upper: 7.1,
       message: anomalous ? '7.9 mm/s, 0.8 above the limit 7.1' : '',
+      component: '',
     },
     value: anomalous ? 7.9 : 6.2,
     atMs: T0 + at * 1_000,
@@ -73,6 +75,8 @@ describe('episodes', () => {
       kind: 'vibration',
       field: 'velocity',
       detector: 'threshold_above_7.1',
+      agent: 'pi-1',
+      family: 'threshold',
       label: 'Velocity',
       unit: 'mm/s',
       value: 7.9,
@@ -174,10 +178,36 @@ describe('backfill', () => {
   test('pages nobody', () => {
     const engine = createAlertEngine([], contracts)
     const state = engine.start()
-    for (let at = 0; at < 1_000; at += 10) expect(engine.judge(state, past(at, at % 20 === 0))).toEqual([])
+    const told = []
+    for (let at = 0; at < 1_000; at += 10) told.push(...engine.judge(state, past(at, at % 20 === 0)))
+    expect(brief(told)).toEqual(Array.from({ length: 50 }, (_, i) => ['historical', i * 20, false]))
+    expect(told[0]?.message).toBe('7.9 mm/s, 0.8 above the limit 7.1; over after 10 s, and known only afterwards')
     expect(engine.advance(state, until(1_000, false))).toEqual([])
     expect(engine.advance(state, until(1_001))).toEqual([])
     expect(engine.open(state)).toEqual([])
+  })
+
+  test('is recorded when it lasted for as long as the rule wants it to', () => {
+    const engine = createAlertEngine(rules({ name: 'slow', for: '30s' }), contracts)
+    const state = engine.start()
+    engine.judge(state, past(0, true))
+    expect(engine.judge(state, past(29, false))).toEqual([])
+    engine.judge(state, past(100, true))
+    expect(brief(engine.judge(state, past(130, false)))).toEqual([['historical', 130, false]])
+  })
+
+  test('behind live readings, it is an episode beside the present one, and never becomes it', () => {
+    const engine = createAlertEngine([], contracts)
+    const state = engine.start()
+    engine.judge(state, change(1_000, true))
+    engine.judge(state, { ...past(100, true), past: true })
+    expect(engine.advance(state, until(500, false))).toEqual([])
+    const [ended] = engine.judge(state, { ...past(160, false), past: true })
+    expect(ended).toMatchObject({ state: 'historical', notify: [], startedAtMs: T0 + 100_000, atMs: T0 + 100_000 })
+    // One that goes on until live readings follow ends as history, too.
+    engine.judge(state, { ...past(900, true), past: true })
+    expect(brief(engine.advance(state, until(1_001)))).toEqual([['historical', 900, false]])
+    expect(engine.open(state)).toHaveLength(1)
   })
 
   test('resolves nothing that still goes on', () => {

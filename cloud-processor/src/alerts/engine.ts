@@ -1,12 +1,14 @@
 /**
  * From verdicts to episodes that people are told about: pending → firing → resolved. Pure and deterministic, in event time.
  * Guarantee: however the same readings are cut into batches, the same episodes come out, with the same times. Historical
- * data neither fires nor resolves; what it says of the present counts once live data follows.
+ * data neither fires nor resolves; what it says of the present counts once live data follows, and what it would have fired
+ * is recorded as `historical`.
  */
 import type { Contracts } from '@tributary/protocol'
-import { type DetectorFamily, sayDuration, thresholdName, type Verdict } from '../detectors/index.ts'
+import { type DetectorFamily, isLinkDetector, sayDuration, thresholdName, type Verdict } from '../detectors/index.ts'
 import { type AlertTransition, type Episode, episodeId, episodeKey } from './episode.ts'
-import { type AlertRule, contractRule, matcher, type RuleMatch, SEVERITIES } from './rule.ts'
+import { compile } from './match.ts'
+import { type AlertRule, contractRule, SEVERITIES } from './rule.ts'
 
 /** A detector's verdict about one series, as `observe` or the silence detector's `judge` returned it. */
 export interface VerdictChange {
@@ -26,6 +28,8 @@ export interface VerdictChange {
   readonly atMs: number
   /** False for backlog and other old data. */
   readonly live: boolean
+  /** Older than what the series' detectors have seen: an episode beside the present one, which only ever is history. */
+  readonly past?: boolean | undefined
 }
 
 /** An agent's event time moved on: its complete-through in effect. */
@@ -54,6 +58,8 @@ export interface AlertEngine {
   forget(state: AlertState, place: ForgottenPlace, why: string): AlertTransition[]
   /** Pending and firing episodes, most severe first, then oldest first: what `/alerts` answers. */
   open(state: AlertState): Episode[]
+  /** As it is written now; undefined for those that contracts imply. */
+  ruleNamed(name: string): AlertRule | undefined
 }
 
 /** A device of a kind at a site, or one detector of one of its fields. */
@@ -80,11 +86,14 @@ export function createAlertEngine(
 ): AlertEngine {
   const matchers = rules.map((rule) => ({ rule, matches: compile(rule.match) }))
 
-  function ruleFor(change: VerdictChange): Required<AlertRule> & { severity: Episode['severity'] } {
-    const own = contractRule(contracts.get(change.kind), change.kind, change.field, change.detector)
-    const written = matchers.find(({ matches }) => matches(change))?.rule
-    const rule = written ?? own
-    return { ...rule, severity: written?.severity ?? change.ownLimit?.severity ?? own.severity, notify: rule.notify }
+  const ruleByName = new Map(rules.map((rule) => [rule.name, rule]))
+
+  function ruleFor(change: VerdictChange): AlertRule & { severity: Episode['severity'] } {
+    const { kind, field, detector } = change
+    const own = contractRule(contracts.get(kind), kind, field, detector)
+    const matched = { ...change, detector: detector.name, family: detector.family }
+    const written = matchers.find(({ matches }) => matches(matched))?.rule
+    return { ...(written ?? own), severity: written?.severity ?? change.ownLimit?.severity ?? own.severity }
   }
 
   function transition(episode: Episode, state: AlertTransition['state'], atMs: number, told: boolean): AlertTransition {
@@ -101,6 +110,8 @@ export function createAlertEngine(
       kind,
       field: episode.field,
       detector,
+      agent: episode.agent,
+      family: episode.family,
       label: field?.label ?? '',
       unit: field !== undefined && 'unit' in field ? field.unit : '',
       value,
@@ -119,7 +130,8 @@ export function createAlertEngine(
   function close(state: AlertState, key: string, episode: Episode, atMs: number): AlertTransition[] {
     delete state.episodes[key]
     const out: AlertTransition[] = []
-    if (episode.state !== 'dormant') out.push(transition(episode, 'resolved', atMs, episode.state === 'firing'))
+    if (episode.state === 'dormant') out.push(...historical(episode, atMs))
+    else out.push(transition(episode, 'resolved', atMs, episode.state === 'firing'))
     const digest = state.digests[episode.site]
     if (digest && openIn(state, episode.site) * 2 <= openEpisodesPerSiteMax) {
       delete state.digests[episode.site]
@@ -127,6 +139,20 @@ export function createAlertEngine(
       out.push(transition({ ...standIn, clearedAtMs: atMs }, 'resolved', Math.max(atMs, digest.startedAtMs), true))
     }
     return out
+  }
+
+  /** What live data would have fired, at the time at which it would have. */
+  function historical(episode: Episode, endMs: number): AlertTransition[] {
+    const firesAtMs = episode.startedAtMs + episode.forMs
+    if (firesAtMs > endMs) return []
+    const message = `${episode.message}; over after ${sayDuration(endMs - episode.startedAtMs)}, and known only afterwards`
+    return [{ ...transition(episode, 'historical', firesAtMs, false), message }]
+  }
+
+  /** All that is older than what live data said has come, and it was not over then. */
+  function endPast(state: AlertState, key: string, episode: Episode, nowMs: number): AlertTransition[] {
+    const message = `${episode.message}; it went on until live readings followed, and was known only afterwards`
+    return close(state, key, episode, nowMs).map((one) => (one.state === 'historical' ? { ...one, message } : one))
   }
 
   function suppress(state: AlertState, change: VerdictChange): AlertTransition[] {
@@ -151,6 +177,7 @@ export function createAlertEngine(
   function open(state: AlertState, key: string, change: VerdictChange): AlertTransition[] {
     if (openIn(state, change.site) >= openEpisodesPerSiteMax) return suppress(state, change)
     const rule = ruleFor(change)
+    const { name: detector, family } = change.detector
     const episode: Episode = {
       id: episodeId(rule.name, key, change.atMs),
       agent: change.agent,
@@ -158,8 +185,10 @@ export function createAlertEngine(
       device: change.device,
       kind: change.kind,
       field: change.field,
-      detector: change.detector.name,
+      detector,
+      family,
       ...(change.ownLimit === undefined ? {} : { ownLimit: true as const }),
+      ...(change.past ? { past: true as const } : {}),
       rule: rule.name,
       severity: rule.severity,
       state: 'dormant',
@@ -177,6 +206,7 @@ export function createAlertEngine(
 
   /** What follows from event time alone, up to but not including `nowMs`: strictly, so that batches may end anywhere. */
   function settle(state: AlertState, key: string, episode: Episode, nowMs: number): AlertTransition[] {
+    if (episode.past) return endPast(state, key, episode, nowMs)
     episode.seenAtMs = Math.max(episode.seenAtMs, nowMs)
     const over = episode.clearedAtMs
     if (over !== null) {
@@ -192,7 +222,7 @@ export function createAlertEngine(
   return {
     start: () => ({ episodes: {}, digests: {}, suppressedTotal: 0 }),
     judge(state, change) {
-      const key = episodeKey({ ...change, detector: change.detector.name })
+      const key = `${episodeKey({ ...change, detector: change.detector.name })}${change.past ? '/past' : ''}`
       const out: AlertTransition[] = []
       const known = state.episodes[key]
       if (known && change.live && known.state !== 'dormant') out.push(...settle(state, key, known, change.atMs))
@@ -248,6 +278,7 @@ export function createAlertEngine(
             a.startedAtMs - b.startedAtMs ||
             (a.id < b.id ? -1 : 1),
         ),
+    ruleNamed: (name) => ruleByName.get(name),
   }
 }
 
@@ -264,18 +295,8 @@ function openIn(state: AlertState, site: string): number {
   return count
 }
 
-function compile(match: RuleMatch): (change: VerdictChange) => boolean {
-  const tests: ((change: VerdictChange) => boolean)[] = []
-  for (const key of ['site', 'kind', 'device', 'field'] as const) {
-    const patterns = match[key]?.map(matcher)
-    if (patterns) tests.push((change) => patterns.some((test) => test(change[key])))
-  }
-  const detectors = match.detector?.map(matcher)
-  if (detectors) tests.push(({ detector }) => detectors.some((test) => test(detector.name) || test(detector.family)))
-  return (change) => tests.every((test) => test(change))
-}
-
 function detectorExists(contracts: Contracts, { kind, field, detector }: Episode): boolean {
+  if (isLinkDetector(detector)) return true
   const contract = contracts.get(kind)
   if (contract === undefined) return false
   if (detector === 'silence') return contract.detectors.silence !== undefined

@@ -1,5 +1,6 @@
 /** One alert from its first anomalous reading to its end: plain JSON, part of the checkpoint. */
 import { createHash } from 'node:crypto'
+import type { DetectorFamily } from '../detectors/index.ts'
 import type { Severity } from './rule.ts'
 
 export interface Episode {
@@ -11,8 +12,12 @@ export interface Episode {
   kind: string
   field: string
   detector: string
+  /** Of the detector. Not in episodes from before it was kept. */
+  family?: DetectorFamily
   /** It is about a limit of the device alone, of which no contract knows. */
   ownLimit?: true
+  /** It is of readings older than those that the series' detectors have seen. */
+  past?: true
   rule: string
   severity: Severity
   /** `dormant`: known from historical data alone; nobody is told before live data confirms it. */
@@ -39,13 +44,17 @@ export interface Episode {
 export interface AlertTransition {
   readonly episode: string
   readonly rule: string
-  readonly state: 'pending' | 'firing' | 'resolved'
+  /** `historical`: live data would have fired it, and nobody is told. The last two are what people did, or did not do, of a firing one. */
+  readonly state: 'pending' | 'firing' | 'resolved' | 'historical' | 'acknowledged' | 'escalated'
   readonly severity: Severity
   readonly site: string
   readonly device: string
   readonly kind: string
   readonly field: string
   readonly detector: string
+  /** `site/agent` that delivered its readings. */
+  readonly agent?: string | undefined
+  readonly family?: DetectorFamily | undefined
   /** Label and unit of the field, from the contract; '' where there is none. */
   readonly label: string
   readonly unit: string

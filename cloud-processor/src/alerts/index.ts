@@ -1,12 +1,7 @@
+export * from './desk.ts'
+export * from './desk-state.ts'
 export * from './engine.ts'
 export type { AlertTransition, Episode } from './episode.ts'
-export {
-  type AlertRule,
-  contractRule,
-  type RuleMatch,
-  type RulesFile,
-  rulesSchema,
-  rulesSchemaFor,
-  SEVERITIES,
-  type Severity,
-} from './rule.ts'
+export type { RuleMatch } from './match.ts'
+export { type AlertRule, contractRule, SEVERITIES, type Severity } from './rule.ts'
+export { NO_RULES, type RulesFile, rulesSchema, rulesSchemaFor } from './rules-file.ts'

@@ -1,7 +1,8 @@
 import { contractSchema } from '@tributary/protocol'
 import { ConfigError, parseConfig } from '@tributary/runtime'
 import { describe, expect, test } from 'vitest'
-import { matcher, rulesSchemaFor } from './rule.ts'
+import { matcher } from './match.ts'
+import { rulesSchemaFor } from './rules-file.ts'
 
 const vibration = contractSchema.parse({
   kind: 'vibration',

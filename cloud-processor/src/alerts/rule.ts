@@ -1,21 +1,12 @@
 /** Alert rules: those that people write in `alerts.yaml`, and behind them one for every threshold and detector of the contracts. */
-import type { Contract, Contracts } from '@tributary/protocol'
+import type { Contract } from '@tributary/protocol'
 import { durationMs } from '@tributary/runtime'
 import { z } from 'zod'
 import { type DetectorFamily, thresholdName } from '../detectors/index.ts'
+import { patterns, type RuleMatch } from './match.ts'
 
 export const SEVERITIES = ['info', 'warning', 'critical'] as const
 export type Severity = (typeof SEVERITIES)[number]
-
-/** What a rule applies to; an absent key applies to everything. Each entry is a name in which `*` stands for any text. */
-export interface RuleMatch {
-  readonly site?: readonly string[] | undefined
-  readonly kind?: readonly string[] | undefined
-  readonly device?: readonly string[] | undefined
-  readonly field?: readonly string[] | undefined
-  /** A detector's family (`threshold`, `outlier`, `flatline`, `silence`) or its full name (`threshold_above_7.1`). */
-  readonly detector?: readonly string[] | undefined
-}
 
 export interface AlertRule {
   readonly name: string
@@ -28,6 +19,10 @@ export interface AlertRule {
   readonly keepFiringForMs: number
   /** Names of notifiers; undefined: all of them; empty: recorded, and nobody is told. */
   readonly notify?: readonly string[] | undefined
+  /** These are told as well when nobody has acknowledged for so long. */
+  readonly escalate?: { readonly afterMs: number; readonly notify: readonly string[] } | undefined
+  /** Who was told is told again this often, until somebody acknowledges. */
+  readonly repeatMs?: number | undefined
 }
 
 /** Keeps an alert from flapping where a verdict may come and go; the end of a silence or a flat line is certain. */
@@ -36,14 +31,11 @@ const KEEP_FIRING_MS: Readonly<Record<DetectorFamily, number>> = {
   outlier: 60_000,
   flatline: 0,
   silence: 0,
+  link: 0,
 }
+const REPEAT_MS_MIN = 60_000
 /** For a rule that does not say. */
 const KEEP_FIRING_MS_DEFAULT = 30_000
-
-const patterns = z
-  .union([z.string().min(1), z.array(z.string().min(1)).min(1)], { error: 'must be a name or a list of names' })
-  .transform((given): readonly string[] => (typeof given === 'string' ? [given] : given))
-  .optional()
 
 const RULE_NAME = /^[a-z0-9][a-z0-9_.-]{0,62}$/
 
@@ -57,6 +49,12 @@ export const ruleSchema = z
     for: durationMs().optional(),
     keep_firing_for: durationMs().optional(),
     notify: z.array(z.string()).optional(),
+    escalate: z
+      .strictObject({ after: durationMs(), notify: z.array(z.string()).min(1, 'must name notifiers') })
+      .optional(),
+    repeat: durationMs()
+      .refine((ms) => ms >= REPEAT_MS_MIN, 'must be at least 1m')
+      .optional(),
   })
   .transform(
     (rule): AlertRule => ({
@@ -66,50 +64,12 @@ export const ruleSchema = z
       forMs: rule.for ?? 0,
       keepFiringForMs: rule.keep_firing_for ?? KEEP_FIRING_MS_DEFAULT,
       notify: rule.notify,
+      escalate: rule.escalate && { afterMs: rule.escalate.after, notify: rule.escalate.notify },
+      repeatMs: rule.repeat,
     }),
   )
 
-/** The file `alerts.yaml`. The first rule that matches decides; where none does, the contract's own rule stands. */
-export const rulesSchema = z.strictObject({ rules: z.array(ruleSchema).max(1_000).default([]) })
-export type RulesFile = z.output<typeof rulesSchema>
-
-/** `rulesSchema` that also knows which kinds, fields, detectors and notifiers there are: what `tributary check` uses. */
-export function rulesSchemaFor(contracts: Contracts, notifiers: readonly string[]): z.ZodType<RulesFile> {
-  const all = [...contracts.values()]
-  const known: Record<'kind' | 'field' | 'detector', Set<string>> = {
-    kind: new Set(all.map((c) => c.kind)),
-    field: new Set(['', ...all.flatMap((c) => Object.keys(c.fields))]),
-    detector: new Set([
-      ...(['threshold', 'outlier', 'flatline', 'silence'] satisfies DetectorFamily[]),
-      ...all.flatMap((c) => c.thresholds.map(thresholdName)),
-    ]),
-  }
-  return rulesSchema.superRefine(({ rules }, context) => {
-    const mistake = (path: PropertyKey[], message: string) =>
-      context.addIssue({ code: 'custom', path: ['rules', ...path], message })
-    for (const [i, rule] of rules.entries()) {
-      if (rules.findIndex((other) => other.name === rule.name) < i)
-        mistake([i, 'name'], 'must be a name that no other rule has')
-      for (const key of ['kind', 'field', 'detector'] as const)
-        for (const pattern of rule.match[key] ?? [])
-          if (![...known[key]].some(matcher(pattern)))
-            mistake([i, 'match', key], `must match a ${key} of the contracts; "${pattern}" matches none`)
-      for (const name of rule.notify ?? [])
-        if (!notifiers.includes(name))
-          mistake([i, 'notify'], `must name notifiers of the config (${notifiers.join(', ') || 'there are none'})`)
-    }
-  })
-}
-
-/** `pump-*` → a test for names. */
-export function matcher(pattern: string): (name: string) => boolean {
-  if (!pattern.includes('*')) return (name) => name === pattern
-  const parts = pattern.split('*').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-  const expression = new RegExp(`^${parts.join('.*')}$`)
-  return (name) => expression.test(name)
-}
-
-/** The rule that a contract implies for one of its detectors. @param field '' for silence */
+/** The rule that a contract implies for one of its detectors. @param kind '' for a link; @param field '' for that and for silence */
 export function contractRule(
   contract: Contract | undefined,
   kind: string,
@@ -120,7 +80,7 @@ export function contractRule(
   return {
     name: [kind, field, detector.name].filter((part) => part !== '').join('.'),
     match: {},
-    severity: threshold?.severity ?? 'warning',
+    severity: threshold?.severity ?? (detector.family === 'link' ? 'critical' : 'warning'),
     forMs: 0,
     keepFiringForMs: KEEP_FIRING_MS[detector.family],
   }

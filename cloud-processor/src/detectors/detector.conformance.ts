@@ -121,6 +121,29 @@ export function describeDetector<State extends object>(name: string, create: () 
       )
     })
 
+    test('what it holds of the last reading agrees with what it said, and outlives a restart', () => {
+      fc.assert(
+        fc.property(fc.integer(), (seed) => {
+          const detector = create()
+          const state = detector.start()
+          expect(detector.last(state)).toMatchObject({ anomalous: false, score: 0, message: '' })
+          let anomalous = false
+          for (const [timeMs, value] of troubled(seed, 600)) {
+            const said = detector.observe(state, timeMs, value)
+            const held = detector.last(state)
+            expect(held.score).toBeGreaterThanOrEqual(0)
+            expect(held.score).toBeLessThanOrEqual(1)
+            if (said?.anomalous && !anomalous) expect(held).toEqual(said)
+            anomalous = said?.anomalous ?? anomalous
+            expect(held.anomalous).toBe(anomalous)
+            if (held.score >= 0.5) expect(held.message).toMatch(/^[A-Z][^:]*: -?\d/)
+            expect(detector.last(restoreState(detector, JSON.parse(JSON.stringify(state))))).toEqual(held)
+          }
+        }),
+        { numRuns: 10 },
+      )
+    })
+
     test('a reading that is not newer, or not finite, changes nothing', () => {
       const detector = create()
       const points = troubled(5, 300)

@@ -15,7 +15,8 @@ export interface SeriesContext {
   readonly intervalMs: number
 }
 
-export type DetectorFamily = 'threshold' | 'outlier' | 'flatline' | 'silence'
+/** `link`: agents and gateways of which nothing is heard. */
+export type DetectorFamily = 'threshold' | 'outlier' | 'flatline' | 'silence' | 'link'
 
 export interface Verdict {
   readonly anomalous: boolean
@@ -26,6 +27,8 @@ export interface Verdict {
   readonly upper: number | undefined
   /** A sentence for a person woken at night: what, how far from what, since when; '' while nothing is wrong. */
   readonly message: string
+  /** Which view of the series spoke; '' for detectors that have one only. */
+  readonly component: string
 }
 
 /** What a detector says that has nothing to complain of. */
@@ -36,6 +39,7 @@ export const ORDINARY: Verdict = {
   lower: undefined,
   upper: undefined,
   message: '',
+  component: '',
 }
 
 /** The `lastTimeMs` of a state that has seen nothing; JSON has no -Infinity. */
@@ -57,15 +61,36 @@ export interface Detector<State extends object> {
    * which an earlier, lost state had begun can end.
    */
   observe(state: State, timeMs: number, value: number): Verdict | undefined
+  /**
+   * What it holds of the reading that `observe` judged last, also when there was nothing new to say. Explicit detectors score 1
+   * beyond their limit, else 0. Learned ones: 0.5 and more is an alarm that begins with this reading, 0.25 to 0.5 belongs to
+   * one that began before it, less is ordinary; their message tells of ordinary readings too, once enough is known.
+   */
+  last(state: State): Verdict
+  /** Feedback of a person, of learned detectors alone: this series' anomalies are worth a word, say them sooner. Bounded. */
+  confirm?(state: State): void
+  /** They are not: say them later. Bounded. */
+  dismiss?(state: State): void
 }
 
-/** What a saved state becomes under the present code: itself when it has today's shape, else a fresh start. */
-export function restoreState<State extends object>(detector: Detector<State>, saved: unknown): State {
+/**
+ * What a saved state becomes under the present code: itself when it has today's shape; fields that an earlier version did not
+ * have take the values of a fresh start; anything else is replaced by a fresh start.
+ */
+export function restoreState<State extends object>(detector: Pick<Detector<State>, 'start'>, saved: unknown): State {
   const fresh = detector.start()
-  if (typeof saved !== 'object' || saved === null) return fresh
-  const known = saved as Record<string, unknown>
-  const sameShape =
-    Object.keys(known).length === Object.keys(fresh).length &&
-    Object.entries(fresh).every(([key, value]) => typeof known[key] === typeof value)
-  return sameShape ? (saved as State) : fresh
+  if (!isPartOf(saved, fresh)) return fresh
+  return Object.keys(saved).length < Object.keys(fresh).length ? { ...fresh, ...saved } : saved
+}
+
+/** Has it no keys but those of the fresh one, and is the same in all that they lead to? */
+function isPartOf<Part extends object>(saved: unknown, fresh: Part): saved is Part {
+  if (typeof saved !== 'object' || saved === null || Array.isArray(saved) !== Array.isArray(fresh)) return false
+  const known = fresh as Record<string, unknown>
+  return Object.entries(saved).every(([key, value]) => isLike(value, known[key]))
+}
+
+function isLike(value: unknown, model: unknown): boolean {
+  if (typeof model !== 'object' || model === null) return typeof value === typeof model
+  return isPartOf(value, model) && Object.keys(value).length === Object.keys(model).length
 }

@@ -1,10 +1,14 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { contractSchema } from '@tributary/protocol'
 import { describe, expect, test } from 'vitest'
+import { CAUTION_MAX } from './caution.ts'
 import { describeDetector } from './detector.conformance.ts'
+import { restoreState } from './detector.ts'
 import { flatlineDetector } from './flatline.ts'
 import { detectorsFor, exceeds, seriesContext, silenceFor } from './index.ts'
 import { outlierDetector } from './outlier.ts'
-import { EXAMPLE_SERIES } from './simulated-series.ts'
+import { EXAMPLE_SERIES, normal, seededRandom } from './simulated-series.ts'
 import { thresholdDetector, thresholdName } from './threshold.ts'
 
 const above = { field: 'velocity_rms_mm_s', above: 7.1, hysteresis: 0.5, severity: 'critical' } as const
@@ -148,5 +152,43 @@ describe('detectorsFor', () => {
       decimals: 1,
       intervalMs: 1_000,
     })
+  })
+})
+
+describe('states of yesterday', () => {
+  const detector = outlierDetector(EXAMPLE_SERIES)
+  const yesterday = JSON.parse(readFileSync(join(import.meta.dirname, '../../fixtures/outlier-1.json'), 'utf8'))
+  test('one from before feedback keeps what it had learned', () => {
+    const state = restoreState(detector, yesterday)
+    expect(state).toMatchObject(yesterday)
+    expect(state.caution).toBe(1)
+    expect(detector.observe(state, yesterday.lastTimeMs + 1_000, 20)?.anomalous).toBe(true)
+  })
+  test('a part of another type, or of another length, is replaced by a fresh start', () => {
+    for (const jump of [null, 7, [], { spread: 'x' }, { spread: 0, record: 0, peak: 0, more: 1 }])
+      expect(restoreState(detector, { ...yesterday, jump })).toEqual(detector.start())
+    const start = () => ({ seen: [0, 0, 0] })
+    expect(restoreState({ start }, { seen: [1, 2] })).toEqual(start())
+    expect(restoreState({ start }, { seen: [1, 2, 3] })).toEqual({ seen: [1, 2, 3] })
+  })
+})
+
+describe('feedback', () => {
+  test('dismissing makes a series less sensitive, confirming more, four times at most', () => {
+    const detector = outlierDetector(EXAMPLE_SERIES)
+    const upperAfter = (...words: ('confirm' | 'dismiss')[]) => {
+      const random = seededRandom(3)
+      const state = detector.start()
+      for (let i = 0; i < 300; i++) detector.observe(state, i * 1_000, 5 + 0.2 * normal(random))
+      for (const word of words) detector[word]?.(state)
+      detector.observe(state, 300_000, 5)
+      const { expected, upper } = detector.last(state)
+      return (upper as number) - (expected as number)
+    }
+    const plain = upperAfter()
+    expect(upperAfter('dismiss') / plain).toBeCloseTo(Math.SQRT2)
+    expect(upperAfter('dismiss', 'confirm') / plain).toBeCloseTo(1)
+    expect(upperAfter(...Array(9).fill('dismiss')) / plain).toBeCloseTo(CAUTION_MAX)
+    expect(upperAfter(...Array(9).fill('confirm')) / plain).toBeCloseTo(1 / CAUTION_MAX)
   })
 })

@@ -1,5 +1,5 @@
 /** A value that has not moved for the contract's duration while samples kept coming: a frozen or unplugged probe. */
-import { type Detector, NEVER_MS, ORDINARY, type SeriesContext } from './detector.ts'
+import { type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
 import { sayDuration, sayReading, sayTime } from './sentence.ts'
 
 export interface FlatlineState {
@@ -17,6 +17,18 @@ const SAMPLES_MIN = 5
 export function flatlineDetector(durationMs: number, series: SeriesContext): Detector<FlatlineState> {
   // Across a longer gap nobody watched: the count begins anew.
   const gapMsMax = Math.max(10 * series.intervalMs, durationMs / 2)
+  const still = ({ lastTimeMs, value, sinceMs, samples }: FlatlineState): Verdict => {
+    const message = `${sayReading(value, series)}, unchanged for ${sayDuration(lastTimeMs - sinceMs)} and ${samples} samples, since ${sayTime(sinceMs)}`
+    return {
+      anomalous: true,
+      score: 1,
+      expected: undefined,
+      lower: undefined,
+      upper: undefined,
+      message,
+      component: '',
+    }
+  }
   return {
     name: 'flatline',
     family: 'flatline',
@@ -36,8 +48,8 @@ export function flatlineDetector(durationMs: number, series: SeriesContext): Det
       state.samples += 1
       if (state.flat || state.samples < SAMPLES_MIN || timeMs - state.sinceMs < durationMs) return undefined
       state.flat = true
-      const message = `${sayReading(value, series)}, unchanged for ${sayDuration(timeMs - state.sinceMs)} and ${state.samples} samples, since ${sayTime(state.sinceMs)}`
-      return { anomalous: true, score: 1, expected: undefined, lower: undefined, upper: undefined, message }
+      return still(state)
     },
+    last: (state) => (state.flat ? still(state) : ORDINARY),
   }
 }

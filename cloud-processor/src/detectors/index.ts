@@ -7,6 +7,7 @@ import { type ThresholdState, thresholdDetector, thresholdName } from './thresho
 
 export * from './detector.ts'
 export type { FlatlineState } from './flatline.ts'
+export { AGENT_UNREACHABLE, GATEWAY_UNREACHABLE, isLinkDetector } from './link.ts'
 export type { OutlierState } from './outlier.ts'
 export { sayDuration, sayNumber, sayTime, sayValue } from './sentence.ts'
 export type { SilenceDetector, SilenceInput, SilenceState, SilenceVerdict } from './silence.ts'

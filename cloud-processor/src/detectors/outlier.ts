@@ -14,6 +14,7 @@
  * - Habit: an excursion that recurs some ten times within hours is taken for the machine's way of working.
  * - Quantised values: a change by less than FLOOR_STEPS of the smallest step ever seen is never an anomaly.
  */
+import { type Cautious, confirm, dismiss } from './caution.ts'
 import { type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
 import { sayNumber, sayReading } from './sentence.ts'
 
@@ -73,7 +74,17 @@ interface View {
   peak: number
 }
 
-export interface OutlierState {
+/** What was held of the last reading. */
+interface Held {
+  /** What was looked at: the value, or the recent mean. */
+  seen: number
+  usual: number
+  limit: number
+  lasting: boolean
+  score: number
+}
+
+export interface OutlierState extends Cautious {
   lastTimeMs: number
   lastValue: number
   /** Since learning began. */
@@ -100,6 +111,7 @@ export interface OutlierState {
   saidScore: number
   calmSamples: number
   lastOddMs: number
+  held: Held
 }
 
 export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
@@ -110,16 +122,19 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     if (state.moves >= MOVES_KNOWN) return floor
     return Math.max(floor, STRANGER_STEPS * resolution, STRANGER_SHARE * Math.abs(state.level))
   }
-  const say = (state: OutlierState, lasting: boolean, seen: number, usual: number, limit: number, score: number) => {
+  const say = (state: OutlierState, anomalous: boolean, score: number): Verdict => {
+    const { seen, usual, limit, lasting } = state.held
     const apart = sayNumber(Math.abs(seen - usual), series.decimals)
     const deviation = sayNumber(2 * SIGMA_OF_SPREAD * state.jump.spread, series.decimals)
     const message = `${sayReading(seen, series)}${lasting ? ' on average' : ''}, ${apart} ${seen > usual ? 'above' : 'below'} the usual ${sayNumber(usual, series.decimals)} ± ${deviation}`
-    return { anomalous: true, score, expected: usual, lower: usual - limit, upper: usual + limit, message }
+    const component = lasting ? 'shift' : 'jump'
+    return { anomalous, score, expected: usual, lower: usual - limit, upper: usual + limit, message, component }
   }
 
   function observe(state: OutlierState, timeMs: number, value: number): Verdict | undefined {
     if (!(timeMs > state.lastTimeMs) || !(Math.abs(value) <= VALUE_MAX)) return undefined
-    const { jump, shift } = state
+    const { jump, shift, held } = state
+    held.score = held.limit = 0
     const elapsedMs = timeMs - state.lastTimeMs
     state.lastTimeMs = timeMs
     state.samples += 1
@@ -142,9 +157,10 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     const ageMs = timeMs - state.sinceMs
     const levelMs = Math.max(LEVEL_MS, LEVEL_INTERVALS * state.intervalMs)
     const floor = floorOf(state)
-    const jumpLimit = limitOf(jump, floor, 32 / state.samples)
+    const jumpLimit = state.caution * limitOf(jump, floor, 32 / state.samples)
     // A shift within the noise is nothing to wake anyone for, however significant.
-    const shiftLimit = limitOf(shift, Math.max(floor, SIGMA_OF_SPREAD * jump.spread), (2 * levelMs) / ageMs)
+    const shiftFloor = Math.max(floor, SIGMA_OF_SPREAD * jump.spread)
+    const shiftLimit = state.caution * limitOf(shift, shiftFloor, (2 * levelMs) / ageMs)
     const usual = state.short
     const jumped = Math.abs(value - usual)
     state.oddSamples = jumped >= jumpLimit ? state.oddSamples + 1 : 0
@@ -166,9 +182,16 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     }
     const warm = state.samples > WARM_UP_SAMPLES && ageMs >= WARM_UP_MS
     const ratio = Math.max(jumpRatio, shiftRatio)
+    if (warm) {
+      held.lasting = shiftRatio > jumpRatio
+      held.seen = held.lasting ? state.recent : value
+      held.usual = held.lasting ? state.level : usual
+      held.limit = held.lasting ? shiftLimit : jumpLimit
+      held.score = ratio / (1 + ratio) / (ratio >= 1 && !state.anomalous ? 1 : 2)
+    }
     if (warm && (ratio >= 1 || state.anomalous)) {
       if (state.anomalous && hasEnded(state, timeMs, ratio, value)) return ORDINARY
-      const score = 1 - 1 / (1 + ratio)
+      const score = ratio / (1 + ratio)
       jump.peak = Math.max(jump.peak, jumped)
       shift.peak = Math.max(shift.peak, shifted)
       if (!state.anomalous) {
@@ -179,9 +202,7 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
       }
       if (ratio < 1 || score < state.saidScore + SCORE_STEP) return undefined
       state.saidScore = score
-      return jumpRatio >= shiftRatio
-        ? say(state, false, value, usual, jumpLimit, score)
-        : say(state, true, state.recent, state.level, shiftLimit, score)
+      return say(state, true, score)
     }
 
     // 3. Ordinary: learn.
@@ -201,7 +222,9 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
     state.level += (state.recent - state.level) * (elapsedMs / (Math.min(levelMs, ageMs / 2) + elapsedMs))
     return undefined
   }
-  return { name: 'outlier', family: 'outlier', start: startState, observe }
+  const last = (state: OutlierState): Verdict =>
+    state.held.limit === 0 ? ORDINARY : say(state, state.anomalous, state.held.score)
+  return { name: 'outlier', family: 'outlier', start: startState, observe, last, confirm, dismiss }
 }
 
 function startState(): OutlierState {
@@ -226,6 +249,8 @@ function startState(): OutlierState {
     saidScore: 0,
     calmSamples: 0,
     lastOddMs: 0,
+    held: { seen: 0, usual: 0, limit: 0, lasting: false, score: 0 },
+    caution: 1,
   }
 }
 

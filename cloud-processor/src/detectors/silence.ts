@@ -57,6 +57,7 @@ export function silenceDetector(durationMs: number, series: Pick<SeriesContext, 
     lower: undefined,
     upper: durationMs / 1000,
     message,
+    component: '',
     timeMs,
     value,
   })

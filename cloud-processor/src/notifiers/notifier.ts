@@ -6,6 +6,18 @@ export interface Notification {
   /** `<episode>/<state>`: the same when it is sent again; receivers drop repeats by it. */
   readonly key: string
   readonly transition: AlertTransition
+  /** Why it is told, when that is not the transition alone. */
+  readonly reason?: 'escalated' | 'repeated' | 'group' | 'digest' | 'test'
+  /** Of a group or a digest: what it is about. */
+  readonly episodes?: readonly NamedEpisode[]
+}
+
+export interface NamedEpisode
+  extends Pick<
+    AlertTransition,
+    'episode' | 'severity' | 'rule' | 'site' | 'device' | 'kind' | 'field' | 'message' | 'startedAtMs' | 'atMs'
+  > {
+  readonly state: 'firing' | 'resolved'
 }
 
 export interface Notifier {

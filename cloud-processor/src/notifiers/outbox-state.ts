@@ -47,20 +47,28 @@ export function enqueue(
   state: OutboxState,
   transitions: readonly AlertTransition[],
   receivers: readonly string[],
-  { notificationsPerReceiverMax }: OutboxLimits = { notificationsPerReceiverMax: 1_000 },
+  limits: OutboxLimits = { notificationsPerReceiverMax: 1_000 },
 ): void {
   for (const transition of transitions) {
     const key = `${transition.episode}/${transition.state}`
     const told = transition.notify === 'all' ? receivers : receivers.filter((name) => transition.notify.includes(name))
-    for (const receiver of told) {
-      let queue = state.queues[receiver]
-      if (queue === undefined) queue = state.queues[receiver] = []
-      queue.push({ key, transition })
-      const counts = countsOf(state, receiver)
-      counts.enqueued += 1
-      while (queue.length > notificationsPerReceiverMax) makeRoom(queue, counts)
-    }
+    for (const receiver of told) enqueueFor(state, receiver, { key, transition }, limits)
   }
+}
+
+/** Puts a notification into the queue of its receiver. */
+export function enqueueFor(
+  state: OutboxState,
+  receiver: string,
+  notification: Notification,
+  { notificationsPerReceiverMax }: OutboxLimits,
+): void {
+  let queue = state.queues[receiver]
+  if (queue === undefined) queue = state.queues[receiver] = []
+  queue.push(notification)
+  const counts = countsOf(state, receiver)
+  counts.enqueued += 1
+  while (queue.length > notificationsPerReceiverMax) makeRoom(queue, counts)
 }
 
 /** Takes out what was settled since the last step; what is not there (any more) changes nothing. */

@@ -1,6 +1,6 @@
 /** What a receiver is told: the shape is a promise, documented in `docs/alerts.md`; keys are added, never changed. */
 import { sayTime } from '../detectors/index.ts'
-import type { Notification } from './notifier.ts'
+import type { NamedEpisode, Notification } from './notifier.ts'
 
 export interface NotificationPayload {
   readonly version: 1
@@ -28,11 +28,16 @@ export interface NotificationPayload {
   /** ISO 8601, UTC, event time. */
   readonly startedAt: string
   readonly at: string
+  /** Only where it is told for another reason than that it fires or is over: escalated, repeated, group, digest, test. */
+  readonly reason?: string
+  /** Of a group or a digest. */
+  readonly episodes?: readonly (Omit<NamedEpisode, 'startedAtMs' | 'atMs'> & { startedAt: string; at: string })[]
 }
 
-export function payloadOf({ key, transition }: Notification): NotificationPayload {
+export function payloadOf({ key, transition, reason, episodes }: Notification): NotificationPayload {
   const { state, severity, site, device, label, message, startedAtMs, atMs } = transition
-  const word = state === 'resolved' ? 'RESOLVED' : severity.toUpperCase()
+  const word =
+    state === 'resolved' ? 'RESOLVED' : `${reason === 'escalated' ? 'ESCALATED ' : ''}${severity.toUpperCase()}`
   return {
     version: 1,
     key,
@@ -55,5 +60,13 @@ export function payloadOf({ key, transition }: Notification): NotificationPayloa
     upper: transition.upper,
     startedAt: new Date(startedAtMs).toISOString(),
     at: new Date(atMs).toISOString(),
+    ...(reason === undefined ? {} : { reason }),
+    ...(episodes === undefined ? {} : { episodes: episodes.map(namedEpisode) }),
   }
 }
+
+const namedEpisode = ({ startedAtMs, atMs, ...rest }: NamedEpisode) => ({
+  ...rest,
+  startedAt: new Date(startedAtMs).toISOString(),
+  at: new Date(atMs).toISOString(),
+})

@@ -1,0 +1,234 @@
+/**
+ * Who is told what, and when. Pure: transitions, requests of operators and ticks of the stream in; notifications into the outbox, and
+ * what is to be recorded, out.
+ *
+ * Guarantee: each receiver is told once that an episode fires, and once that it is over if it was told that it fires. What is inhibited or
+ * silenced is recorded and told to nobody; when the reason ends and it still fires, it is told then. An acknowledged one is neither
+ * escalated nor repeated.
+ *
+ * What people wait for (escalation, repetition, groups, digests, silences) goes by ticks: messages of the partition's stream, with the
+ * time at which it received them. Event time will not do: that of a dead agent stands still. A message's own time will not do either: a
+ * processor that was away would find an hour of them at once, and escalate what nobody had the time to see. A tick is made by a
+ * processor that works.
+ */
+import type { OutboxState } from '../notifiers/outbox-state.ts'
+import { enqueueFor, type OutboxLimits } from '../notifiers/outbox-state.ts'
+import { addToBundle, bundleNotification, singleNotification } from './bundle.ts'
+import type { Bundle, DeskState, FiringAlert, Hold, Telling } from './desk-state.ts'
+import { BUNDLES_MAX } from './desk-state.ts'
+import type { AlertTransition } from './episode.ts'
+import { createHolds, isHeld } from './hold.ts'
+import type { AlertRule } from './rule.ts'
+import type { RulesFile } from './rules-file.ts'
+
+/** What the measurement `alert` stores. */
+export interface Recorded {
+  readonly transition: AlertTransition
+  /** Why nobody was told of it; null: it was, or nobody is to be. */
+  readonly held: Hold | null
+  /** It is no reading's doing, and has no event time of its own: entered behind what is known of the episode. */
+  readonly isAfter?: true
+  readonly by?: string
+  readonly comment?: string
+}
+
+/** Where tellings go, and by whose time. */
+export interface Office {
+  readonly outbox: OutboxState
+  /** When the stream received the message that is worked on. */
+  readonly receivedAtMs: number
+}
+
+export interface Desk {
+  readonly unreachableAfterMs: number
+  /** Deals with the transitions of one message. */
+  take(state: DeskState, transitions: readonly AlertTransition[], office: Office): Recorded[]
+  /** Time went on. */
+  tick(state: DeskState, office: Office): Recorded[]
+  /** A reason not to tell has gone: what still fires is told. */
+  release(state: DeskState, office: Office): Recorded[]
+}
+
+export interface DeskOptions {
+  /** Names of all notifiers. */
+  readonly receivers: readonly string[]
+  readonly outboxLimits: OutboxLimits
+  /** As it is written now. */
+  readonly ruleNamed: (name: string) => AlertRule | undefined
+}
+
+/** Ticks that are farther apart have been missed: nobody could be heard between them. */
+export const DEAF_MS = 20_000
+const HOUR_MS = 3_600_000
+const RANK: Readonly<Record<AlertTransition['state'], number>> = {
+  historical: 0,
+  resolved: 1,
+  pending: 2,
+  firing: 3,
+  acknowledged: 4,
+  escalated: 5,
+}
+
+export function createDesk(
+  { inhibit, group, limit, unreachable }: Pick<RulesFile, 'inhibit' | 'group' | 'limit' | 'unreachable'>,
+  { receivers, outboxLimits, ruleNamed }: DeskOptions,
+): Desk {
+  const holdOf = createHolds({ inhibit })
+  const named = (notify: readonly string[] | 'all') =>
+    notify === 'all' ? receivers : receivers.filter((name) => notify.includes(name))
+
+  /** To one receiver: with others of its group, at once, or in the digest of what is beyond the limit. */
+  function tell(state: DeskState, receiver: string, telling: Telling, office: Office): void {
+    const { site, rule } = telling.transition
+    const key = `group ${site} ${rule} ${receiver}`
+    const isGrouped = group !== undefined && (telling.reason === 'firing' || telling.reason === 'resolved')
+    if (isGrouped && (key in state.bundles || Object.keys(state.bundles).length < BUNDLES_MAX)) {
+      state.bundles[key] ??= { receiver, group: { site, rule }, items: [], more: 0, sinceMs: null, sentAtMs: null }
+      addToBundle(state.bundles[key], telling)
+    } else send(state, receiver, [telling], 0, office, undefined)
+  }
+
+  function send(
+    state: DeskState,
+    receiver: string,
+    items: readonly Telling[],
+    more: number,
+    { outbox, receivedAtMs }: Office,
+    about: Bundle['group'],
+  ): void {
+    state.budgets[receiver] ??= { fromMs: receivedAtMs, told: 0 }
+    const budget = state.budgets[receiver]
+    if (budget.told >= limit.per_hour) {
+      const key = `digest ${receiver}`
+      state.bundles[key] ??= { receiver, items: [], more: 0, sinceMs: null, sentAtMs: null }
+      for (const item of items) addToBundle(state.bundles[key], item)
+      state.bundles[key].more += more
+      return
+    }
+    budget.told += 1
+    const [only] = items
+    const notification =
+      items.length === 1 && more === 0 && only ? singleNotification(only) : bundleNotification(items, more, about)
+    enqueueFor(outbox, receiver, notification, outboxLimits)
+  }
+
+  function begin(state: DeskState, alert: FiringAlert, office: Office): void {
+    alert.held = null
+    alert.told = [...named(alert.transition.notify)]
+    for (const receiver of alert.told) tell(state, receiver, { reason: 'firing', transition: alert.transition }, office)
+  }
+
+  function end(state: DeskState, transition: AlertTransition, alert: FiringAlert | undefined, office: Office): void {
+    // One that began before the desk kept account was told to all whom its rule names.
+    const told = alert === undefined ? named(transition.notify) : receivers.filter((name) => alert.told.includes(name))
+    for (const receiver of told) tell(state, receiver, { reason: 'resolved', transition }, office)
+  }
+
+  function release(state: DeskState, office: Office): Recorded[] {
+    const out: Recorded[] = []
+    for (const alert of Object.values(state.firing)) {
+      if (!isHeld(alert)) continue
+      alert.held = holdOf(state, alert.transition)
+      if (isHeld(alert)) continue
+      begin(state, alert, office)
+      out.push({ transition: alert.transition, held: null, isAfter: true })
+    }
+    return out
+  }
+
+  /** Nobody has acknowledged, and nothing says that people are to be spared. */
+  function remind(state: DeskState, alert: FiringAlert, office: Office): Recorded[] {
+    const { transition } = alert
+    if (isHeld(alert) || alert.acknowledged || alert.told.length === 0) return []
+    const nowMs = office.receivedAtMs
+    alert.sinceMs ??= nowMs
+    const { escalate, repeatMs } = ruleNamed(transition.rule) ?? {}
+    const isEscalating = escalate !== undefined && !alert.isEscalated && nowMs - alert.sinceMs >= escalate.afterMs
+    const isRepeating = repeatMs !== undefined && nowMs - (alert.repeatedAtMs ?? alert.sinceMs) >= repeatMs
+    if (!(isEscalating || isRepeating) || holdOf(state, transition)) return []
+    if (isRepeating) {
+      alert.repeats += 1
+      alert.repeatedAtMs = nowMs
+      for (const receiver of named(alert.told))
+        tell(state, receiver, { reason: 'repeated', n: alert.repeats, transition }, office)
+    }
+    if (!isEscalating) return []
+    alert.isEscalated = true
+    for (const receiver of named(escalate.notify)) {
+      if (!alert.told.includes(receiver)) alert.told.push(receiver)
+      tell(state, receiver, { reason: 'escalated', transition }, office)
+    }
+    return [{ transition: { ...transition, state: 'escalated' }, held: null, isAfter: true }]
+  }
+
+  function flush(state: DeskState, office: Office): void {
+    const nowMs = office.receivedAtMs
+    for (const [key, bundle] of Object.entries(state.bundles)) {
+      const { receiver, items, more, group: of } = bundle
+      const waitMs = of ? (group?.wait ?? 0) : limit.digest
+      const restMs = of ? (group?.interval ?? 0) : 0
+      const isRested = bundle.sentAtMs === null || nowMs - bundle.sentAtMs >= restMs
+      if (items.length === 0) {
+        if (isRested) delete state.bundles[key]
+        continue
+      }
+      bundle.sinceMs ??= nowMs
+      if (!isRested || nowMs - bundle.sinceMs < waitMs) continue
+      Object.assign(bundle, { items: [], more: 0, sinceMs: null, sentAtMs: nowMs })
+      if (of) send(state, receiver, items, more, office, of)
+      else enqueueFor(office.outbox, receiver, bundleNotification(items, more, undefined), outboxLimits)
+    }
+  }
+
+  return {
+    unreachableAfterMs: unreachable.after,
+    take(state, transitions, office) {
+      // In the order of time, as if each reading had come alone; what begins at the same moment is known before anything is told.
+      const ordered = [...transitions].sort((a, b) => a.atMs - b.atMs || RANK[a.state] - RANK[b.state])
+      const out: Recorded[] = []
+      for (let from = 0, to = 0; from < ordered.length; from = to) {
+        while (to < ordered.length && ordered[to]?.atMs === ordered[from]?.atMs) to += 1
+        const moment = ordered.slice(from, to)
+        for (const transition of moment)
+          if (transition.state === 'firing') state.firing[transition.episode] = firingAlert(transition)
+        for (const transition of moment) {
+          const alert = state.firing[transition.episode]
+          if (transition.state === 'firing' && alert) {
+            alert.held = holdOf(state, transition)
+            out.push({ transition, held: alert.held })
+            if (!isHeld(alert)) begin(state, alert, office)
+          } else out.push({ transition, held: alert?.held ?? null })
+          if (transition.state !== 'resolved') continue
+          end(state, transition, alert, office)
+          delete state.firing[transition.episode]
+        }
+        if (moment.some(({ state: to }) => to === 'resolved')) out.push(...release(state, office))
+      }
+      return out
+    },
+    tick(state, office) {
+      const nowMs = office.receivedAtMs
+      if (state.tickedAtMs === 0 || nowMs - state.tickedAtMs > DEAF_MS) state.listeningSinceMs = nowMs
+      state.tickedAtMs = nowMs
+      for (const { id, untilMs } of Object.values(state.silences)) if (untilMs <= nowMs) delete state.silences[id]
+      for (const [receiver, { fromMs }] of Object.entries(state.budgets))
+        if (nowMs - fromMs >= HOUR_MS) delete state.budgets[receiver]
+      const out = release(state, office)
+      for (const alert of Object.values(state.firing)) out.push(...remind(state, alert, office))
+      flush(state, office)
+      return out
+    },
+    release,
+  }
+}
+
+export const firingAlert = (transition: AlertTransition): FiringAlert => ({
+  transition,
+  told: [],
+  held: null,
+  acknowledged: null,
+  sinceMs: null,
+  isEscalated: false,
+  repeats: 0,
+  repeatedAtMs: null,
+})
