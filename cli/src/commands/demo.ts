@@ -49,7 +49,7 @@ export function demoCommand(): Command {
     .option('--seed <n>', 'seed of the simulated values and faults', wholeNumber, 1)
     .option(
       '--scenario <file>',
-      'what the devices do and suffer: a YAML file, or demo, late, steady or mqtt-only',
+      'what the devices do and suffer: a YAML file, or demo, anomalies, late, steady or mqtt-only',
       'demo',
     )
     .option('--rate <n>', 'readings a second of all devices together (default: as the scenario says)', wholeNumber)
