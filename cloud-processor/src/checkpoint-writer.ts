@@ -17,6 +17,8 @@ export interface CheckpointWriter {
   save(state: PartitionState, signal: AbortSignal): Promise<void>
   /** From when on the next one may be saved, monotonic. */
   readonly dueAtMs: number
+  /** The same when people wait for it: without the interval, and seldom enough all the same. */
+  readonly hurriedAtMs: number
   /** What the last one took, encoding and the attempt that worked: how long an outage was says nothing of what a checkpoint costs. */
   readonly lastMs: number
   readonly lastBytes: number
@@ -30,6 +32,7 @@ export function createCheckpointWriter(
   let savedAtMs = 0
   let lastMs = 0
   let lastBytes = 0
+  const pauseMs = () => Math.min(lastMs * (SHARE - 1), PAUSE_MS_MAX)
   return {
     begin(claimed) {
       revision = claimed
@@ -48,7 +51,10 @@ export function createCheckpointWriter(
       lastBytes = bytes.length
     },
     get dueAtMs() {
-      return savedAtMs + Math.max(intervalMs, Math.min(lastMs * (SHARE - 1), PAUSE_MS_MAX))
+      return savedAtMs + Math.max(intervalMs, pauseMs())
+    },
+    get hurriedAtMs() {
+      return savedAtMs + pauseMs()
     },
     get lastMs() {
       return lastMs

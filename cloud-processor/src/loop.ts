@@ -102,6 +102,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   let unacknowledged: JsMsg[] = []
   let unacknowledgedBytes = 0
   let unsaved = false
+  /** Notifications that were put into the outbox before the last checkpoint. */
+  let enqueuedSaved = 0
   /** Told, and not yet taken out of a saved state. */
   let settledUnsaved: Settled[] = []
   /** Messages whose step failed, and why: they are refused when they come again. */
@@ -129,6 +131,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     unacknowledgedBytes = 0
     for (const settled of settledUnsaved) settle(state.outbox, settled)
     unsaved = settledUnsaved.length > 0
+    enqueuedSaved = enqueued()
     outbox.offer(state.outbox)
     repairs.forget()
     if (claimed.isOlder) doubtAll(state, clock.wallMs())
@@ -136,9 +139,13 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     watermarks.publish(state, true)
   }
 
+  const enqueued = () => Object.values(state.outbox.counts).reduce((sum, counts) => sum + counts.enqueued, 0)
+  /** People are told after the checkpoint: it does not keep them waiting for its turn. */
+  const checkpointDueAtMs = () => (enqueued() > enqueuedSaved ? checkpoint.hurriedAtMs : checkpoint.dueAtMs)
+
   function waitMs(): number {
     const nowMs = clock.monotonicMs()
-    if (unsaved) return Math.max(0, checkpoint.dueAtMs - nowMs)
+    if (unsaved) return Math.max(0, checkpointDueAtMs() - nowMs)
     const outboxWaits = Object.values(state.outbox.queues).some((queue) => queue.length > 0)
     const untilWatermarks =
       state.agents.size === 0 ? Number.POSITIVE_INFINITY : watermarksAtMs + WATERMARKS_EVERY_MS - nowMs
@@ -224,12 +231,10 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   async function settleTaken(signal: AbortSignal): Promise<void> {
     await writes.settled() // 1. of all that the state knows readings and windows are stored, 2. what was refused is among the dead letters
     if (!unsaved) return
-    await checkpoint.save(state, signal) // 3. the state agrees with the store
+    await save(signal) // 3. the state agrees with the store
     for (const message of unacknowledged) acknowledge(message) // 4. the stream may forget, the gateways trim, people be told
     unacknowledged = []
     unacknowledgedBytes = 0
-    unsaved = false
-    settledUnsaved = []
     watermarks.publish(state, false)
     outbox.offer(state.outbox)
     account = accountNow()
@@ -237,7 +242,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   function isCheckpointDue(): boolean {
     const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || unacknowledgedBytes >= UNACKNOWLEDGED_BYTES_MAX
-    return unsaved && (full || clock.monotonicMs() >= checkpoint.dueAtMs)
+    return unsaved && (full || clock.monotonicMs() >= checkpointDueAtMs())
   }
 
   function acknowledge(message: JsMsg): void {
@@ -278,7 +283,12 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   async function saveUnsettled(signal: AbortSignal): Promise<void> {
     state.contracts.settled = false
+    await save(signal)
+  }
+
+  async function save(signal: AbortSignal): Promise<void> {
     await checkpoint.save(state, signal)
+    enqueuedSaved = enqueued()
     unsaved = false
     settledUnsaved = []
   }
