@@ -17,7 +17,7 @@ import { createEffectWriter, type EffectWriterDependencies } from './effect-writ
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
 import { momentOf } from './gaps.ts'
 import { takeIn, takenAsFailed } from './intake.ts'
-import { type Outbox, type Settled, settle } from './notifiers/index.ts'
+import { enqueuedTotal, type Outbox, type Settled, settle } from './notifiers/index.ts'
 import { mayTakeBack } from './owner.ts'
 import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
@@ -100,10 +100,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   )
   const accountNow = () => accountOf(state, clock.wallMs(), context.missingAfterMs, requests.requestsOf)
   let unacknowledged: JsMsg[] = []
-  let unacknowledgedBytes = 0
   let unsaved = false
-  /** Notifications that were put into the outbox before the last checkpoint. */
-  let enqueuedSaved = 0
+  let enqueuedSaved = 0 // notifications that the last checkpoint knows of
   /** Told, and not yet taken out of a saved state. */
   let settledUnsaved: Settled[] = []
   /** Messages whose step failed, and why: they are refused when they come again. */
@@ -128,10 +126,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     replay.begin(state.contracts.version === '' || state.contracts.settled ? 0 : REPLAYED_MAX)
     watermarks = createWatermarks()
     unacknowledged = []
-    unacknowledgedBytes = 0
     for (const settled of settledUnsaved) settle(state.outbox, settled)
     unsaved = settledUnsaved.length > 0
-    enqueuedSaved = enqueued()
+    enqueuedSaved = enqueuedTotal(state.outbox)
     outbox.offer(state.outbox)
     repairs.forget()
     if (claimed.isOlder) doubtAll(state, clock.wallMs())
@@ -139,9 +136,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     watermarks.publish(state, true)
   }
 
-  const enqueued = () => Object.values(state.outbox.counts).reduce((sum, counts) => sum + counts.enqueued, 0)
   /** People are told after the checkpoint: it does not keep them waiting for its turn. */
-  const checkpointDueAtMs = () => (enqueued() > enqueuedSaved ? checkpoint.hurriedAtMs : checkpoint.dueAtMs)
+  const checkpointDueAtMs = () =>
+    enqueuedTotal(state.outbox) > enqueuedSaved ? checkpoint.hurriedAtMs : checkpoint.dueAtMs
 
   function waitMs(): number {
     const nowMs = clock.monotonicMs()
@@ -220,7 +217,6 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       throw new StepFailure()
     }
     unacknowledged.push(message)
-    unacknowledgedBytes += message.data.length
     unsaved = true
   }
 
@@ -234,14 +230,14 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     await save(signal) // 3. the state agrees with the store
     for (const message of unacknowledged) acknowledge(message) // 4. the stream may forget, the gateways trim, people be told
     unacknowledged = []
-    unacknowledgedBytes = 0
     watermarks.publish(state, false)
     outbox.offer(state.outbox)
     account = accountNow()
   }
 
   function isCheckpointDue(): boolean {
-    const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || unacknowledgedBytes >= UNACKNOWLEDGED_BYTES_MAX
+    const bytes = unacknowledged.reduce((sum, { data }) => sum + data.length, 0)
+    const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || bytes >= UNACKNOWLEDGED_BYTES_MAX
     return unsaved && (full || clock.monotonicMs() >= checkpointDueAtMs())
   }
 
@@ -288,7 +284,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   async function save(signal: AbortSignal): Promise<void> {
     await checkpoint.save(state, signal)
-    enqueuedSaved = enqueued()
+    enqueuedSaved = enqueuedTotal(state.outbox)
     unsaved = false
     settledUnsaved = []
   }

@@ -71,6 +71,10 @@ export function enqueueFor(
   while (queue.length > notificationsPerReceiverMax) makeRoom(queue, counts)
 }
 
+/** Of all receivers, since the state was new. */
+export const enqueuedTotal = ({ counts }: OutboxState): number =>
+  Object.values(counts).reduce((sum, { enqueued }) => sum + enqueued, 0)
+
 /** Takes out what was settled since the last step; what is not there (any more) changes nothing. */
 export function settle(state: OutboxState, { receiver, key, outcome }: Settled): void {
   const queue = state.queues[receiver]
