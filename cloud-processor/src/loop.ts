@@ -137,12 +137,11 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   }
 
   /** People are told after the checkpoint: it does not keep them waiting for its turn. */
-  const checkpointDueAtMs = () =>
-    enqueuedTotal(state.outbox) > enqueuedSaved ? checkpoint.hurriedAtMs : checkpoint.dueAtMs
+  const dueAtMs = () => (enqueuedTotal(state.outbox) > enqueuedSaved ? checkpoint.hurriedAtMs : checkpoint.dueAtMs)
 
   function waitMs(): number {
     const nowMs = clock.monotonicMs()
-    if (unsaved) return Math.max(0, checkpointDueAtMs() - nowMs)
+    if (unsaved) return Math.max(0, dueAtMs() - nowMs)
     const outboxWaits = Object.values(state.outbox.queues).some((queue) => queue.length > 0)
     const untilWatermarks =
       state.agents.size === 0 ? Number.POSITIVE_INFINITY : watermarksAtMs + WATERMARKS_EVERY_MS - nowMs
@@ -238,7 +237,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   function isCheckpointDue(): boolean {
     const bytes = unacknowledged.reduce((sum, { data }) => sum + data.length, 0)
     const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || bytes >= UNACKNOWLEDGED_BYTES_MAX
-    return unsaved && (full || clock.monotonicMs() >= checkpointDueAtMs())
+    return unsaved && (full || clock.monotonicMs() >= dueAtMs())
   }
 
   function acknowledge(message: JsMsg): void {
