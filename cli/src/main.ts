@@ -1,6 +1,8 @@
 import { errorCode, messageOf, UserError, VERSION } from '@tributary/runtime'
 import { Command, CommanderError } from 'commander'
 import { agentCommand } from './commands/agent.ts'
+import { alertCommand } from './commands/alert.ts'
+import { anomalyCommand } from './commands/anomaly.ts'
 import { chaosCommand } from './commands/chaos.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
@@ -34,6 +36,8 @@ const program = new Command('tributary')
   .addCommand(ledgerCommand())
   .addCommand(deviceCommand())
   .addCommand(dlqCommand())
+  .addCommand(alertCommand())
+  .addCommand(anomalyCommand())
   .addCommand(spoolCommand())
 exitOverrideAll(program)
 

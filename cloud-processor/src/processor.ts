@@ -45,6 +45,7 @@ import { createJetStreamCheckpointStore } from './jetstream-checkpoint.ts'
 import { createPartitionLoop } from './loop.ts'
 import { connectNats, ensureStreams } from './nats.ts'
 import { createNotifiers, createOutbox } from './notifiers/index.ts'
+import { answerOperators } from './operator-desk.ts'
 import { createOwner } from './owner.ts'
 import { createPrivacy } from './privacy.ts'
 import { createRepairList } from './repair-list.ts'
@@ -126,6 +127,7 @@ export function createProcessor(
     },
     log,
   )
+  const notifiers = createNotifiers(config.notifiers, { clock, log })
   let nats: NatsConnection | undefined
   let natsConnected = false
   let partitions: Partition[] = []
@@ -204,6 +206,14 @@ export function createProcessor(
       partitions = await createPartitions(nats)
       const lists = partitions.map(({ repairs }) => repairs)
       repairer = createRepairer(config.repair, { query, lists, clock, log })
+      answerOperators(nats, {
+        processor: config.processor,
+        site: config.site,
+        loops: () => partitions.map(({ loop }) => loop),
+        engine: () => contexts.current.engine,
+        notifiers,
+        clock,
+      })
       const registryWatch = inBackground(registry.watch(nats, stopping.signal))
       await registry.settled(signal)
       running = [
@@ -230,7 +240,6 @@ export function createProcessor(
   async function createPartitions(connected: NatsConnection): Promise<Partition[]> {
     const client = jetstream(connected)
     const manager = await jetstreamManager(connected, { checkAPI: false })
-    const notifiers = createNotifiers(config.notifiers, { clock, log })
     const outboxMetrics = shared(metrics)
     const requested = metrics.counter('resend_requests_total', 'Requests to gateways to send a gap again.')
     const askWatermark: AskWatermark = async (site, question) => {

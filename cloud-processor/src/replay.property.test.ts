@@ -1,19 +1,20 @@
 /**
  * Guarantee under test: whatever was processed since a checkpoint, processing it again on that checkpoint gives the same effects and
  * the same state, byte for byte. Stories have all that a stream brings: two agents, repeats, holes, tombstones, roll-ups, poison, late and
- * refused readings, counters, detectors and alerts, unknown fields, dead letters that are requeued and dropped.
+ * refused readings, counters, detectors and alerts, unknown fields, dead letters that are requeued and dropped, ticks, operators.
  */
-import { contractSchema, type DeadLetter, type Tombstone } from '@tributary/protocol'
+import { contractSchema, type DeadLetter, type OperatorRequest, type Tombstone } from '@tributary/protocol'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createAlertEngine, rulesSchema } from './alerts/index.ts'
+import { rulesSchema } from './alerts/index.ts'
 import { clearEffects, createEffects, type Effects } from './effects.ts'
+import { anomalyId } from './feedback.ts'
 import { type Intake, takeIn } from './intake.ts'
 import type { LineBuffer } from './line-protocol.ts'
 import type { PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { step } from './step.ts'
-import { batchOf, blockOf, contextOf, intakeOf, readingsOf, requestOf, rollupOf, stateFor } from './testing.ts'
+import { askedOf, batchOf, blockOf, contextOf, intakeOf, readingsOf, requestOf, rollupOf, stateFor } from './testing.ts'
 
 const START_MS = 1_767_225_600_000
 const AGENTS = [
@@ -37,10 +38,24 @@ const contract = contractSchema.parse({
   detectors: { outlier: ['level'], flatline: { level: '3s' }, silence: '20s' },
 })
 const rules = rulesSchema.parse({
-  rules: [{ name: 'high', match: { detector: 'threshold' }, for: '2s', keep_firing_for: '2s' }],
-}).rules
+  rules: [
+    {
+      name: 'high',
+      match: { detector: 'threshold' },
+      for: '2s',
+      keep_firing_for: '2s',
+      notify: ['mail'],
+      escalate: { after: '30s', notify: ['chat'] },
+      repeat: '1m',
+    },
+  ],
+  inhibit: [{ when: { device: 'pump-1' }, suppress: { device: 'pump-2' }, same: ['site', 'field'] }],
+  group: { wait: '1s', interval: '20s' },
+  limit: { per_hour: 3, digest: '20s' },
+  unreachable: { after: '30s' },
+})
 const context = contextOf([contract], {
-  engine: createAlertEngine(rules, new Map([['mixed', contract]])),
+  rules,
   receivers: ['mail', 'chat'],
   memoryMs: 60_000,
   punctualMemoryMs: 20_000,
@@ -77,12 +92,25 @@ const story = fc.record({
   /** The next batch of an agent, or one a few places before or after it, or something else. */
   events: fc.array(
     fc.tuple(
-      fc.constantFrom('next', 'next', 'next', 'near', 'near', 'poison', 'requeue', 'drop'),
+      fc.constantFrom(
+        'next',
+        'next',
+        'next',
+        'near',
+        'near',
+        'poison',
+        'requeue',
+        'drop',
+        'tick',
+        'ask',
+        'ask',
+        'rest',
+      ),
       fc.nat(1),
       fc.nat(),
       fc.constantFrom(100, 1_000, 20_000),
     ),
-    { minLength: 10, maxLength: 50 },
+    { minLength: 10, maxLength: 60 },
   ),
   cuts: fc.array(fc.nat(), { minLength: 3, maxLength: 3 }),
 })
@@ -161,7 +189,26 @@ const exactly = (_: string, value: unknown) =>
 const written = ({ lines, rollups, ...rest }: Effects): string =>
   JSON.stringify({ ...rest, lines: bytesOf(lines), rollups: bytesOf(rollups) }, exactly)
 
-const seen = { letters: 0, settlements: 0, anomalies: 0, drifts: 0, transitions: 0, waiting: 0, dirty: 0, shed: 0 }
+const seen = {
+  ...{ letters: 0, settlements: 0, anomalies: 0, drifts: 0, transitions: 0, waiting: 0, dirty: 0, shed: 0 },
+  ...{ done: 0, held: 0, historical: 0, unreachable: 0, bundles: 0, told: 0 },
+}
+
+/** What somebody may ask in this state. */
+function requestIn(state: PartitionState, n: number): OperatorRequest {
+  const common = { request: 'test', by: 'ann', comment: '' }
+  const id = `0000000${n % 3}`
+  const pick = <One>(all: readonly One[]) => all[n % Math.max(1, all.length)]
+  const anomaly = pick(state.anomalies)
+  return (
+    [
+      { ...common, action: 'acknowledge', episode: pick(Object.keys(state.desk.firing)) ?? '0123456789abcdef' },
+      { ...common, action: 'silence', id, match: { device: [`pump-${(n % 3) + 1}`] }, forMs: 40_000 },
+      { ...common, action: 'end_silence', id },
+      { ...common, action: n % 2 ? 'confirm' : 'dismiss', anomaly: anomaly ? anomalyId(anomaly) : '0123456789ab' },
+    ] as const
+  )[n % 4] as OperatorRequest
+}
 
 /** Makes the messages as it goes, since people requeue letters that were made before. */
 function tell({ batches, events }: Story): { intakes: Intake[]; effects: string[]; bytes: Uint8Array } {
@@ -173,7 +220,9 @@ function tell({ batches, events }: Story): { intakes: Intake[]; effects: string[
   const state = stateFor(context)
   const effects = createEffects()
   let receivedAtMs = START_MS + 60_000
-  for (const [what, a, n, afterMs] of events) {
+  // Nobody is heard of for two minutes.
+  const rest: typeof events = Array.from({ length: 8 }, () => ['tick', 0, 0, 15_000] as never)
+  for (const [what, a, n, afterMs] of events.flatMap((one) => (one[0] === 'rest' ? rest : [one]))) {
     const { site, agent } = AGENTS[a] as (typeof AGENTS)[number]
     const mine = all[a] as ReturnType<typeof batchesOf>
     receivedAtMs += afterMs
@@ -183,6 +232,8 @@ function tell({ batches, events }: Story): { intakes: Intake[]; effects: string[
     let intake: Intake
     if (what === 'poison')
       intake = takeIn({ ...place, subject: `telemetry.v1.1.${site}.${agent}`, bytes: Buffer.from(`poison ${n % 3}`) })
+    else if (what === 'tick') intake = askedOf('tick', place)
+    else if (what === 'ask') intake = askedOf(requestIn(state, n), place)
     else if ((what === 'requeue' || what === 'drop') && letter !== undefined)
       intake = { ...requestOf(letter, what, place), receivedAtMs }
     else {
@@ -197,10 +248,20 @@ function tell({ batches, events }: Story): { intakes: Intake[]; effects: string[
     seen.letters += effects.deadLetters.length
     for (const list of ['settlements', 'anomalies', 'drifts', 'transitions'] as const)
       seen[list] += effects[list].length
+    seen.done += effects.answers.filter(({ outcome }) => outcome === 'done').length
+    seen.historical += effects.transitions.filter((one) => one.state === 'historical').length
+    seen.unreachable += effects.transitions.filter(({ detector }) => detector === 'agent_unreachable').length
+    seen.held += Object.values(state.desk.firing).filter(({ held }) => held).length
     clearEffects(effects)
   }
   seen.waiting += Object.values(state.outbox.queues).length
   seen.dirty += state.dirty.size
+  seen.bundles += Object.keys(state.desk.bundles).length
+  for (const queue of Object.values(state.outbox.queues)) {
+    const keys = queue.map(({ key }) => key)
+    expect(new Set(keys).size, keys.join(' ')).toBe(keys.length)
+    seen.told += keys.length
+  }
   for (const { epochs } of state.agents.values())
     for (const { sequences } of epochs.values()) seen.shed += sequences.runs[0]?.shed ?? 0
   return { intakes, effects: outcome, bytes: encodeState(state) }

@@ -1,7 +1,7 @@
 /** Series, interned: everything that a (site, device, kind) needs on the hot path is built once, at its first sample. */
 import type { Contract } from '@tributary/protocol'
 import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
-import { silenceFor } from './detectors/index.ts'
+import { restoreState, silenceFor } from './detectors/index.ts'
 import { NO_LIMITS, watchesFor } from './device-limits.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { type FieldLayout, type KindLayout, layoutOf } from './kind-layout.ts'
@@ -141,7 +141,7 @@ export const pastWatches = (
 ): Watch[] =>
   detectors
     .filter(({ family }) => family !== 'outlier')
-    .map((detector) => ({ detector, state: saved[detector.name] ?? detector.start() }))
+    .map((detector) => ({ detector, state: restoreState(detector, saved[detector.name]) }))
 
 /** What the contract says of it: shared by all series of the kind, and so most probably at hand. */
 export function layoutNamed({ layout }: DeviceSeries, name: string): FieldLayout | undefined {

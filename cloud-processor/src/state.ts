@@ -103,6 +103,8 @@ export interface RecordedAnomaly {
   readonly value: number
   readonly score: number
   readonly message: string
+  /** Of somebody who looked at it. */
+  readonly feedback?: { readonly what: 'confirmed' | 'dismissed'; readonly by: string; readonly atMs: number }
 }
 
 export interface DirtyWindow {

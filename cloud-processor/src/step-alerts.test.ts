@@ -74,9 +74,9 @@ describe('detectors and alerts', () => {
     const { lines } = p.give({ sequence: 1, completeThroughMs: T + 1_000, blocks: [both] })
     const keys = lines.filter((line) => line.startsWith('alert')).map((line) => line.slice(0, line.indexOf(' ')))
     expect(keys).toEqual([
+      'alert,detector=threshold_above_10,device=pump-1,field=flow,rule=everything,site=workshop',
       'alert,detector=threshold_above_10,device=pump-1,field=level,rule=everything,site=workshop',
       'alert,detector=threshold_above_20,device=pump-1,field=level,rule=everything,site=workshop',
-      'alert,detector=threshold_above_10,device=pump-1,field=flow,rule=everything,site=workshop',
     ])
   })
 

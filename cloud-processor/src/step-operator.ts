@@ -7,6 +7,7 @@ import { type Answer, acknowledge, endSilence, silence } from './alerts/desk-req
 import type { Recorded } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
 import type { Effects } from './effects.ts'
+import { takeFeedback } from './feedback.ts'
 import { judgeLinks } from './link-watch.ts'
 import type { PartitionState } from './state.ts'
 import { type AlertScope, concludeAlerts, officeOf, record } from './tell.ts'
@@ -51,6 +52,6 @@ function answerTo(s: AlertScope, request: OperatorRequest): [Answer, Recorded[]]
       return endSilence(desk, request, context.desk, officeOf(s))
     case 'confirm':
     case 'dismiss':
-      return [{ outcome: 'refused', detail: 'not yet' }, []]
+      return [takeFeedback(s, request), []]
   }
 }

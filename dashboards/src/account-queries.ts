@@ -39,4 +39,4 @@ export const mostWrittenADayQuery =
 
 export const openAlertsQuery =
   `SELECT count("state") AS "value" FROM (SELECT last("state") AS "state" FROM "alert" WHERE "site" =~ /^$site$/ ` +
-  `GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" = 'firing'`
+  `GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" =~ /^(firing|acknowledged|escalated)$/`

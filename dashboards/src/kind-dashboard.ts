@@ -201,7 +201,7 @@ export function openAlertsTable(at: PanelPlace) {
   return table(at, {
     query:
       `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
-      `FROM "alert" WHERE "site" =~ /^$site$/ GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" <> 'resolved' GROUP BY "site", "device", "rule", "field", "detector"`,
+      `FROM "alert" WHERE "site" =~ /^$site$/ GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" !~ /^(resolved|historical)$/ GROUP BY "site", "device", "rule", "field", "detector"`,
     columns: [
       { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
       { name: 'device', title: 'Device', width: 130 },

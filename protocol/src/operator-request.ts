@@ -49,6 +49,8 @@ export interface ReceiverTestAnswer {
   /** False: no processor that answered knows the receiver. */
   readonly isKnown: boolean
   readonly tookMs: number
+  /** What the receiver answered that took it, where it says something. */
+  readonly said?: string | undefined
   /** What the receiver answered that did not take it. */
   readonly fault?: string | undefined
 }

@@ -232,8 +232,8 @@ describe('groups', () => {
     s.tick(75)
     expect(sent?.episodes?.map(({ device, state }) => `${device} ${state}`)).toEqual([
       'pump-5 firing',
-      'pump-4 resolved',
       'pump-1 resolved',
+      'pump-4 resolved',
     ])
     // One alone is told as if there were no groups.
     s.level(80, { 'pump-2': LOW })

@@ -16,7 +16,7 @@ import { enqueueFor, type OutboxLimits } from '../notifiers/outbox-state.ts'
 import { addToBundle, bundleNotification, singleNotification } from './bundle.ts'
 import type { Bundle, DeskState, FiringAlert, Hold, Telling } from './desk-state.ts'
 import { BUNDLES_MAX } from './desk-state.ts'
-import type { AlertTransition } from './episode.ts'
+import { type AlertTransition, episodeKey } from './episode.ts'
 import { createHolds, isHeld } from './hold.ts'
 import type { AlertRule } from './rule.ts'
 import type { RulesFile } from './rules-file.ts'
@@ -184,7 +184,7 @@ export function createDesk(
     unreachableAfterMs: unreachable.after,
     take(state, transitions, office) {
       // In the order of time, as if each reading had come alone; what begins at the same moment is known before anything is told.
-      const ordered = [...transitions].sort((a, b) => a.atMs - b.atMs || RANK[a.state] - RANK[b.state])
+      const ordered = [...transitions].sort(inOrder)
       const out: Recorded[] = []
       for (let from = 0, to = 0; from < ordered.length; from = to) {
         while (to < ordered.length && ordered[to]?.atMs === ordered[from]?.atMs) to += 1
@@ -221,6 +221,10 @@ export function createDesk(
     release,
   }
 }
+
+/** Of what happens at one moment ends come first; the rest is a matter of names, and not of the order of columns. */
+const inOrder = (a: AlertTransition, b: AlertTransition): number =>
+  a.atMs - b.atMs || RANK[a.state] - RANK[b.state] || (episodeKey(a) < episodeKey(b) ? -1 : 1)
 
 export const firingAlert = (transition: AlertTransition): FiringAlert => ({
   transition,

@@ -1,4 +1,5 @@
 export * from './desk.ts'
+export * from './desk-requests.ts'
 export * from './desk-state.ts'
 export * from './engine.ts'
 export type { AlertTransition, Episode } from './episode.ts'

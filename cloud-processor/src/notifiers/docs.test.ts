@@ -20,10 +20,16 @@ test('the example of a rules file is valid for the shipped contracts', async () 
   const { rules } = parseConfig(
     'docs/alerts.md',
     blockWith('yaml', 'rules:'),
-    rulesSchemaFor(contracts, ['people']),
+    rulesSchemaFor(contracts, ['people', 'chief']),
     {},
   )
   expect(rules.map(({ name }) => name)).toEqual(['bearings-at-night', 'no-outliers-of-the-test-bench'])
+  const rest = parseConfig('docs/alerts.md', blockWith('yaml', 'inhibit:'), rulesSchemaFor(contracts, []), {})
+  expect(rest).toMatchObject({
+    inhibit: [{ same: ['site'] }],
+    limit: { per_hour: 200 },
+    unreachable: { after: 60_000 },
+  })
 })
 
 test('the example of notifiers is valid', () => {
