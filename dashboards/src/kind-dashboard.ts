@@ -1,6 +1,6 @@
 /** One dashboard a kind, from its contract: the newest values, a panel a field, what was found suspicious. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import type { Contract, ContractField } from '@tributary/protocol'
+import { type Contract, type ContractField, outlierSizeOf } from '@tributary/protocol'
 import {
   aggregateVariable,
   alertAnnotation,
@@ -73,7 +73,7 @@ export function kindDashboard(contract: Contract): Dashboard {
     const at = { id, title: titleOf(contract, name), span, height: health ? 6 : 8 }
     dashboard.withPanel(fieldPanel(at, contract, name, field))
     if (
-      contract.detectors.outlier.includes(name) ||
+      outlierSizeOf(contract, name) !== undefined ||
       contract.thresholds.some((t) => t.field === name) ||
       name in contract.detectors.flatline
     )

@@ -1,7 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { type ContractField, contractSchema, storedType, windowName, windowWidthsOf } from './contract.ts'
+import {
+  type ContractField,
+  contractSchema,
+  outlierSizeOf,
+  storedType,
+  windowName,
+  windowWidthsOf,
+} from './contract.ts'
 
 const boiler = {
   kind: 'boiler',
@@ -57,6 +64,23 @@ test('detectors watch numbers that exist', () => {
     'detectors.outlier.1: the contract has no field "nothing"',
     'detectors.flatline.state: "state" is a string, and only numbers can be watched so',
   ])
+})
+
+test('the learned detector comes in two sizes: a list is lite, a map says which', () => {
+  expect(mistakes({ detectors: { outlier: { temperature_c: 'full' } } })).toEqual([])
+  expect(mistakes({ detectors: { outlier: { burning: 'lite' } } })).toEqual([
+    'detectors.outlier.burning: "burning" is a boolean, and only numbers can be watched so',
+  ])
+  for (const outlier of [7, 'temperature_c', { temperature_c: 'huge' }])
+    expect(mistakes({ detectors: { outlier } })).toEqual([
+      'detectors.outlier: give a list of fields, or a map of fields to "lite" or "full"',
+    ])
+  const sizes = (outlier: unknown) => {
+    const contract = contractSchema.parse({ ...boiler, detectors: { outlier } })
+    return ['temperature_c', 'burning', 'constructor'].map((field) => outlierSizeOf(contract, field))
+  }
+  expect(sizes(['temperature_c'])).toEqual(['lite', undefined, undefined])
+  expect(sizes({ temperature_c: 'full' })).toEqual(['full', undefined, undefined])
 })
 
 test('names that the pipeline needs for itself are refused', () => {

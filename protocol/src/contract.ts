@@ -95,6 +95,10 @@ export const thresholdSchema = z
   })
   .refine((t) => (t.above === undefined) !== (t.below === undefined), 'give either "above" or "below"')
 
+/** `full`: many views of a series, 16 KB and some µs a reading; `lite`: two of them, 1 KB and a fraction of that. */
+const outlierSize = z.enum(['lite', 'full'])
+export type OutlierSize = z.infer<typeof outlierSize>
+
 /** What samples, tags and measurements of our own are called. */
 const RESERVED_FIELDS: readonly string[] = ['time', 'time_ms', 'device', 'kind', 'site', 'contract_flags']
 const RESERVED_KINDS: readonly string[] = ['anomaly', 'alert', 'account', 'dead_letter', 'schema_drift']
@@ -117,8 +121,12 @@ export const contractSchema = z
     thresholds: z.array(thresholdSchema).default([]),
     detectors: z
       .strictObject({
-        /** Fields watched for values far from their recent behaviour. */
-        outlier: z.array(identifier).default([]),
+        /** Fields watched for what they do not usually do: a list (`lite`), or which detector each has. See `outlierSizeOf`. */
+        outlier: z
+          .union([z.array(identifier), z.record(identifier, outlierSize)], {
+            error: 'give a list of fields, or a map of fields to "lite" or "full"',
+          })
+          .default([]),
         /** Fields that are suspicious when they stop moving, and for how long. */
         flatline: z.record(identifier, duration).default({}),
         /** No sample of a device for this long is an anomaly. */
@@ -177,7 +185,10 @@ export const contractSchema = z
     })
     const mentioned: [(string | number)[], string][] = [
       ...contract.thresholds.map((t, i): [(string | number)[], string] => [['thresholds', i, 'field'], t.field]),
-      ...contract.detectors.outlier.map((f, i): [(string | number)[], string] => [['detectors', 'outlier', i], f]),
+      ...outlierFields(contract).map((f, i): [(string | number)[], string] => [
+        ['detectors', 'outlier', Array.isArray(contract.detectors.outlier) ? i : f],
+        f,
+      ]),
       ...Object.keys(contract.detectors.flatline).map((f): [(string | number)[], string] => [
         ['detectors', 'flatline', f],
         f,
@@ -196,6 +207,22 @@ export const contractSchema = z
 export type Contract = z.infer<typeof contractSchema>
 /** Widths of a kind's windows in milliseconds, from narrow to wide. */
 export const windowWidthsOf = ({ windows }: Contract): readonly number[] => windows ?? WINDOW_WIDTHS_MS_DEFAULT
+
+interface WatchedFields {
+  readonly detectors: { readonly outlier: readonly string[] | Readonly<Record<string, OutlierSize>> }
+}
+const outlierFields = ({ detectors: { outlier } }: WatchedFields): readonly string[] =>
+  outlier instanceof Array ? outlier : Object.keys(outlier)
+/** The learned detector that a contract asks for on a field; undefined: none. */
+export const outlierSizeOf = ({ detectors: { outlier } }: WatchedFields, field: string): OutlierSize | undefined =>
+  outlier instanceof Array
+    ? outlier.includes(field)
+      ? 'lite'
+      : undefined
+    : Object.hasOwn(outlier, field)
+      ? outlier[field]
+      : undefined
+
 export type ContractField = Contract['fields'][string]
 export type Policy = Contract['policy']
 export type Sensitivity = ContractField['sensitivity']

@@ -4,7 +4,7 @@
  * data neither fires nor resolves; what it says of the present counts once live data follows, and what it would have fired
  * is recorded as `historical`.
  */
-import type { Contracts } from '@tributary/protocol'
+import { type Contracts, outlierSizeOf } from '@tributary/protocol'
 import { type DetectorFamily, isLinkDetector, sayDuration, thresholdName, type Verdict } from '../detectors/index.ts'
 import { type AlertTransition, type Episode, episodeId, episodeKey } from './episode.ts'
 import { compile } from './match.ts'
@@ -300,7 +300,7 @@ function detectorExists(contracts: Contracts, { kind, field, detector }: Episode
   const contract = contracts.get(kind)
   if (contract === undefined) return false
   if (detector === 'silence') return contract.detectors.silence !== undefined
-  if (detector === 'outlier') return contract.detectors.outlier.includes(field)
+  if (detector === 'outlier') return outlierSizeOf(contract, field) !== undefined
   if (detector === 'flatline') return field in contract.detectors.flatline
   return contract.thresholds.some((t) => t.field === field && thresholdName(t) === detector)
 }

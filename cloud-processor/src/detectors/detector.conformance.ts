@@ -4,8 +4,6 @@ import { describe, expect, test } from 'vitest'
 import { type Detector, ORDINARY, restoreState, type Verdict } from './detector.ts'
 import { HEALTHY, normal, seededRandom } from './simulated-series.ts'
 
-const STATE_BYTES_MAX = 1_024
-
 type Point = readonly [timeMs: number, value: number]
 type Said = Verdict | undefined
 
@@ -31,7 +29,11 @@ function troubled(seed: number, count: number): Point[] {
 }
 
 /** @param create a detector with limits near 3 to 8 and times of some 10 s, so that the troubled series makes it speak */
-export function describeDetector<State extends object>(name: string, create: () => Detector<State>): void {
+export function describeDetector<State extends object>(
+  name: string,
+  create: () => Detector<State>,
+  stateBytesMax = 1_024,
+): void {
   describe(`${name} conforms`, () => {
     test('it speaks on a troubled series', () => {
       const said = [1, 2, 3, 4].flatMap((seed) => judge(create(), troubled(seed, 2_000)).filter((v) => v !== undefined))
@@ -71,7 +73,7 @@ export function describeDetector<State extends object>(name: string, create: () 
         expect(restoreState(detector, foreign)).toEqual(detector.start())
     })
 
-    test(`state stays under ${STATE_BYTES_MAX} bytes of JSON, without NaN or Infinity`, () => {
+    test(`state stays under ${stateBytesMax} bytes of JSON, without NaN or Infinity`, () => {
       fc.assert(
         fc.property(
           fc.array(fc.tuple(fc.integer({ min: -1e15, max: 1e15 }), fc.double()), { maxLength: 300 }),
@@ -84,7 +86,7 @@ export function describeDetector<State extends object>(name: string, create: () 
                 if (number !== undefined) expect(Number.isFinite(number)).toBe(true)
             }
             const json = JSON.stringify(state)
-            expect(json.length).toBeLessThan(STATE_BYTES_MAX)
+            expect(json.length).toBeLessThan(stateBytesMax)
             expect(json).not.toContain('null')
             expect(restoreState(detector, JSON.parse(json))).toEqual(JSON.parse(json))
           },

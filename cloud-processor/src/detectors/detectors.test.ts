@@ -6,6 +6,7 @@ import { CAUTION_MAX } from './caution.ts'
 import { describeDetector } from './detector.conformance.ts'
 import { restoreState } from './detector.ts'
 import { flatlineDetector } from './flatline.ts'
+import { fullDetector } from './full.ts'
 import { detectorsFor, exceeds, seriesContext, silenceFor } from './index.ts'
 import { outlierDetector } from './outlier.ts'
 import { EXAMPLE_SERIES, normal, seededRandom } from './simulated-series.ts'
@@ -18,6 +19,7 @@ describeDetector('threshold above', () => thresholdDetector(above, EXAMPLE_SERIE
 describeDetector('threshold below', () => thresholdDetector(below, EXAMPLE_SERIES))
 describeDetector('flatline', () => flatlineDetector(10_000, EXAMPLE_SERIES))
 describeDetector('outlier', () => outlierDetector(EXAMPLE_SERIES))
+describeDetector('outlier in full', () => fullDetector(EXAMPLE_SERIES), 16 * 1_024)
 
 describe('threshold', () => {
   test('says how far beyond, and clears only when the value came back by the hysteresis', () => {

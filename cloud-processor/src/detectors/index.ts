@@ -1,19 +1,21 @@
-import type { Contract, Threshold } from '@tributary/protocol'
+import { type Contract, outlierSizeOf, type Threshold } from '@tributary/protocol'
 import type { Detector, SeriesContext } from './detector.ts'
 import { type FlatlineState, flatlineDetector } from './flatline.ts'
+import { type FullState, fullDetector } from './full.ts'
 import { type OutlierState, outlierDetector } from './outlier.ts'
 import { type SilenceDetector, silenceDetector } from './silence.ts'
 import { type ThresholdState, thresholdDetector, thresholdName } from './threshold.ts'
 
 export * from './detector.ts'
 export type { FlatlineState } from './flatline.ts'
+export { type FullState, fullDetector } from './full.ts'
 export { AGENT_UNREACHABLE, GATEWAY_UNREACHABLE, isLinkDetector } from './link.ts'
-export type { OutlierState } from './outlier.ts'
+export { type OutlierState, outlierDetector } from './outlier.ts'
 export { sayDuration, sayNumber, sayTime, sayValue } from './sentence.ts'
 export type { SilenceDetector, SilenceInput, SilenceState, SilenceVerdict } from './silence.ts'
 export { exceeds, type ThresholdState, thresholdName } from './threshold.ts'
 
-export type DetectorState = ThresholdState | OutlierState | FlatlineState
+export type DetectorState = ThresholdState | OutlierState | FullState | FlatlineState
 
 /**
  * The detectors that a contract asks for on one field of one device. Booleans are judged as 0 and 1; a field of strings has none.
@@ -32,7 +34,8 @@ export function detectorsFor(
   for (const threshold of thresholds)
     if (threshold.field === field && !found.has(thresholdName(threshold)))
       found.set(thresholdName(threshold), thresholdDetector(threshold, series))
-  if (contract.detectors.outlier.includes(field)) found.set('outlier', outlierDetector(series))
+  const size = outlierSizeOf(contract, field)
+  if (size !== undefined) found.set('outlier', size === 'full' ? fullDetector(series) : outlierDetector(series))
   const flatMs = contract.detectors.flatline[field]
   if (flatMs !== undefined) found.set('flatline', flatlineDetector(flatMs, series))
   return [...found.values()]

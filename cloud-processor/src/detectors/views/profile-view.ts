@@ -1,0 +1,138 @@
+/**
+ * The value against what is usual at this hour: of the day, or of the week when that fits better. A visit of an hour counts as a
+ * whole once it is over, so that an anomaly in it teaches one visit's share, and no more than CLIP spreads. Hours are those of UTC;
+ * a value is compared with the band from the hour before to the hour after: what shifts by an hour when the clocks change is
+ * within it.
+ */
+import { type Findings, find } from './findings.ts'
+import { type RecordRange, recordRarity, startRange } from './record-range.ts'
+import { rarityOf, startTail, type Tail } from './tail.ts'
+
+const HOURS_A_DAY = 24
+const HOURS_A_WEEK = 168
+
+export interface ProfileState {
+  /** Hours since 1970 of the visit that goes on, its readings, and their mean. */
+  hour: number
+  readings: number
+  mean: number
+  day: number[]
+  dayVisits: number[]
+  week: number[]
+  weekVisits: number[]
+  /** Mean distances from the two profiles, of the last days. */
+  dayError: number
+  weekError: number
+  record: RecordRange
+  away: Tail
+}
+
+export const startProfile = (): ProfileState => ({
+  hour: 0,
+  readings: 0,
+  mean: 0,
+  day: new Array<number>(HOURS_A_DAY).fill(0),
+  dayVisits: new Array<number>(HOURS_A_DAY).fill(0),
+  week: new Array<number>(HOURS_A_WEEK).fill(0),
+  weekVisits: new Array<number>(HOURS_A_WEEK).fill(0),
+  dayError: 0,
+  weekError: 0,
+  record: startRange(),
+  away: startTail(),
+})
+
+const HOUR_MS = 3_600_000
+const ERROR_HOURS = 48
+const DAYS_REMEMBERED = 6
+const WEEKS_REMEMBERED = 3
+const DAYS_MIN = 2
+const CLIP = 5
+const RECORD = 2
+const HOUR = 3
+
+/** The band of a profile about an hour; `known` is false when that hour was not visited often enough. */
+const band = { known: false, low: 0, high: 0 }
+
+function bandAt(profile: number[], visits: number[], hour: number, visitsMin: number): void {
+  const hours = profile.length
+  band.known = (visits[hour] as number) >= visitsMin
+  band.low = band.high = profile[hour] as number
+  for (let side = 0; side < 2; side++) {
+    const other = (hour + (side === 0 ? hours - 1 : 1)) % hours
+    if ((visits[other] as number) === 0) continue
+    band.low = Math.min(band.low, profile[other] as number)
+    band.high = Math.max(band.high, profile[other] as number)
+  }
+}
+
+const beyondBand = (value: number): number =>
+  value > band.high ? value - band.high : value < band.low ? value - band.low : 0
+
+/** @param spread of the series, @param elapsedMs since the reading before */
+export function viewProfile(
+  state: ProfileState,
+  timeMs: number,
+  elapsedMs: number,
+  value: number,
+  spread: number,
+  grain: number,
+  to: Findings,
+): void {
+  const hour = Math.floor(timeMs / HOUR_MS)
+  if (hour !== state.hour) {
+    if (state.readings > 0) endVisit(state, CLIP * spread + grain)
+    state.hour = hour
+    state.readings = 0
+  }
+  state.readings += 1
+  state.mean += (value - state.mean) / state.readings
+
+  const weight = Math.min(0.2, elapsedMs / (ERROR_HOURS * HOUR_MS))
+  bandAt(state.week, state.weekVisits, remainder(hour, HOURS_A_WEEK), 1)
+  const ofWeek = band.known
+  const { low, high } = band
+  const weekly = beyondBand(value)
+  bandAt(state.day, state.dayVisits, remainder(hour, HOURS_A_DAY), DAYS_MIN)
+  const daily = beyondBand(value)
+  const strangest = 10 * spread
+  state.dayError += (Math.min(Math.abs(daily), strangest) - state.dayError) * weight
+  if (ofWeek) state.weekError += (Math.min(Math.abs(weekly), strangest) - state.weekError) * weight
+  else state.weekError = 1.2 * state.dayError
+  if (!band.known) {
+    to.rarity[RECORD] = to.rarity[HOUR] = 0
+    return
+  }
+  const byWeek = ofWeek && state.weekError < state.dayError
+  const residual = byWeek ? weekly : daily
+  const usual = byWeek ? (low + high) / 2 : (band.low + band.high) / 2
+  const half = byWeek ? (high - low) / 2 : (band.high - band.low) / 2
+  const widest = Math.max(state.record.high, -state.record.low)
+  find(to, RECORD, recordRarity(state.record, residual, spread + grain), value, usual, half + widest)
+  const margin = half + state.away.level
+  find(to, HOUR, rarityOf(state.away, Math.max(0, Math.abs(residual) - grain) + 0.02 * spread), value, usual, margin)
+}
+
+/** Not negative, also before 1970. */
+const remainder = (hour: number, hours: number): number => ((hour % hours) + hours) % hours
+
+function endVisit(state: ProfileState, clip: number): void {
+  learn(state.day, state.dayVisits, remainder(state.hour, HOURS_A_DAY), state.mean, clip, DAYS_REMEMBERED)
+  learn(state.week, state.weekVisits, remainder(state.hour, HOURS_A_WEEK), state.mean, clip, WEEKS_REMEMBERED)
+}
+
+function learn(
+  profile: number[],
+  visits: number[],
+  hour: number,
+  mean: number,
+  clip: number,
+  remembered: number,
+): void {
+  const known = profile[hour] as number
+  const count = Math.min(remembered, (visits[hour] as number) + 1)
+  const apart = mean - known
+  visits[hour] = count
+  const learned = count === 1 ? mean : known + Math.max(-clip, Math.min(clip, apart)) / count
+  // Six digits are enough, and short.
+  profile[hour] = Number(learned.toPrecision(6))
+}
