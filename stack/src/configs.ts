@@ -38,6 +38,7 @@ export function processorConfig(options: {
   natsUrl: string
   influxUrl: string
   alertWebhookUrl: string | undefined
+  alertsFile: string | undefined
 }): string {
   return stringify({
     processor: 'processor-1',
@@ -50,6 +51,7 @@ export function processorConfig(options: {
       { name: 'log', type: 'log' },
       ...(options.alertWebhookUrl ? [{ name: 'people', type: 'webhook', url: options.alertWebhookUrl }] : []),
     ],
+    ...(options.alertsFile ? { alerts: options.alertsFile } : {}),
     admin: { listen: `127.0.0.1:${options.adminPort}` },
   })
 }

@@ -8,6 +8,7 @@ import { createInfluxQuery, type InfluxQuery } from '@tributary/cloud-processor'
 import { loadScenario, type SimulatorState } from '@tributary/firmware-sim'
 import { hashPassword } from '@tributary/gateway'
 import { systemClock, UserError } from '@tributary/runtime'
+import { stringify } from 'yaml'
 import { createAgentOutages } from './agent-outages.ts'
 import { agentConfig, gatewayConfig, processorConfig } from './configs.ts'
 import { freePort } from './free-port.ts'
@@ -43,6 +44,8 @@ export interface PipelineOptions {
   readonly gatewayClockTrusted?: 'always'
   /** Alerts are posted there. */
   readonly alertWebhookUrl?: string
+  /** The content of `alerts.yaml`. Default: the contracts' rules. */
+  readonly alertRules?: object
   readonly say?: (text: string) => void
   /** Told of the scenario's outages as they come. Default: `say`. */
   readonly onOutage?: (text: string) => void
@@ -161,8 +164,10 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       natsUrl: seenUrl(nats.url, seenPorts.natsByProcessor),
       influxUrl: seenUrl(influx.url, seenPorts.influxByProcessor),
       alertWebhookUrl: options.alertWebhookUrl,
+      alertsFile: options.alertRules && path('alerts.yaml'),
     }),
   )
+  if (options.alertRules) await writeFile(path('alerts.yaml'), stringify(options.alertRules))
   await writeFile(path('devices.yaml'), await readFile(join(repositoryFolder, 'stack', 'devices.yaml')))
   const agentUrls = agentNames.map((agent, i) => admin(agentPorts[i] as number, agentPlace(agent).host))
   for (const [i, agent] of agentNames.entries()) {
