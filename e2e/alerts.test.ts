@@ -12,7 +12,6 @@ import { createRandom, systemClock } from '@tributary/runtime'
 import {
   type AlertReceiver,
   askJson,
-  askJson,
   createAlertReceiver,
   freePort,
   type Pipeline,
