@@ -43,6 +43,7 @@ const thresholds = (state: NotificationPayload['state']) =>
 const told = (state: NotificationPayload['state']) => heard(state).map(({ rule, device }) => `${rule} of ${device}`)
 
 const KILLS = 10
+/** All twenty are over. */
 const RUN_MS = 86_000
 const DEAF = { fromMs: 12_000, forMs: 60_000 }
 
