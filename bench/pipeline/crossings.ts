@@ -2,10 +2,10 @@
 import { KIND, type Message } from './workload.ts'
 
 const DEVICES = 20
-/** Rounds between two crossings; no multiple of what batches or checkpoints take, so that they fall anywhere. */
-const ROUNDS_APART = 3
+/** Rounds between two crossings: seldom enough that one does not wait for another's checkpoint, and no divisor of what batches take. */
+const ROUNDS_APART = 11
 /** After so many the device is back. */
-const ROUNDS_ABOVE = 17
+const ROUNDS_ABOVE = 25
 /** Above the contract's 35 °C, below its 45 °C. */
 const ABOVE_C = 40
 const BELOW_C = 20
