@@ -26,8 +26,6 @@ import { expectBalanced, withPipeline } from './harness/with-pipeline.ts'
 const SEED = 31
 const scenarioFile = (name: string) => join(repositoryFolder, 'e2e', 'scenarios', `${name}.yaml`)
 const waitUntil = (wallMs: number) => systemClock.sleep(Math.max(0, wallMs - systemClock.wallMs()))
-/** However many are told, none becomes a digest. */
-const LIMIT = { per_hour: 10_000 }
 
 let people: AlertReceiver
 beforeEach(async () => {
@@ -50,10 +48,7 @@ const DEAF = { fromMs: 12_000, forMs: 60_000 }
 test('the processor killed ten times during twenty episodes, the receiver away for a minute: each is told, none twice', {
   timeout: 400_000,
 }, async () => {
-  const alertRules = {
-    rules: [{ name: 'hot', match: { detector: 'threshold' }, keep_firing_for: '2s' }],
-    limit: LIMIT,
-  }
+  const alertRules = { rules: [{ name: 'hot', match: { detector: 'threshold' }, keep_firing_for: '2s' }] }
   const options = { scenarioFile: scenarioFile('alerts'), seed: SEED, alertWebhookUrl: people.url, alertRules }
   await withPipeline(options, async (pipeline) => {
     const startMs = systemClock.wallMs()
@@ -108,7 +103,7 @@ const anHour = (device: string, fromMs: number): Sample[] =>
     })
 
 test("an hour's backlog with anomalies in it pages nobody, and is recorded", { timeout: 240_000 }, async () => {
-  const options = { seed: SEED, alertWebhookUrl: people.url, alertRules: { limit: LIMIT } }
+  const options = { seed: SEED, alertWebhookUrl: people.url }
   await withPipeline(options, async (pipeline, folder) => {
     const [name, password] = ['pi-in-a-drawer', crypto.randomUUID()]
     await appendFile(join(folder, 'agents.passwd'), `${name}:${hashPassword(password)}\n`)
@@ -153,7 +148,7 @@ async function countSamples({ query }: Pipeline, device: string): Promise<number
 test('an agent, then the gateway is unplugged: one alert each, none of a sensor', { timeout: 300_000 }, async () => {
   const options = {
     ...{ scenarioFile: scenarioFile('unplugged'), seed: SEED, alertWebhookUrl: people.url },
-    alertRules: { unreachable: { after: '15s' }, limit: LIMIT },
+    alertRules: { unreachable: { after: '15s' } },
   }
   await withPipeline(options, async (pipeline) => {
     await until(() => told('firing').length > 0, 'the outage of agent-2 is told', 60_000)

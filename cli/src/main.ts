@@ -21,6 +21,8 @@ import { viewerCommand } from './commands/viewer.ts'
 const program = new Command('tributary')
   .description('Carries sensor readings to InfluxDB and Grafana, loses none of them, and says so with numbers.')
   .version(VERSION)
+  // `alert silence` has options of its own, and so has `alert silence list`.
+  .enablePositionalOptions()
   .showHelpAfterError('(`tributary help <command>` explains a command)')
   .addCommand(agentCommand())
   .addCommand(gatewayCommand())

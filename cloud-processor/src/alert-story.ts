@@ -2,6 +2,7 @@
 import type { DeviceBlock, OperatorRequest } from '@tributary/protocol'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects } from './effects.ts'
+import type { Intake } from './intake.ts'
 import type { Notification } from './notifiers/index.ts'
 import type { PartitionState } from './state.ts'
 import { decodeState, encodeState } from './state-codec.ts'
@@ -29,9 +30,11 @@ export function alertStory(context: StepContext) {
   /** `receiver key`, in the order in which they were put into the outbox. */
   const told: string[] = []
 
-  function take(intake: Parameters<typeof step>[1]): void {
+  let streamSequence = 0
+  function take(intake: Intake): void {
     clearEffects(effects)
-    step(state, intake, context, effects)
+    streamSequence += 1
+    step(state, { ...intake, streamSequence }, context, effects)
     lines.push(...texts(effects).lines)
     answers.push(...effects.answers.map(({ outcome, detail }) => `${outcome}${detail ? `: ${detail}` : ''}`))
     transitions.push(...effects.transitions.map((one) => `${one.state} ${one.device} ${one.rule}`))

@@ -7,6 +7,7 @@ import type { Effects } from './effects.ts'
 import type { Privacy } from './privacy.ts'
 import type { DeviceSeries } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
+import type { FindViolationLimit } from './violation-watch.ts'
 import type { WindowRow } from './window.ts'
 
 export interface StepContext {
@@ -19,6 +20,7 @@ export interface StepContext {
   readonly privacy: Privacy
   readonly engine: AlertEngine
   readonly desk: Desk
+  readonly violationLimit: FindViolationLimit
   /** How long closed windows stay in memory: of a device that delivered late within the last hour, and of others. */
   readonly memoryMs: number
   readonly punctualMemoryMs: number

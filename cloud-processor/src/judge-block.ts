@@ -14,6 +14,7 @@ import { countShed } from './deduplicate.ts'
 import { type RefusedReadings, refuseViolations } from './refuse.ts'
 import { type DeviceSeries, fieldNamed } from './series.ts'
 import { EXTRA_FIELDS_MAX, extraOf } from './shape.ts'
+import { watchViolations } from './violation-watch.ts'
 
 /** Readings of fields with `sensitivity: drop` are shed, for this reason. */
 export const SENSITIVE = 'sensitive'
@@ -76,6 +77,7 @@ export function judgeBlock(s: BatchScope, series: DeviceSeries, received: Device
     }
   }
   if (hasExtras) for (const column of block.columns) refuseExtra(refused, series, column)
+  if (refused.length > 0) watchViolations(s, series, block.timesMs, refused)
   const refusals = refused.length === 0 ? block.columns.map(() => null) : refuseViolations(s, series, block, refused)
   dropSensitive(s, block, refusals)
   const flags = new Flags(s, clear.timesMs.length)

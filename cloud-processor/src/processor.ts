@@ -51,6 +51,7 @@ import { createPrivacy } from './privacy.ts'
 import { createRepairList } from './repair-list.ts'
 import { createRepairer, type Repairer } from './repairer.ts'
 import { runTicks } from './ticker.ts'
+import { createViolationLimits } from './violation-watch.ts'
 
 export interface Processor extends Service {
   readonly adminPort: number
@@ -115,6 +116,7 @@ export function createProcessor(
         privacy: createPrivacy(set.contracts, { hashKey, keepOriginals: config.sensitive.keep_originals }),
         registry,
         engine,
+        violationLimit: createViolationLimits(set.rules),
         desk: createDesk(set.rules, {
           receivers,
           outboxLimits: { notificationsPerReceiverMax: NOTIFICATIONS_PER_RECEIVER_MAX },

@@ -53,6 +53,7 @@ const rules = rulesSchema.parse({
   group: { wait: '1s', interval: '20s' },
   limit: { per_hour: 3, digest: '20s' },
   unreachable: { after: '30s' },
+  violations: [{ count: 2, within: '60s' }],
 })
 const context = contextOf([contract], {
   rules,

@@ -2,6 +2,7 @@
 import type { Contract } from '@tributary/protocol'
 import type { Detector, DetectorState, SilenceDetector, SilenceState } from './detectors/index.ts'
 import { restoreState, silenceFor } from './detectors/index.ts'
+import type { ViolationState } from './detectors/violations.ts'
 import { NO_LIMITS, watchesFor } from './device-limits.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { type FieldLayout, type KindLayout, layoutOf } from './kind-layout.ts'
@@ -48,6 +49,8 @@ export interface DeviceSeries {
   heardAtMs: number
   /** The device stands elsewhere now: what still comes of it is history, which nobody judges. */
   left: boolean
+  /** Refused readings, while there is a limit of them. */
+  violations: ViolationState | undefined
   /** The device's own limits, by which its detectors were made. */
   ownThresholds: readonly DeviceThreshold[]
   readonly silence: SilenceDetector | undefined
@@ -126,6 +129,7 @@ export function createSeries(
     lateAtMs: Number.NEGATIVE_INFINITY,
     heardAtMs: Number.NEGATIVE_INFINITY,
     left: false,
+    violations: undefined,
     ownThresholds,
     silence,
     silenceState: silence && (saved?.silence ?? silence.start()),

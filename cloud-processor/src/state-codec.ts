@@ -9,6 +9,7 @@ import { type AlertState, type DeskState, startDesk } from './alerts/index.ts'
 import type { ContractMemory } from './contract-memory.ts'
 import type { Run, Sequences } from './deduplicate.ts'
 import type { DetectorState, SilenceState } from './detectors/index.ts'
+import type { ViolationState } from './detectors/violations.ts'
 import { NO_VERSION, type RegistryVersion } from './device-journal.ts'
 import type { DeviceThreshold } from './device-record.ts'
 import { type DirtySpan, spanKeyOf } from './dirty-spans.ts'
@@ -49,6 +50,7 @@ interface SavedSeries {
   newestMs: number | null
   heardAtMs?: number | null
   left?: true
+  violations?: ViolationState
   ownThresholds?: DeviceThreshold[]
   watches: Record<
     string,
@@ -189,6 +191,7 @@ const savedSeries = (series: DeviceSeries, rows: RowWriter): SavedSeries => ({
   newestMs: series.newestMs,
   heardAtMs: series.heardAtMs,
   ...(series.left ? { left: true as const } : {}),
+  ...(series.violations ? { violations: series.violations } : {}),
   ...(series.ownThresholds.length > 0 ? { ownThresholds: [...series.ownThresholds] } : {}),
   watches: Object.fromEntries(series.fields.map((field) => [field.name, savedField(field)])),
   silence: series.silenceState ?? null,
@@ -324,6 +327,7 @@ function restoreSeries(
     })
   if (series) {
     series.left = saved.left ?? false
+    series.violations = saved.violations
     series.newestMs = orLowest(saved.newestMs)
     series.lateAtMs = orLowest(saved.lateAtMs ?? null)
     series.heardAtMs = orLowest(saved.heardAtMs ?? saved.newestMs)

@@ -36,6 +36,7 @@ import {
 } from './state.ts'
 import { alertScope, stepOperator, stepTick } from './step-operator.ts'
 import { concludeAlerts, tell } from './tell.ts'
+import { passViolations } from './violation-watch.ts'
 import { followLimits, judgeSilence, watchBlock } from './watch-block.ts'
 import { watermarkOf } from './watermark.ts'
 import { endsBetween, windowStart } from './window.ts'
@@ -55,6 +56,8 @@ export function step(state: PartitionState, intake: Intake, context: StepContext
     return
   }
   if (intake.asked !== undefined) {
+    // A batch is known by its identity; these by their place alone. They were in a checkpoint before they were acknowledged.
+    if (repeated) return
     const s = alertScope(state, context, effects, intake.receivedAtMs)
     if (intake.asked === 'tick') stepTick(s)
     else stepOperator(s, intake.asked)
@@ -310,6 +313,7 @@ function advance(s: BatchScope): void {
     for (const series of agent.series) {
       if (endsBetween(series.windows, before, watermarkMs)) closeWindows(s, series, watermarkMs)
       judgeSilence(s, series, watermarkMs)
+      passViolations(s, series, watermarkMs)
     }
     tell(
       s,

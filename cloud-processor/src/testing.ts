@@ -23,6 +23,7 @@ import type { DeviceLookup } from './device-registry.ts'
 import type { Intake } from './intake.ts'
 import { createPrivacy } from './privacy.ts'
 import { createState, type PartitionState } from './state.ts'
+import { createViolationLimits } from './violation-watch.ts'
 
 export { accountOf } from './account.ts'
 export { createCheckpointBucket } from './checkpoint-bucket.ts'
@@ -75,6 +76,7 @@ export function contextOf(
     contractsSource: JSON.stringify(contracts),
     privacy: createPrivacy(byKind, { hashKey: 'a key of sixteen characters' }),
     engine,
+    violationLimit: createViolationLimits(rules),
     desk: createDesk(rules, {
       receivers,
       outboxLimits: { notificationsPerReceiverMax },

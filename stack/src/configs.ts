@@ -38,7 +38,6 @@ export function processorConfig(options: {
   natsUrl: string
   influxUrl: string
   alertWebhookUrl: string | undefined
-  alertsFile: string | undefined
 }): string {
   return stringify({
     processor: 'processor-1',
@@ -51,10 +50,13 @@ export function processorConfig(options: {
       { name: 'log', type: 'log' },
       ...(options.alertWebhookUrl ? [{ name: 'people', type: 'webhook', url: options.alertWebhookUrl }] : []),
     ],
-    ...(options.alertsFile ? { alerts: options.alertsFile } : {}),
+    alerts: join(options.folder, 'alerts.yaml'),
     admin: { listen: `127.0.0.1:${options.adminPort}` },
   })
 }
+
+/** Whoever listens to a simulation counts notifications: no digest stands in for them. */
+export const alertsConfig = (given: object = {}): string => stringify({ limit: { per_hour: 100_000 }, ...given })
 
 export function agentConfig(options: {
   folder: string

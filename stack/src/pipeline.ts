@@ -8,9 +8,8 @@ import { createInfluxQuery, type InfluxQuery } from '@tributary/cloud-processor'
 import { loadScenario, type SimulatorState } from '@tributary/firmware-sim'
 import { hashPassword } from '@tributary/gateway'
 import { systemClock, UserError } from '@tributary/runtime'
-import { stringify } from 'yaml'
 import { createAgentOutages } from './agent-outages.ts'
-import { agentConfig, gatewayConfig, processorConfig } from './configs.ts'
+import { agentConfig, alertsConfig, gatewayConfig, processorConfig } from './configs.ts'
 import { freePort } from './free-port.ts'
 import { createGrafanaServer, findGrafana } from './grafana-server.ts'
 import { createInfluxServer } from './influx-server.ts'
@@ -44,7 +43,7 @@ export interface PipelineOptions {
   readonly gatewayClockTrusted?: 'always'
   /** Alerts are posted there. */
   readonly alertWebhookUrl?: string
-  /** The content of `alerts.yaml`. Default: the contracts' rules. */
+  /** Of `alerts.yaml`, beside what `alertsConfig` says. */
   readonly alertRules?: object
   readonly say?: (text: string) => void
   /** Told of the scenario's outages as they come. Default: `say`. */
@@ -164,10 +163,9 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       natsUrl: seenUrl(nats.url, seenPorts.natsByProcessor),
       influxUrl: seenUrl(influx.url, seenPorts.influxByProcessor),
       alertWebhookUrl: options.alertWebhookUrl,
-      alertsFile: options.alertRules && path('alerts.yaml'),
     }),
   )
-  if (options.alertRules) await writeFile(path('alerts.yaml'), stringify(options.alertRules))
+  await writeFile(path('alerts.yaml'), alertsConfig(options.alertRules))
   await writeFile(path('devices.yaml'), await readFile(join(repositoryFolder, 'stack', 'devices.yaml')))
   const agentUrls = agentNames.map((agent, i) => admin(agentPorts[i] as number, agentPlace(agent).host))
   for (const [i, agent] of agentNames.entries()) {

@@ -22,6 +22,7 @@ import { age, brief, count, plain, print, printJson, table } from '../print.ts'
 
 export function alertCommand(): Command {
   return new Command('alert')
+    .enablePositionalOptions()
     .description('open alerts: list and acknowledge them, ask for silence, test who is told')
     .addCommand(
       withAsking(new Command('list').description('open alerts of all partitions, the most severe first'))

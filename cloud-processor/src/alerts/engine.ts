@@ -6,6 +6,7 @@
  */
 import { type Contracts, outlierSizeOf } from '@tributary/protocol'
 import { type DetectorFamily, isLinkDetector, sayDuration, thresholdName, type Verdict } from '../detectors/index.ts'
+import { VIOLATIONS } from '../detectors/violations.ts'
 import { type AlertTransition, type Episode, episodeId, episodeKey } from './episode.ts'
 import { compile } from './match.ts'
 import { type AlertRule, contractRule, SEVERITIES } from './rule.ts'
@@ -299,6 +300,7 @@ function detectorExists(contracts: Contracts, { kind, field, detector }: Episode
   if (isLinkDetector(detector)) return true
   const contract = contracts.get(kind)
   if (contract === undefined) return false
+  if (detector === VIOLATIONS) return true
   if (detector === 'silence') return contract.detectors.silence !== undefined
   if (detector === 'outlier') return outlierSizeOf(contract, field) !== undefined
   if (detector === 'flatline') return field in contract.detectors.flatline

@@ -32,6 +32,7 @@ const KEEP_FIRING_MS: Readonly<Record<DetectorFamily, number>> = {
   flatline: 0,
   silence: 0,
   link: 0,
+  violations: 0,
 }
 const REPEAT_MS_MIN = 60_000
 /** For a rule that does not say. */

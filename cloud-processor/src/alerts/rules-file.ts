@@ -37,6 +37,19 @@ export const rulesSchema = z.strictObject({
   limit: z
     .strictObject({ per_hour: z.int().min(1).max(100_000).default(200), digest: durationMs().prefault('10m') })
     .prefault({}),
+  /** So many refused readings of a device and kind in a time are an alert of the detector `violations`; the first entry that matches counts. */
+  violations: z
+    .array(
+      z.strictObject({
+        match: z.strictObject({ site: patterns, kind: patterns, device: patterns }).default({}),
+        count: z.int().min(1).max(1_000_000).default(10),
+        within: durationMs()
+          .refine((ms) => ms >= 10_000, 'must be at least 10s')
+          .prefault('5m'),
+      }),
+    )
+    .max(200)
+    .default([]),
   /** An agent or a gateway of which nothing was heard for so long (and for five times as long as is usual between two words of it). */
   unreachable: z
     .strictObject({
@@ -57,13 +70,13 @@ export function rulesSchemaFor(contracts: Contracts, notifiers: readonly string[
     kind: new Set(['', ...all.map((c) => c.kind)]),
     field: new Set(['', ...all.flatMap((c) => Object.keys(c.fields))]),
     detector: new Set([
-      ...(['threshold', 'outlier', 'flatline', 'silence', 'link'] satisfies DetectorFamily[]),
+      ...(['threshold', 'outlier', 'flatline', 'silence', 'link', 'violations'] satisfies DetectorFamily[]),
       AGENT_UNREACHABLE,
       GATEWAY_UNREACHABLE,
       ...all.flatMap((c) => c.thresholds.map(thresholdName)),
     ]),
   }
-  return rulesSchema.superRefine(({ rules, inhibit }, context) => {
+  return rulesSchema.superRefine(({ rules, inhibit, violations }, context) => {
     const mistake = (path: PropertyKey[], message: string) =>
       context.addIssue({ code: 'custom', path: [...path], message })
     const check = (path: PropertyKey[], match: Partial<Record<keyof typeof known, readonly string[] | undefined>>) => {
@@ -85,6 +98,7 @@ export function rulesSchemaFor(contracts: Contracts, notifiers: readonly string[
               `must name notifiers of the config (${notifiers.join(', ') || 'there are none'})`,
             )
     }
+    for (const [i, { match }] of violations.entries()) check(['violations', i, 'match'], match)
     for (const [i, { when, suppress }] of inhibit.entries()) {
       check(['inhibit', i, 'when'], when)
       check(['inhibit', i, 'suppress'], suppress)

@@ -16,7 +16,7 @@ export interface SeriesContext {
 }
 
 /** `link`: agents and gateways of which nothing is heard. */
-export type DetectorFamily = 'threshold' | 'outlier' | 'flatline' | 'silence' | 'link'
+export type DetectorFamily = 'threshold' | 'outlier' | 'flatline' | 'silence' | 'link' | 'violations'
 
 export interface Verdict {
   readonly anomalous: boolean
