@@ -40,6 +40,8 @@ const BUDGET_US = 1.5
 const BUDGET_FLAT = 1.2
 const BUDGET_BYTES = 1_024
 const BUDGET_DETECTORS_NS = 100
+const BUDGET_LITE_NS = 500
+const BUDGET_FULL_NS = 5_000
 const DETECTED_READINGS = 400_000
 
 const contract = (withDetectors: boolean): Contract =>
@@ -168,19 +170,25 @@ function measure(series: number, samplesPerBlock: number, withDetectors: boolean
   return { us, decodeUs: cpuUs(since) / readings, lineBytes }
 }
 
-/** All that a contract can ask for on one field; states as a checkpoint gives them back. */
+/** Nanoseconds a reading: all that a contract can ask for on one field; states as a checkpoint gives them back. */
 function measureDetectors(): number {
+  return measureDetectorsOf({
+    thresholds: [
+      { field: 'level', above: 4.5, severity: 'warning' },
+      { field: 'level', above: 7.1, severity: 'critical' },
+    ],
+    detectors: { outlier: ['level'], flatline: { level: '5m' } },
+  })
+}
+
+function measureDetectorsOf(watched: object): number {
   const vibration = contractSchema.parse({
     kind: 'bench',
     version: 1,
     description: 'One number.',
     interval: '100ms',
     fields: { level: { type: 'float', label: 'Level', decimals: 2 } },
-    thresholds: [
-      { field: 'level', above: 4.5, severity: 'warning' },
-      { field: 'level', above: 7.1, severity: 'critical' },
-    ],
-    detectors: { outlier: ['level'], flatline: { level: '5m' } },
+    ...watched,
   })
   const detectors = detectorsFor(vibration, 'level', seriesContext(vibration, 'bench', 'device-1', 'level'))
   const values = Float64Array.from({ length: DETECTED_READINGS }, (_, i) => 2 + 0.3 * Math.sin(i) * Math.cos(i * i))
@@ -221,6 +229,16 @@ export async function run(report: Report): Promise<void> {
     unit: 'ns',
     budget: BUDGET_DETECTORS_NS,
   })
+  for (const [size, budget] of [
+    ['lite', BUDGET_LITE_NS],
+    ['full', BUDGET_FULL_NS],
+  ] as const)
+    report.figure({
+      what: `the learned detector, ${size}, a reading`,
+      value: measureDetectorsOf({ detectors: { outlier: { level: size } } }),
+      unit: 'ns',
+      budget,
+    })
   const long = new Run(true)
   for (let second = 0; second < SECONDS_LONG; second += 10) long.take(messagesOf(100, 10, second, second + 10))
   long.check(100 * SECONDS_LONG)

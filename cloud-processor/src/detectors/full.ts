@@ -81,13 +81,13 @@ export function fullDetector(series: SeriesContext): Detector<FullState> {
     const usual = level.level
     const jumped = settled && count > 1 ? Math.abs(value - level.short) / late : 0
     viewLevel(level, count, value, grain, late, settled, findings)
-    const { spread } = level
+    const spread = Math.max(level.spread, grain)
     viewProfile(state.profile, timeMs, elapsedMs, value, spread, grain, findings)
     if (settled) viewVariability(state.variability, count, move, grain, findings)
     viewResidual(state.residual, count, spread > 0 ? Math.max(0, jumped - grain) / spread : 0, findings)
     viewDistribution(state.distribution, count, value, grain, findings)
     viewPrediction(state.prediction, count, value, usual, spread, grain, late, settled, findings)
-    viewShape(state.shape, count, value, usual, spread, findings)
+    viewShape(state.shape, count, value, usual, spread, settled, findings)
     return judgeFindings(state.alarm, findings, count, count > WARM_UP_READINGS, state.caution)
   }
 

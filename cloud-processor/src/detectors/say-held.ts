@@ -65,7 +65,7 @@ export function sayHeld(
     case 'variability':
     case 'variability_record':
     case 'long_variability_record':
-      return ofValue(`moves by ${finer(seen)} from one to the next, usually by ${finer(usual)}`, level, reach)
+      return ofValue(`moves by ${finer(seen)} from one reading to the next, usually by ${finer(usual)}`, level, reach)
     case 'residual':
       return ofValue(
         `strays ${(seen / Math.max(usual, 1e-3)).toFixed(1)} times as far as usual from reading to reading`,
@@ -73,13 +73,13 @@ export function sayHeld(
         reach,
       )
     case 'distribution':
-      return ofValue(`the last ${DISTRIBUTION_READINGS} are spread otherwise than those before`, level, reach)
+      return ofValue(`the last ${DISTRIBUTION_READINGS} readings are spread otherwise than those before`, level, reach)
     case 'shape':
     case 'long_shape': {
       const readings = component === 'shape' ? WINDOW : WINDOW * LONG_BLOCK
       const times = (seen / Math.max(margin, Number.MIN_VALUE)).toFixed(1)
       return ofValue(
-        `the course of the last ${readings} is unlike any before: ${times} times as far off as usual`,
+        `the course of the last ${readings} readings is unlike any before: ${times} times as far off as usual`,
         level,
         reach,
       )

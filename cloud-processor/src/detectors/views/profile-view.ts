@@ -1,8 +1,8 @@
 /**
  * The value against what is usual at this hour: of the day, or of the week when that fits better. A visit of an hour counts as a
  * whole once it is over, so that an anomaly in it teaches one visit's share, and no more than CLIP spreads. Hours are those of UTC;
- * a value is compared with the band from the hour before to the hour after: what shifts by an hour when the clocks change is
- * within it.
+ * a value is compared with the band of what is usual from an hour before to an hour after, interpolated: what shifts by an hour when
+ * the clocks change is within it.
  */
 import { type Findings, find } from './findings.ts'
 import { type RecordRange, recordRarity, startRange } from './record-range.ts'
@@ -50,19 +50,30 @@ const CLIP = 5
 const RECORD = 2
 const HOUR = 3
 
-/** The band of a profile about an hour; `known` is false when that hour was not visited often enough. */
+/** The band of a profile, from an hour ago to an hour from now; `known` is false when this hour was not visited often enough. */
 const band = { known: false, low: 0, high: 0 }
 
-function bandAt(profile: number[], visits: number[], hour: number, visitsMin: number): void {
-  const hours = profile.length
-  band.known = (visits[hour] as number) >= visitsMin
-  band.low = band.high = profile[hour] as number
-  for (let side = 0; side < 2; side++) {
-    const other = (hour + (side === 0 ? hours - 1 : 1)) % hours
-    if ((visits[other] as number) === 0) continue
-    band.low = Math.min(band.low, profile[other] as number)
-    band.high = Math.max(band.high, profile[other] as number)
+/** @param hours since 1970, with the part of the present one */
+function bandAt(profile: number[], visits: number[], hours: number, visitsMin: number): void {
+  const now = remainder(Math.floor(hours), profile.length)
+  band.known = (visits[now] as number) >= visitsMin
+  if (!band.known) return
+  // What an hour is told by is its middle; in between is interpolated.
+  const middle = Math.floor(hours - 0.5)
+  const part = hours - 0.5 - middle
+  let earlier = visitedAt(profile, visits, middle - 1, now)
+  for (let i = 0; i < 3; i++) {
+    const later = visitedAt(profile, visits, middle + i, now)
+    const usual = earlier + part * (later - earlier)
+    band.low = i === 0 ? usual : Math.min(band.low, usual)
+    band.high = i === 0 ? usual : Math.max(band.high, usual)
+    earlier = later
   }
+}
+
+function visitedAt(profile: number[], visits: number[], hour: number, instead: number): number {
+  const at = remainder(hour, profile.length)
+  return profile[(visits[at] as number) > 0 ? at : instead] as number
 }
 
 const beyondBand = (value: number): number =>
@@ -88,20 +99,20 @@ export function viewProfile(
   state.mean += (value - state.mean) / state.readings
 
   const weight = Math.min(0.2, elapsedMs / (ERROR_HOURS * HOUR_MS))
-  bandAt(state.week, state.weekVisits, remainder(hour, HOURS_A_WEEK), 1)
+  bandAt(state.week, state.weekVisits, timeMs / HOUR_MS, 1)
   const ofWeek = band.known
   const { low, high } = band
   const weekly = beyondBand(value)
-  bandAt(state.day, state.dayVisits, remainder(hour, HOURS_A_DAY), DAYS_MIN)
+  bandAt(state.day, state.dayVisits, timeMs / HOUR_MS, DAYS_MIN)
+  if (!band.known) {
+    to.rarity[RECORD] = to.rarity[HOUR] = 0
+    return
+  }
   const daily = beyondBand(value)
   const strangest = 10 * spread
   state.dayError += (Math.min(Math.abs(daily), strangest) - state.dayError) * weight
   if (ofWeek) state.weekError += (Math.min(Math.abs(weekly), strangest) - state.weekError) * weight
   else state.weekError = 1.2 * state.dayError
-  if (!band.known) {
-    to.rarity[RECORD] = to.rarity[HOUR] = 0
-    return
-  }
   const byWeek = ofWeek && state.weekError < state.dayError
   const residual = byWeek ? weekly : daily
   const usual = byWeek ? (low + high) / 2 : (band.low + band.high) / 2

@@ -22,7 +22,7 @@ const LEARNED = 0.5
 const YOUNG = 100
 const COUNT_MIN = 20
 /** Leaving the range by less than this part of it says little. */
-const MARGIN_MIN = 0.02
+const MARGIN_MIN = 0.1
 const MARGIN_LEAST = 0.01
 
 /** @param floor added to the width: what is no margin at all, in the value's unit */

@@ -28,6 +28,8 @@ const LONG_SHAPE = 14
 interface Ring {
   values: number[]
   count: number
+  /** Since the last gap. */
+  unbroken: number
   rarity: number
   distance: number
   tail: Tail
@@ -45,6 +47,7 @@ export interface ShapeState {
 const startRing = (room: number): Ring => ({
   values: new Array<number>(room).fill(0),
   count: 0,
+  unbroken: 0,
   rarity: 0,
   distance: 0,
   tail: startTail(),
@@ -67,6 +70,7 @@ export function viewShape(
   value: number,
   level: number,
   spread: number,
+  settled: boolean,
   to: Findings,
 ): void {
   if (count < COUNT_MIN || !(spread > 0)) return
@@ -75,6 +79,7 @@ export function viewShape(
     state.unit = spread / UNITS_A_SPREAD
   }
   const { short, long } = state
+  if (!settled) short.unbroken = long.unbroken = 0
   if (push(short, (value - state.center) / state.unit, EVERY, 0, state.unit)) rescale(state, spread)
   state.blockCount += 1
   state.blockMean += (value - state.blockMean) / state.blockCount
@@ -94,7 +99,9 @@ function push(ring: Ring, units: number, every: number, turn: number, unit: numb
   // No -0: JSON has none.
   values[ring.count % room] = Math.max(-UNITS_MAX, Math.min(UNITS_MAX, Math.round(units))) + 0
   ring.count += 1
-  if (ring.count < WINDOWS_MIN * WINDOW || ring.count % every !== turn) return false
+  ring.unbroken += 1
+  if (ring.unbroken < WINDOW) ring.rarity = 0
+  if (ring.unbroken < WINDOW || ring.count < WINDOWS_MIN * WINDOW || ring.count % every !== turn) return false
   ring.distance = unit * Math.sqrt(nearest(ring) / (WINDOW / STRIDE))
   ring.rarity = rarityOf(ring.tail, ring.distance)
   return true

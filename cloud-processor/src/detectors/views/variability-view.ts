@@ -49,5 +49,6 @@ export function viewVariability(
     find(to, RECORD + i, rarity, mean, state.usual, state.usual)
   }
   const ratio = Math.abs(Math.log(((state.moves[0] as number) + floor) / (state.usual + floor)))
-  find(to, VARIABILITY, rarityOf(state.tail, ratio), state.moves[0], state.usual, state.usual)
+  const size = Math.max(0, ratio - RANGE_FLOOR)
+  find(to, VARIABILITY, rarityOf(state.tail, size), state.moves[0], state.usual, state.usual)
 }
