@@ -22,6 +22,7 @@ const DEVICES = 50
 const EVERY_MS = (1000 * DEVICES * READINGS_PER_SAMPLE) / RATE
 const WARM_UP_MS = 5_000
 const CROSSINGS = 210
+const SLOWEST_SHOWN = 6
 const DELIVERY_MS_MAX = 15_000
 const IN_FLIGHT_MAX = 10_000
 
@@ -56,10 +57,11 @@ async function latency(
   { bundles, brokerUrl, batchAge, p99MsMax }: LatencyOptions,
   report: Report,
 ): Promise<void> {
-  /** Episode → milliseconds from its measurement to its receipt. */
-  const latencies = new Map<string, number>()
+  /** Episode → when it was measured, and how many milliseconds later it was received. */
+  const told = new Map<string, { readonly atMs: number; readonly latencyMs: number }>()
   const receiver = createAlertReceiver(({ payload }) => {
-    if (payload.state === 'firing') latencies.set(payload.episode, clock.wallMs() - Date.parse(payload.startedAt))
+    const atMs = Date.parse(payload.startedAt)
+    if (payload.state === 'firing') told.set(payload.episode, { atMs, latencyMs: clock.wallMs() - atMs })
   })
   await receiver.start()
   const alerts = { webhookUrl: receiver.url, rules: CROSSING_RULES }
@@ -80,23 +82,31 @@ async function latency(
       ...crossings.round(dueMs),
     ])
     const untilMs = clock.monotonicMs() + DELIVERY_MS_MAX
-    while (latencies.size < crossings.count && clock.monotonicMs() < untilMs) await clock.sleep(100)
+    while (told.size < crossings.count && clock.monotonicMs() < untilMs) await clock.sleep(100)
     await untilStored(path.query, workload, report.progress)
     await publisher.close()
     await expectStored(path.query, workload)
     const firing = receiver.received.filter(({ payload }) => payload.state === 'firing')
     assert(crossings.count >= CROSSINGS)
-    assert.equal(latencies.size, crossings.count, 'every crossing is told')
+    assert.equal(told.size, crossings.count, 'every crossing is told')
     assert.equal(firing.length + receiver.repeats, crossings.count, 'no crossing is told twice')
     const what = `${RATE.toLocaleString('en-GB')} readings/s beside, ${batchAge ? `batch.age: ${batchAge}` : 'default batching'}, measured to the webhook's receipt, ${crossings.count} crossings`
-    const all = [...latencies.values()]
+    const all = [...told.values()].map(({ latencyMs }) => latencyMs)
     report.figure({ what: `${what}: p50`, value: quantile(all, 0.5), unit: 'ms' })
     report.figure({ what: `${what}: p99`, value: quantile(all, 0.99), unit: 'ms', budget: p99MsMax })
+    report.print(`slowest: ${slowest([...told.values()])}`)
     report.print(`beside it, as the processor says of itself: ${await whereTimeGoes(path)}`)
   } finally {
     await path.stop()
     await receiver.stop()
   }
+}
+
+/** Seconds after the first crossing, and how long it took. */
+function slowest(told: readonly { readonly atMs: number; readonly latencyMs: number }[]): string {
+  const firstMs = Math.min(...told.map(({ atMs }) => atMs))
+  const most = [...told].sort((a, b) => b.latencyMs - a.latencyMs).slice(0, SLOWEST_SHOWN)
+  return most.map(({ atMs, latencyMs }) => `${latencyMs} ms at ${((atMs - firstMs) / 1000).toFixed(1)} s`).join(', ')
 }
 
 /** Measured to stored, and what a checkpoint, behind which notifications leave, and a write took. */
