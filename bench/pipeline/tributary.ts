@@ -30,6 +30,8 @@ export interface TributaryOptions {
   readonly isFast?: boolean
   /** CPU profiles of agent, gateway and processor are written there as they end. */
   readonly profileFolder?: string | undefined
+  /** Who is told of alerts, and the content of `alerts.yaml`. Default: the log, by the contracts. */
+  readonly alerts?: { readonly webhookUrl: string; readonly rules: object }
 }
 
 export interface Bundles {
@@ -44,7 +46,7 @@ export async function buildBundles(folder: string): Promise<Bundles> {
 export async function createTributary(
   folder: string,
   bundles: Bundles,
-  { brokerUrl, batchAge, isFast, profileFolder }: TributaryOptions,
+  { brokerUrl, batchAge, isFast, profileFolder, alerts }: TributaryOptions,
 ): Promise<StoragePath> {
   await mkdir(folder, { recursive: true })
   const file = (name: string) => join(folder, name)
@@ -75,7 +77,10 @@ export async function createTributary(
       influx: { url: influx.url, database: 'tributary' },
       contracts: join(repositoryFolder, 'contracts'),
       checkpoint: { folder: 'checkpoints' },
-      notifiers: [{ name: 'log', type: 'log' }],
+      notifiers: alerts
+        ? [{ name: 'people', type: 'webhook', url: alerts.webhookUrl }]
+        : [{ name: 'log', type: 'log' }],
+      ...(alerts ? { alerts: 'alerts.yaml' } : {}),
       admin: listen(processorPort),
     },
     agent: {
@@ -95,6 +100,7 @@ export async function createTributary(
       ],
     },
   }
+  if (alerts) await writeFile(file('alerts.yaml'), stringify(alerts.rules))
   for (const [name, config] of Object.entries(configs)) await writeFile(file(`${name}.yaml`), stringify(config))
 
   const admin = (port: number) => `http://127.0.0.1:${port}`

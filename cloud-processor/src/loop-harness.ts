@@ -100,12 +100,14 @@ interface LifeOptions {
   readonly contexts?: ContextSource
   readonly clock?: Clock
   readonly notifiers?: readonly Notifier[]
+  readonly checkpointIntervalMs?: number
 }
 
 let lives = 0
 /** One life of the process: until everything is acknowledged, or until it is struck. */
 export function begin(world: World, context: StepContext, options: LifeOptions = {}): Life {
   const { contexts = { current: context, asOf: () => context }, clock = systemClock, notifiers = [] } = options
+  const { checkpointIntervalMs = world.isSlow ? 20 : 0 } = options
   const kill = new AbortController()
   const stopping = new AbortController()
   const gone = new AbortController()
@@ -248,7 +250,7 @@ export function begin(world: World, context: StepContext, options: LifeOptions =
     },
   }
   const loop = createPartitionLoop(
-    { partition: PARTITION, owner, lingerMs: 0, checkpointIntervalMs: world.isSlow ? 20 : 0, resendAfterMs: 1_000 },
+    { partition: PARTITION, owner, lingerMs: 0, checkpointIntervalMs, resendAfterMs: 1_000 },
     {
       consumer,
       sink,

@@ -276,6 +276,22 @@ function receiver(sendMs: number, keys: string[]): Notifier {
   }
 }
 
+test('people are told at once: an alert does not wait for the next checkpoint in turn, readings do', async () => {
+  const told: string[] = []
+  const lives = [firing(), contextOf()].map((context) => {
+    const world = createWorld(Number.POSITIVE_INFINITY)
+    return { world, ...begin(world, context, { notifiers: [receiver(0, told)], checkpointIntervalMs: 3_600_000 }) }
+  })
+  const untilMs = systemClock.monotonicMs() + 5_000
+  while (told.length === 0 && systemClock.monotonicMs() < untilMs) await systemClock.sleep(100)
+  const acknowledged = lives.map((life) => life.told.includes('acknowledged'))
+  // Their streams are empty: they end.
+  for (const { world } of lives) world.stream.clear()
+  await Promise.all(lives.map(({ outcome }) => outcome))
+  expect(told.length).toBeGreaterThan(0)
+  expect(acknowledged).toEqual([true, false])
+})
+
 test('stopped while notifications are on their way: after the next start nobody is told again', async () => {
   const world = createWorld(Number.POSITIVE_INFINITY)
   const told: string[] = []

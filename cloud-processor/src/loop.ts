@@ -17,7 +17,7 @@ import { createEffectWriter, type EffectWriterDependencies } from './effect-writ
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
 import { momentOf } from './gaps.ts'
 import { takeIn, takenAsFailed } from './intake.ts'
-import { type Outbox, type Settled, settle } from './notifiers/index.ts'
+import { enqueuedTotal, type Outbox, type Settled, settle } from './notifiers/index.ts'
 import { mayTakeBack } from './owner.ts'
 import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
@@ -100,8 +100,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   )
   const accountNow = () => accountOf(state, clock.wallMs(), context.missingAfterMs, requests.requestsOf)
   let unacknowledged: JsMsg[] = []
-  let unacknowledgedBytes = 0
   let unsaved = false
+  let enqueuedSaved = 0 // notifications that the last checkpoint knows of
   /** Told, and not yet taken out of a saved state. */
   let settledUnsaved: Settled[] = []
   /** Messages whose step failed, and why: they are refused when they come again. */
@@ -126,9 +126,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     replay.begin(state.contracts.version === '' || state.contracts.settled ? 0 : REPLAYED_MAX)
     watermarks = createWatermarks()
     unacknowledged = []
-    unacknowledgedBytes = 0
     for (const settled of settledUnsaved) settle(state.outbox, settled)
     unsaved = settledUnsaved.length > 0
+    enqueuedSaved = enqueuedTotal(state.outbox)
     outbox.offer(state.outbox)
     repairs.forget()
     if (claimed.isOlder) doubtAll(state, clock.wallMs())
@@ -136,9 +136,12 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     watermarks.publish(state, true)
   }
 
+  /** People are told after the checkpoint: it does not keep them waiting for its turn. */
+  const dueAtMs = () => (enqueuedTotal(state.outbox) > enqueuedSaved ? checkpoint.hurriedAtMs : checkpoint.dueAtMs)
+
   function waitMs(): number {
     const nowMs = clock.monotonicMs()
-    if (unsaved) return Math.max(0, checkpoint.dueAtMs - nowMs)
+    if (unsaved) return Math.max(0, dueAtMs() - nowMs)
     const outboxWaits = Object.values(state.outbox.queues).some((queue) => queue.length > 0)
     const untilWatermarks =
       state.agents.size === 0 ? Number.POSITIVE_INFINITY : watermarksAtMs + WATERMARKS_EVERY_MS - nowMs
@@ -213,7 +216,6 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       throw new StepFailure()
     }
     unacknowledged.push(message)
-    unacknowledgedBytes += message.data.length
     unsaved = true
   }
 
@@ -224,20 +226,18 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   async function settleTaken(signal: AbortSignal): Promise<void> {
     await writes.settled() // 1. of all that the state knows readings and windows are stored, 2. what was refused is among the dead letters
     if (!unsaved) return
-    await checkpoint.save(state, signal) // 3. the state agrees with the store
+    await save(signal) // 3. the state agrees with the store
     for (const message of unacknowledged) acknowledge(message) // 4. the stream may forget, the gateways trim, people be told
     unacknowledged = []
-    unacknowledgedBytes = 0
-    unsaved = false
-    settledUnsaved = []
     watermarks.publish(state, false)
     outbox.offer(state.outbox)
     account = accountNow()
   }
 
   function isCheckpointDue(): boolean {
-    const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || unacknowledgedBytes >= UNACKNOWLEDGED_BYTES_MAX
-    return unsaved && (full || clock.monotonicMs() >= checkpoint.dueAtMs)
+    const bytes = unacknowledged.reduce((sum, { data }) => sum + data.length, 0)
+    const full = unacknowledged.length >= UNACKNOWLEDGED_MAX || bytes >= UNACKNOWLEDGED_BYTES_MAX
+    return unsaved && (full || clock.monotonicMs() >= dueAtMs())
   }
 
   function acknowledge(message: JsMsg): void {
@@ -278,7 +278,12 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   async function saveUnsettled(signal: AbortSignal): Promise<void> {
     state.contracts.settled = false
+    await save(signal)
+  }
+
+  async function save(signal: AbortSignal): Promise<void> {
     await checkpoint.save(state, signal)
+    enqueuedSaved = enqueuedTotal(state.outbox)
     unsaved = false
     settledUnsaved = []
   }

@@ -27,7 +27,7 @@ import { createViolationLimits } from './violation-watch.ts'
 
 export { accountOf } from './account.ts'
 export { createCheckpointBucket } from './checkpoint-bucket.ts'
-export { detectorsFor, seriesContext } from './detectors/index.ts'
+export { detectorsFor, fullDetector, outlierDetector, seriesContext } from './detectors/index.ts'
 export { clearEffects, createEffects } from './effects.ts'
 export { createFileCheckpointStore } from './file-checkpoint.ts'
 export { createInfluxSink } from './influx-sink.ts'

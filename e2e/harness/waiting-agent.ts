@@ -68,10 +68,12 @@ export async function createWaitingAgent(options: {
   /** Of its first reading. */
   readonly fromMs: number
   readonly freeDisk?: string
+  /** By default of ten minutes. */
+  readonly samples?: (device: string, fromMs: number) => Sample[]
 }): Promise<WaitingAgent> {
   const { name, folder, spoolFolder, bundle, gatewayPort, password, fromMs, freeDisk = '1MiB' } = options
   const device = `${name}-room`
-  const samples = samplesOf(device, fromMs)
+  const samples = (options.samples ?? samplesOf)(device, fromMs)
   const filled = await fillSpool(
     spoolFolder,
     samples,

@@ -145,6 +145,33 @@ describe('anomalies', () => {
     const held = new Set(Array.from({ length: 300 }, (_, i) => value(stuck, 'temperature_c', 101 + i)))
     expect([...held]).toEqual([value(clean, 'temperature_c', 101)])
   })
+  it('noise that grows has the standard deviation that was asked for, and the same values each time', () => {
+    const noisy = at({ kind: 'variance', by: 4, for: '100s' })
+    const changes = Array.from({ length: 1_000 }, (_, i) => change(noisy, 101 + i))
+    const mean = changes.reduce((a, b) => a + b) / changes.length
+    const deviation = Math.sqrt(changes.reduce((sum, x) => sum + (x - mean) ** 2, 0) / changes.length)
+    expect(Math.abs(mean)).toBeLessThan(0.4)
+    expect(deviation).toBeGreaterThan(3.7)
+    expect(deviation).toBeLessThan(4.3)
+    expect(change(noisy, 100) + change(noisy, 1_101)).toBe(0)
+    expect(Array.from({ length: 50 }, (_, i) => change(noisy, 150 - i)).reverse()).toEqual(changes.slice(0, 50))
+  })
+  it('recurring spikes hit one sample each, and are told apart', () => {
+    const model = at({ kind: 'recurring_spikes', by: 30, for: '40s', spacing: '15s', every: '60s' })
+    const hit = Array.from({ length: 1_300 }, (_, i) => i + 1).filter((sequence) => change(model, sequence) !== 0)
+    expect(hit).toEqual([101, 251, 401, 701, 851, 1_001])
+    expect(hit.map((s) => model.anomaliesAt(s)[0]?.occurrence.index)).toEqual([0, 1, 2, 3, 4, 5])
+    expect(model.anomaliesAt(251)[0]?.occurrence).toMatchObject({ fromMs: 25_000, untilMs: 25_000 })
+  })
+  it('what is missing was never measured: sequences have no hole, times have', () => {
+    const model = only({
+      devices: [pump],
+      anomalies: [{ device: 'pump-1', kind: 'missing', at: '10s', for: '25s' }],
+    })
+    expect([100, 101].map((s) => model.elapsedMsOf(s))).toEqual([9_900, 35_000])
+    expect(model.missing).toEqual([{ fromMs: 10_000, untilMs: 35_000 }])
+    expect(model.sample(101).values.slice(1)).not.toEqual(clean.sample(101).values.slice(1))
+  })
   it('bad values are what the contract must refuse', () => {
     const model = only({
       devices: [pump],

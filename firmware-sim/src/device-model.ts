@@ -1,7 +1,7 @@
 // Guarantee: what a device measures is a pure function of (device, field, sequence, seed) and of the run's start and schedule.
 // Nothing here knows what time it is, what was sent, or what was computed before.
 import { type ClassField, DEVICE_CLASSES, type DeviceClass, type FieldValue, quantise } from './device-class.ts'
-import { keyOf, uniform } from './noise.ts'
+import { bell, keyOf, uniform } from './noise.ts'
 import type { AnomalyConfig, BadValueConfig, DeviceConfig, Scenario } from './scenario.ts'
 import { type Occurrence, occurrenceAt, type Window } from './schedule.ts'
 
@@ -26,8 +26,11 @@ export interface Sample {
   readonly values: readonly FieldValue[]
 }
 
+/** An anomaly of values; one of missing samples has none. */
+export type ValueAnomaly = Exclude<AnomalyConfig, { kind: 'missing' }>
+
 export interface ActiveAnomaly {
-  readonly config: AnomalyConfig
+  readonly config: ValueAnomaly
   readonly occurrence: Occurrence
 }
 
@@ -46,6 +49,8 @@ export interface DeviceModel {
   sample(sequence: number): Sample
   anomaliesAt(sequence: number): ActiveAnomaly[]
   badValuesAt(sequence: number): BadValueConfig[]
+  /** When nothing is measured and that is an anomaly, in milliseconds after the start of the run; ascending. */
+  readonly missing: readonly { readonly fromMs: number; readonly untilMs: number }[]
 }
 
 const windowOf = (config: { at: number; for?: number | undefined; every?: number | undefined }): Window => ({
@@ -64,13 +69,18 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
   const key = keyOf(config.name, run.seed)
   const badKey = keyOf(`${config.name} bad values`, run.seed)
   const firstSequence = run.firstSequences[config.name] ?? 1
-  const anomalies = run.scenario.anomalies.filter((a) => a.device === config.name)
+  const own = run.scenario.anomalies.filter((a) => a.device === config.name)
+  const anomalies = own.filter((a) => a.kind !== 'missing')
+  const noiseKey = keyOf(`${config.name} variance`, run.seed)
   const badValues = run.scenario.bad_values.filter((b) => b.device === config.name)
   const isHit = ({ share }: BadValueConfig, sequence: number, salt: number) =>
     share === undefined || uniform(badKey, salt, sequence) < share
-  const pauses = run.scenario.faults
-    .filter((f) => f.device === config.name && f.kind === 'dropout' && !f.measuring)
-    .map((f) => ({ atMs: f.at, forMs: f.for ?? 0 }))
+  const missing = own.filter((a) => a.kind === 'missing')
+  const pauses = [
+    ...run.scenario.faults.filter((f) => f.device === config.name && f.kind === 'dropout' && !f.measuring),
+    ...missing,
+  ]
+    .map((pause) => ({ atMs: pause.at, forMs: pause.for ?? 0 }))
     .sort((a, b) => a.atMs - b.atMs)
 
   const elapsedMsOf = (sequence: number) => {
@@ -91,12 +101,12 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     }
     return low
   }
-  const occurrenceOf = (entry: BadValueConfig | AnomalyConfig, sequence: number) =>
-    occurrenceAt(
-      windowOf(entry),
-      elapsedMsOf(sequence),
-      sequence > firstSequence ? elapsedMsOf(sequence - 1) : -Infinity,
-    )
+  const occurrenceOf = (entry: BadValueConfig | ValueAnomaly, sequence: number) => {
+    const elapsedMs = elapsedMsOf(sequence)
+    const previousMs = sequence > firstSequence ? elapsedMsOf(sequence - 1) : -Infinity
+    const whole = occurrenceAt(windowOf(entry), elapsedMs, previousMs)
+    return whole && entry.kind === 'recurring_spikes' ? spikeOf(entry, whole, elapsedMs, previousMs) : whole
+  }
   const activeAnomalies = (sequence: number): ActiveAnomaly[] =>
     anomalies.flatMap((config) => {
       const occurrence = occurrenceOf(config, sequence)
@@ -104,7 +114,7 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     })
 
   /** `entries`: the anomalies to apply; a stuck one holds what the earlier ones made of its first sample. */
-  const measured = (sequence: number, entries: readonly AnomalyConfig[]): FieldValue[] => {
+  const measured = (sequence: number, entries: readonly ValueAnomaly[]): FieldValue[] => {
     const elapsedMs = elapsedMsOf(sequence)
     const values = deviceClass.measure(key, sequence, timeMsOf(sequence))
     entries.forEach((anomaly, position) => {
@@ -117,7 +127,11 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
         return
       }
       const part =
-        anomaly.kind === 'drift' ? (elapsedMs - occurrence.fromMs) / (occurrence.untilMs - occurrence.fromMs) : 1
+        anomaly.kind === 'drift'
+          ? (elapsedMs - occurrence.fromMs) / (occurrence.untilMs - occurrence.fromMs)
+          : anomaly.kind === 'variance'
+            ? bell(noiseKey, at, sequence)
+            : 1
       values[at] = (values[at] as number) + anomaly.by * part
     })
     return values
@@ -132,6 +146,7 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
     elapsedMsOf,
     timeMsOf,
     anomaliesAt: activeAnomalies,
+    missing: missing.map((one) => ({ fromMs: one.at, untilMs: one.at + one.for })).sort((a, b) => a.fromMs - b.fromMs),
     badValuesAt: (sequence) =>
       badValues.filter((bad, i) => occurrenceOf(bad, sequence) !== undefined && isHit(bad, sequence, i)),
     sample(sequence) {
@@ -141,6 +156,19 @@ export function createDeviceModel(config: DeviceConfig, run: Run, intervalMs: nu
       return bad.length === 0 ? sample : bad.reduce(spoil, sample)
     },
   }
+}
+
+/** The spike of a series of spikes that hits a sample. */
+function spikeOf(
+  { at, every, for: forMs, spacing }: Extract<ValueAnomaly, { kind: 'recurring_spikes' }>,
+  whole: Occurrence,
+  elapsedMs: number,
+  previousMs: number,
+): Occurrence | undefined {
+  const spikes = { atMs: whole.fromMs, forMs: 0, everyMs: spacing }
+  const spike = occurrenceAt(spikes, elapsedMs, previousMs)
+  const series = every === undefined ? 0 : Math.round((whole.fromMs - at) / every)
+  return spike && { ...spike, index: series * Math.ceil(forMs / spacing) + spike.index }
 }
 
 function spoil(sample: Sample, bad: BadValueConfig): Sample {

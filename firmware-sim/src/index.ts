@@ -7,6 +7,7 @@ export { type RunSimulatorOptions, runSimulator } from './run-simulator.ts'
 export {
   csvColumns,
   type DeviceConfig,
+  type Expectation,
   kindOf,
   loadScenario,
   type OutageConfig,

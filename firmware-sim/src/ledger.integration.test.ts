@@ -42,6 +42,35 @@ describe('the ledger', () => {
     expect(events[1]).toMatchObject({ fromMs: startedAtMs + 300, untilMs: startedAtMs + 500 })
   })
 
+  it('labels each spike that recurs, and samples that are missing as soon as they are', async () => {
+    const simulator = await simulate(
+      {
+        devices: SERIAL.slice(0, 1),
+        anomalies: [
+          {
+            ...{ device: 'pump-1', field: 'temperature_c', kind: 'recurring_spikes' },
+            ...{ at: '100ms', for: '600ms', spacing: '300ms', by: 30 },
+          },
+          { device: 'pump-1', kind: 'missing', at: '700ms', for: '10s' },
+        ],
+      },
+      { durationMs: 1_000 },
+    )
+    await host(simulator, 'pump-1')
+    await until('all', () => !simulator.status().measuring && simulator.status().unacknowledgedSamples === 0)
+    await simulator.stopNow()
+    expect((await ledger()).map((s) => s.anomalies.length)).toEqual([0, 1, 0, 0, 1, 0, 0])
+    const { startedAtMs } = simulator.state
+    const labels = (await readLedgerEvents(join(folder, 'ledger'))).filter((e) => e.type === 'anomaly')
+    expect(
+      labels.map(({ field, kind, fromMs, untilMs }) => [field, kind, fromMs - startedAtMs, untilMs - startedAtMs]),
+    ).toEqual([
+      ['temperature_c', 'recurring_spikes', 100, 100],
+      ['temperature_c', 'recurring_spikes', 400, 400],
+      ['', 'missing', 700, 10_700],
+    ])
+  })
+
   it('goes on in a second run: sequences follow, a torn line is cut, the oracle knows both runs', async () => {
     const one = await simulate({ devices: SERIAL.slice(0, 1) }, { durationMs: 300, seed: 1 })
     await until('the end', () => !one.status().measuring)

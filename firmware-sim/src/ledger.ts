@@ -2,7 +2,7 @@
 // Append-only: a CSV file a device (`sequence,time_ms,flags`) and `events.ndjson`. What is torn by a kill is cut at the next start.
 import { closeSync, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Run } from './device-model.ts'
+import type { Run, ValueAnomaly } from './device-model.ts'
 import type { AnomalyConfig, BadValueConfig, FaultConfig } from './scenario.ts'
 
 /** Bytes of all files together; then measuring stops, because what is not recorded cannot be checked. */
@@ -27,6 +27,7 @@ export type LedgerEvent =
       readonly type: 'anomaly'
       readonly atMs: number
       readonly device: string
+      /** '' when it is about the device: `missing`. */
       readonly field: string
       readonly kind: AnomalyConfig['kind']
       readonly by: number | undefined
@@ -66,7 +67,7 @@ export interface Ledger {
   close(): void
 }
 
-export const anomalyFlag = ({ kind, field }: AnomalyConfig): string => `${kind}:${field}`
+export const anomalyFlag = ({ kind, field }: ValueAnomaly): string => `${kind}:${field}`
 export const refusedFlag = ({ kind, field }: BadValueConfig): string => `refused:${field}:${kind}`
 
 export function openLedger(folder: string, devices: readonly string[], now: () => number): Ledger {

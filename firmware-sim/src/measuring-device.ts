@@ -95,6 +95,14 @@ export function createMeasuringDevice(
     counts,
     faults,
     measure(untilMs) {
+      for (const [i, times] of model.missing.entries()) {
+        if (times.fromMs > untilMs || (options.durationMs !== undefined && times.fromMs >= options.durationMs)) break
+        if (isNew(`missing ${i}`, 0))
+          ledger.event({
+            ...{ type: 'anomaly', atMs: clock.wallMs(), device: config.name, field: '', kind: 'missing' },
+            ...{ by: undefined, fromSequence: nextSequence, ...timesFrom(model.startedAtMs, times) },
+          })
+      }
       const before = counts.readings
       for (; ; nextSequence++) {
         const atMs = model.elapsedMsOf(nextSequence)

@@ -18,7 +18,7 @@ import { createSimulator } from './simulator.ts'
 export const DRAIN_MS_MAX = 10_000
 
 export interface RunSimulatorOptions {
-  /** A path, or `demo`, `late`, `steady` or `mqtt-only`. */
+  /** A path, or `demo`, `anomalies`, `late`, `steady` or `mqtt-only`. */
   readonly scenario: string
   readonly dataDir: string
   readonly seed?: number | undefined

@@ -24,6 +24,18 @@ describe('scenarios', () => {
       expect(bad_values.filter((b) => b.device === name).reduce((sum, b) => sum + (b.share ?? 1), 0)).toBeCloseTo(0.01)
   })
 
+  it('anomalies has each kind several times on several devices, and as many calm ones', async () => {
+    const { anomalies, devices, expect: aims } = await loadScenario('anomalies')
+    const kinds = ['spike', 'level_shift', 'drift', 'stuck', 'variance', 'recurring_spikes', 'missing']
+    expect([...new Set(anomalies.map(({ kind }) => kind))].toSorted()).toEqual(kinds.toSorted())
+    for (const kind of kinds)
+      expect(new Set(anomalies.filter((a) => a.kind === kind).map((a) => a.device)).size).toBeGreaterThanOrEqual(3)
+    const disturbed = new Set(anomalies.map(({ device }) => device))
+    expect(devices.length - disturbed.size).toBeGreaterThanOrEqual(disturbed.size)
+    expect(Math.min(...anomalies.map(({ at }) => at))).toBeGreaterThanOrEqual(90_000)
+    expect(aims).toEqual({ recall: 0.9, false_alarms: 1 })
+  })
+
   it('there is one without ports, for where there are none', async () => {
     const { devices } = await loadScenario('mqtt-only')
     expect(devices.every((d) => d.mqtt !== undefined)).toBe(true)
@@ -75,6 +87,8 @@ anomalies:
   - { device: bare, field: state, kind: drift, at: 1s, for: 5s, by: 1 }
   - { device: room, field: temperature_c, kind: stuck, at: 1s, for: 10s, every: 5s }
   - { device: room, field: sequence, kind: spike, at: 1s, by: 1 }
+  - { device: bare, field: state, kind: variance, at: 1s, for: 5s, by: 1 }
+  - { device: room, field: temperature_c, kind: recurring_spikes, at: 1s, for: 5s, by: 1, spacing: 0s }
 bad_values:
   - { device: bare, field: extra, kind: unknown_field, at: 1s }
 faults:
@@ -89,6 +103,8 @@ faults:
       'anomalies[2].field',
       'anomalies[3].every',
       'anomalies[4].field',
+      'anomalies[5].field: must be a number',
+      'anomalies[6].spacing: must be longer than nothing',
       'bad_values[0].kind',
       'faults[0].kind: needs a serial device',
       'faults[1].kind: needs a line with a checksum',

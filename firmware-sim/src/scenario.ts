@@ -50,6 +50,19 @@ const anomaly = z.discriminatedUnion('kind', [
   z.strictObject({ ...when, for: durationMs(), kind: z.literal('level_shift'), field: z.string(), by: z.number() }),
   z.strictObject({ ...when, for: durationMs(), kind: z.literal('drift'), field: z.string(), by: z.number() }),
   z.strictObject({ ...when, for: durationMs(), kind: z.literal('stuck'), field: z.string() }),
+  /** Noise is added, `by` its standard deviation. */
+  z.strictObject({ ...when, for: durationMs(), kind: z.literal('variance'), field: z.string(), by: z.number() }),
+  /** One spike each `spacing` while it lasts; each is labelled. */
+  z.strictObject({
+    ...when,
+    for: durationMs(),
+    kind: z.literal('recurring_spikes'),
+    field: z.string(),
+    by: z.number(),
+    spacing: durationMs(),
+  }),
+  /** Nothing is measured: sequences go on afterwards without a hole. */
+  z.strictObject({ device: z.string(), at: durationMs(), for: durationMs(), kind: z.literal('missing') }),
 ])
 
 const badValue = z.strictObject({
@@ -58,6 +71,14 @@ const badValue = z.strictObject({
   /** Part of the samples that is hit while it lasts; absent: all. */
   share: z.number().gt(0).max(1).optional(),
   field: z.string().regex(/^[a-z][a-z0-9_]*$/, 'must be a field name'),
+})
+
+/** What a run must show; whoever runs the pipeline around the simulator (`npm start`) compares. */
+const expectation = z.strictObject({
+  /** Share of the labelled anomalies that detectors speak of, at least; each kind counts the same. */
+  recall: z.number().min(0).max(1),
+  /** At most, a device and day at one sample a second. */
+  false_alarms: z.number().min(0),
 })
 
 const share = z.number().gt(0).max(1).default(0.2)
@@ -138,6 +159,7 @@ export const scenarioSchema = z
     bad_values: z.array(badValue).default([]),
     faults: z.array(fault).default([]),
     outages: z.array(outage).default([]),
+    expect: expectation.optional(),
   })
   .superRefine((scenario, context) => {
     const complain = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message })
@@ -156,6 +178,10 @@ export const scenarioSchema = z
       if (bad.share !== undefined && bad.for === undefined)
         complain(['bad_values', i, 'share'], 'needs "for": without it one sample is hit')
     })
+    scenario.anomalies.forEach((one, i) => {
+      if (one.kind === 'recurring_spikes' && one.spacing === 0)
+        complain(['anomalies', i, 'spacing'], 'must be longer than nothing')
+    })
     scenario.outages.forEach((one, i) => {
       const overlaps = (other: OutageConfig) => one.at < other.at + other.for && other.at < one.at + one.for
       const earlier = scenario.outages.findIndex((other) => other.agent === one.agent && overlaps(other))
@@ -165,7 +191,7 @@ export const scenarioSchema = z
       scenario[section].forEach((entry, i) => {
         const found = devices.get(entry.device)
         if (!found && section !== 'faults') complain([section, i, 'device'], 'there is no such device in this scenario')
-        if (entry.every !== undefined && entry.every <= (entry.for ?? 0))
+        if ('every' in entry && entry.every !== undefined && entry.every <= (entry.for ?? 0))
           complain([section, i, 'every'], 'must be longer than "for"')
         if (!found) return
         const { fields }: DeviceClass = DEVICE_CLASSES[found.class]
@@ -180,6 +206,8 @@ export const scenarioSchema = z
           case 'spike':
           case 'level_shift':
           case 'drift':
+          case 'variance':
+          case 'recurring_spikes':
           case 'out_of_range':
             if (field && field.type !== 'float' && field.type !== 'integer')
               complain([section, i, 'field'], 'must be a number')
@@ -210,11 +238,12 @@ export type AnomalyConfig = Scenario['anomalies'][number]
 export type BadValueConfig = Scenario['bad_values'][number]
 export type FaultConfig = z.infer<typeof fault>
 export type OutageConfig = z.infer<typeof outage>
+export type Expectation = z.infer<typeof expectation>
 
 /** Ours, beside the sources; beside the program when it is bundled. */
 const OUR_SCENARIOS = ['../scenarios/', './scenarios/']
 
-/** Loads a scenario from a path, or one of ours by its bare name (`demo`, `late`, `steady`, `mqtt-only`). Throws ConfigError. */
+/** Loads a scenario from a path, or one of ours by its bare name (`demo`, `anomalies`, `late`, `steady`, `mqtt-only`). Throws ConfigError. */
 export async function loadScenario(pathOrName: string): Promise<Scenario> {
   if (!/^[a-z][a-z0-9-]*$/.test(pathOrName)) return loadConfig(pathOrName, scenarioSchema)
   const ours = OUR_SCENARIOS.map((folder) => fileURLToPath(new URL(`${folder}${pathOrName}.yaml`, import.meta.url)))

@@ -20,7 +20,11 @@ export interface AlertReceiver {
 const BODY_BYTES_MAX = 256 * 1024
 const RECEIVED_MAX = 1_000
 
-export function createAlertReceiver(onAlert: (alert: ReceivedAlert) => void = () => undefined): AlertReceiver {
+/** @param port 0: a free one. A receiver that is to be stopped and started again needs one of its own. */
+export function createAlertReceiver(
+  onAlert: (alert: ReceivedAlert) => void = () => undefined,
+  port = 0,
+): AlertReceiver {
   const received: ReceivedAlert[] = []
   const keys = new Set<string>()
   let repeats = 0
@@ -32,7 +36,7 @@ export function createAlertReceiver(onAlert: (alert: ReceivedAlert) => void = ()
     },
     get url() {
       const address = server?.address()
-      return typeof address === 'object' && address ? `http://127.0.0.1:${address.port}/` : ''
+      return `http://127.0.0.1:${typeof address === 'object' && address ? address.port : port}/`
     },
     start: () =>
       new Promise((resolve, reject) => {
@@ -61,7 +65,7 @@ export function createAlertReceiver(onAlert: (alert: ReceivedAlert) => void = ()
           }
         })
         server.once('error', reject)
-        server.listen(0, '127.0.0.1', () => resolve())
+        server.listen(port, '127.0.0.1', () => resolve())
       }),
     stop: () =>
       new Promise((resolve) => {

@@ -56,7 +56,7 @@ export function processorConfig(options: {
 }
 
 /** Whoever listens to a simulation counts notifications: no digest stands in for them. */
-export const alertsConfig = (): string => stringify({ rules: [], limit: { per_hour: 100_000 } })
+export const alertsConfig = (given: object = {}): string => stringify({ limit: { per_hour: 100_000 }, ...given })
 
 export function agentConfig(options: {
   folder: string

@@ -36,4 +36,23 @@ describe('latency observer', () => {
     expect(observer.quantile(1)).toBe(1_100)
     expect(observer.newest.get('a')).toEqual({ sequence: 11, timeMs: 1_000_000 })
   })
+
+  test('what is measured behind a pause is not spread over the pause', async () => {
+    const clock = createSimulatedClock(1_000_000)
+    let newest = [999_000, 1]
+    const answer = async () => [{ name: 'climate', tags: { device: 'a' }, columns: ['time', 'last'], values: [newest] }]
+    const query = Object.assign(answer, { close: async () => undefined })
+    const observer = createLatencyObserver(query, ['climate'], clock)
+    const stop = new AbortController()
+    const running = observer.run(stop.signal)
+    await clock.advance(100)
+    newest = [1_000_000, 11]
+    await clock.advance(29_900)
+    // Nothing was measured for 29 s, then three samples 100 ms apart.
+    newest = [1_029_900, 14]
+    await clock.advance(200)
+    stop.abort()
+    await running
+    expect(observer.quantile(1)).toBe(1_100)
+  })
 })

@@ -33,6 +33,8 @@ export function createLatencyObserver(
   lookMs = LOOK_MS,
 ): LatencyObserver {
   const newest = new Map<string, { sequence: number; timeMs: number }>()
+  /** By device, the shortest mean distance of two samples: behind a pause they are not spread over the pause. */
+  const stepsMs = new Map<string, number>()
   let entries: Entry[] = []
   const from = kinds.map((kind) => `"${kind}"`).join(', ')
 
@@ -52,8 +54,10 @@ export function createLatencyObserver(
       if (!before) continue
       const samples = Math.max(1, sequence - before.sequence)
       const count = Math.min(samples, ENTRIES_PER_LOOK_MAX)
+      const stepMs = Math.min(stepsMs.get(device) ?? Number.POSITIVE_INFINITY, (timeMs - before.timeMs) / samples)
+      stepsMs.set(device, stepMs)
       for (let i = 1; i <= count; i++) {
-        const measuredAtMs = before.timeMs + ((timeMs - before.timeMs) * i) / count
+        const measuredAtMs = timeMs - samples * stepMs * (1 - i / count)
         entries.push({ latencyMs: Math.max(0, atMs - measuredAtMs), weight: samples / count, atMs })
       }
     }

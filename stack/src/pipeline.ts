@@ -43,6 +43,8 @@ export interface PipelineOptions {
   readonly gatewayClockTrusted?: 'always'
   /** Alerts are posted there. */
   readonly alertWebhookUrl?: string
+  /** Of `alerts.yaml`, beside what `alertsConfig` says. */
+  readonly alertRules?: object
   readonly say?: (text: string) => void
   /** Told of the scenario's outages as they come. Default: `say`. */
   readonly onOutage?: (text: string) => void
@@ -163,7 +165,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       alertWebhookUrl: options.alertWebhookUrl,
     }),
   )
-  await writeFile(path('alerts.yaml'), alertsConfig())
+  await writeFile(path('alerts.yaml'), alertsConfig(options.alertRules))
   await writeFile(path('devices.yaml'), await readFile(join(repositoryFolder, 'stack', 'devices.yaml')))
   const agentUrls = agentNames.map((agent, i) => admin(agentPorts[i] as number, agentPlace(agent).host))
   for (const [i, agent] of agentNames.entries()) {

@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { loadScenario } from '@tributary/firmware-sim'
 import { systemClock, UserError } from '@tributary/runtime'
 import {
   type Account,
@@ -17,10 +18,14 @@ import {
   repositoryFolder,
   settle,
   settleWindows,
+  shortfalls,
   takeAccount,
+  takeDetection,
+  takeNotifications,
   type WindowCheck,
 } from '@tributary/stack'
 import { Command } from 'commander'
+import { anomalyText } from '../anomaly-report.ts'
 import { createLiveView } from '../live-view.ts'
 import { duration, port, wholeNumber } from '../option-values.ts'
 import { count, print, table } from '../print.ts'
@@ -49,7 +54,7 @@ export function demoCommand(): Command {
     .option('--seed <n>', 'seed of the simulated values and faults', wholeNumber, 1)
     .option(
       '--scenario <file>',
-      'what the devices do and suffer: a YAML file, or demo, late, steady or mqtt-only',
+      'what the devices do and suffer: a YAML file, or demo, anomalies, late, steady or mqtt-only',
       'demo',
     )
     .option('--rate <n>', 'readings a second of all devices together (default: as the scenario says)', wholeNumber)
@@ -62,15 +67,20 @@ export function demoCommand(): Command {
       'after',
       `
 The report: {ledger: {produced, stored, deadLettered, shed, inFlight, missing, duplicates, wrong, lostAtDevice}, latencyMs: {p50, p99},
-windows, windowsChecked, windowsByWidth, windowsWrong, windowsOpen, anomalies, alerts, seed, seconds, versions, urls}. "produced" is what the simulator
+windows, windowsChecked, windowsByWidth, windowsWrong, windowsOpen, anomalies, alerts, detection, notifications, shortfalls, seed,
+seconds, versions, urls}. "produced" is what the simulator
 measured; "stored", "missing", "duplicates" and "wrong" come from comparing every value in InfluxDB with it, "windowsWrong" from computing
 every window that ended before the devices stopped ("windowsChecked") anew from what they measured. "windowsOpen" had not ended.
-Exit code 0 when missing, duplicates and windowsWrong are 0, else 1.`,
+"detection" compares anomalies that the simulator labelled with what detectors said: {byKind: {labelled, recalled, recall}, recall,
+falseAlarms, calmDeviceSeconds, calmDeviceDays (at 1 Hz), falseAlarmsPerDeviceDay, missed}; null without labels. "notifications" are those that
+a webhook's receiver counted: {episodes, firing, resolved, open, repeats, mistakes}. "shortfalls" says what of a scenario's "expect" does not hold.
+Exit code 0 when missing, duplicates and windowsWrong are 0 and there are no shortfalls, else 1.`,
     )
     .action(runDemo)
 }
 
 async function runDemo(options: DemoOptions): Promise<void> {
+  const { expect: expected } = await loadScenario(scenarioFile(options.scenario))
   const dataFolder = await prepareFolder(options.dataDir)
   const say = (text: string) => process.stderr.write(`${text}\n`)
   const hurry = new AbortController()
@@ -123,6 +133,8 @@ async function runDemo(options: DemoOptions): Promise<void> {
     const account = await takeAccount(pipeline, hurry.signal, refused)
     say('Computing every window anew from what the devices measured …')
     const windows = await settleWindows(pipeline, refused, { timeoutMs: WINDOWS_MS_MAX, signal: hurry.signal, say })
+    const notifications = await takeNotifications(pipeline, alerts, { mayRepeat: false, signal: hurry.signal })
+    const detection = await takeDetection(pipeline, hurry.signal)
     const report = {
       ledger: account.ledger,
       latencyMs: { p50: latency.quantile(0.5) ?? null, p99: latency.quantile(0.99) ?? null },
@@ -133,6 +145,9 @@ async function runDemo(options: DemoOptions): Promise<void> {
       windowsOpen: windows.open,
       anomalies: account.anomalies,
       alerts: alertsFired,
+      detection: detection ?? null,
+      notifications,
+      shortfalls: shortfalls(expected, detection, notifications),
       seed: options.seed,
       seconds: Math.round((systemClock.monotonicMs() - startedAtMs) / 1000),
       versions: pipeline.versions,
@@ -140,7 +155,10 @@ async function runDemo(options: DemoOptions): Promise<void> {
     }
     if (options.report) await writeFile(options.report, `${JSON.stringify(report, null, 2)}\n`)
     printReport(report, account, windows)
-    const isWell = account.ledger.missing + account.ledger.duplicates + report.windowsWrong === 0
+    if (detection) print(`\n${anomalyText(detection, notifications)}`)
+    for (const shortfall of report.shortfalls) print(`NOT as expected: ${shortfall}`)
+    const isWell =
+      account.ledger.missing + account.ledger.duplicates + report.windowsWrong + report.shortfalls.length === 0
     process.exitCode = isWell ? 0 : 1
   } catch (error) {
     if (!stopRequested.signal.aborted || error instanceof UserError) throw error

@@ -22,7 +22,7 @@ export function simulateCommand(): Command {
   return new Command('simulate')
     .description('run simulated devices on pseudo-terminals and MQTT, with faults, and a ledger of what they measured')
     .option('--data-dir <folder>', 'ports, ledger and simulator.json are written there')
-    .option('--scenario <file>', 'a YAML file, or demo, late, steady or mqtt-only', 'demo')
+    .option('--scenario <file>', 'a YAML file, or demo, anomalies, late, steady or mqtt-only', 'demo')
     .option('--seed <n>', 'seed of values and faults, instead of the scenario’s', wholeNumber)
     .option('--rate <n>', 'readings a second of all devices together', wholeNumber)
     .option('--for <duration>', 'stop measuring after this long, such as 90s; the links stay up', duration)

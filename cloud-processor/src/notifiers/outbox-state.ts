@@ -70,6 +70,10 @@ export function forgetStanding({ standing }: OutboxState, receivers: readonly st
   for (const receiver in standing) if (!receivers.includes(receiver)) delete standing[receiver]
 }
 
+/** Of all receivers, since the state was new. */
+export const enqueuedTotal = ({ counts }: OutboxState): number =>
+  Object.values(counts).reduce((sum, { enqueued }) => sum + enqueued, 0)
+
 /** Takes out what was settled since the last step; what is not there (any more) changes nothing. */
 export function settle(state: OutboxState, { receiver, key, outcome, stands = false }: Settled): void {
   const queue = state.queues[receiver]
