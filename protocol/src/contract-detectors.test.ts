@@ -60,8 +60,10 @@ test('each detector names fields that it can judge', () => {
     together: [['current_a', 'vibration_mm_s', 'temperature_c']],
   }
   expect(mistakes(good)).toEqual([])
-  expect(mistakes({ rate: { starts: '5/min', running: '5/min', nothing: '5/min' } })).toEqual([
-    'detectors.rate.starts: "starts" is a counter, and only grows: it cannot be watched so',
+  expect(mistakes({ rate: { starts: '+5/h' } }), 'a counter that grows too fast').toEqual([])
+  expect(mistakes({ rate: { starts: '5/min', sequence: '+5/min', running: '5/min', nothing: '5/min' } })).toEqual([
+    'detectors.rate.starts: "starts" is a counter, and only grows: it cannot be watched so, but for a rise, such as "+5/min"',
+    'detectors.rate.sequence: "sequence" is a sequence, and only grows: it cannot be watched so',
     'detectors.rate.running: "running" is a boolean, and only numbers can be watched so',
     'detectors.rate.nothing: the contract has no field "nothing"',
   ])

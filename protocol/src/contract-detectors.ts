@@ -96,9 +96,13 @@ export function detectorMistakes(
   const mistake = (path: Path, message: string) => mistakes.push({ path: ['detectors', ...path], message })
   const { rate = {}, out_of_range: ranges = [], counter_reset: counters = [], peers = [], together = [] } = detectors
   const roleOf = (name: string) => (Object.hasOwn(fields, name) ? fields[name]?.role : undefined)
-  for (const [[, ...path], name] of fieldsNamedBy({ rate, peers, together }))
+  for (const [[, ...path], name] of fieldsNamedBy({ rate, peers, together })) {
+    const isRise = path[0] === 'rate' && rate[name]?.direction === 'rising'
+    if (roleOf(name) === 'counter' && isRise) continue
+    const hint = path[0] === 'rate' && roleOf(name) === 'counter' ? ', but for a rise, such as "+5/min"' : ''
     if (roleOf(name) !== undefined)
-      mistake(path, `"${name}" is a ${roleOf(name)}, and only grows: it cannot be watched so`)
+      mistake(path, `"${name}" is a ${roleOf(name)}, and only grows: it cannot be watched so${hint}`)
+  }
   for (const [name, limit] of Object.entries(rate))
     if (rateSpanMs(limit, interval) < RATE_INTERVALS_MIN * interval)
       mistake(

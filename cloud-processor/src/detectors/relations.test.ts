@@ -63,6 +63,22 @@ describe('rate', () => {
     expect(watch(rateDetector(limit('falling'), tank), 300, falling)[0]?.verdict.upper).toBeUndefined()
   })
 
+  test('a counter that grows too fast is told; that it begins again is no rise, and ends the alarm', () => {
+    const letters: SeriesContext = { ...EXAMPLE_SERIES, field: 'letters', label: 'Letters', unit: '', decimals: 0 }
+    const counted = (a: number) =>
+      a < 600 ? 0 : a < 1_200 ? a - 600 : a < 1_500 ? 600 : a < 1_600 ? 0 : (a - 1_600) / 20
+    const said = watch(rateDetector({ ...limit('rising', 30), over: 300_000 }, letters), 4_000, counted)
+    expect(said.map(({ verdict }) => verdict.anomalous)).toEqual([true, false])
+    expect(said[0]?.second).toBeGreaterThan(700)
+    expect(said[1]?.second).toBeLessThan(1_500)
+    const restarted = watch(
+      rateDetector({ ...limit('rising', 30), over: 300_000 }, letters),
+      4_000,
+      (s) => (s % 1_000) / 10,
+    )
+    expect(restarted, 'six a minute, and a restart now and then').toEqual([])
+  })
+
   test('noise between neighbours and wild values are no rate; a slope beneath both is', () => {
     const random = seededRandom(4)
     const noisy = (s: number) => 50 + normal(random) + (s % 40 === 20 ? 30 : 0)
