@@ -177,6 +177,26 @@ test('a file without times, and one whose value stands still', async () => {
   expect(flat.length).toBe(80 - 30)
 })
 
+test('a value that rises faster than a limit', async () => {
+  const values = Array.from({ length: 200 }, (_, i) => String(20 + Math.max(0, i - 100) / 4))
+  const file = await fileOf('rise.csv', ['level', ...values])
+  const { stdout, stderr } = await detect(
+    file,
+    '--interval',
+    '10s',
+    '--detector',
+    'none',
+    '--rate',
+    '1/min',
+    '--explain',
+  )
+  expect(stderr).toContain('judged by rate 1/min')
+  const [first] = rowsOf(stdout).filter(([, , score]) => score === '1')
+  expect(Number(first?.[0])).toBeGreaterThan(1_000)
+  expect(Number(first?.[0])).toBeLessThanOrEqual(1_000 + 80)
+  expect(stdout).toMatch(/,rate,.*rising by 1\.\d+ a minute/)
+})
+
 test('Ctrl-C leaves what was judged, says so and ends with 130', async () => {
   const pipe = join(folder, 'pipe')
   const output = join(folder, 'interrupted.csv')
@@ -208,7 +228,8 @@ test('what cannot be done ends with 2 and says what to do', { timeout: 180_000 }
     [[join(folder, 'absent.csv')], 'there is no file'],
     [[file], 'name it with --value-column; numbers are in "a", "b"'],
     [[file, '--value-column', 'a', '--output', file], 'is the file that is read'],
-    [[file, '--value-column', 'a', '--detector', 'none'], 'give --above, --below or --flatline'],
+    [[file, '--value-column', 'a', '--detector', 'none'], 'give --above, --below, --flatline or --rate'],
+    [[file, '--value-column', 'a', '--rate', '5/day'], 'must be a change per time'],
     [[file, '--value-column', 'a', '--detector', 'huge'], 'Allowed choices are full, lite, none'],
     [[file, '--value-column', 'a', '--timezone', 'Mars/Olympus'], 'there is no time zone'],
     [[file, '--value-column', 'a', '--interval', '0s'], 'must be longer than nothing'],

@@ -9,7 +9,7 @@ const TOGETHER_RULE = `must name 2 to ${TOGETHER_FIELDS_MAX} fields`
 
 const PER_MS = { s: 1_000, min: 60_000, h: 3_600_000 } as const
 const RATE = /^([+-]?)(\d+(?:\.\d+)?) *\/ *(s|min|h)$/
-const RATE_RULE =
+export const RATE_RULE =
   'must be a change per time: "5/min" (either way), "+2/s" (rising), "-0.5/h" (falling); per s, min or h'
 /** A slope over fewer samples would be noise. */
 const RATE_INTERVALS_MIN = 4
@@ -24,6 +24,8 @@ const rateLimit = z
     return { direction, amount: Number(amount), per } as const
   })
   .refine(({ amount }) => amount > 0, 'must be more than 0')
+
+export const isRateLimit = (text: string): boolean => rateLimit.safeParse(text).success
 
 const rateSpan = z.strictObject(
   { limit: rateLimit, over: duration.optional() },

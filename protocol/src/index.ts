@@ -6,7 +6,9 @@ export * from './contract.ts'
 export * from './contract-check.ts'
 export {
   fieldsNamedBy,
+  isRateLimit,
   peerWidthMs,
+  RATE_RULE,
   type RateLimit,
   rateMs,
   rateSpanMs,

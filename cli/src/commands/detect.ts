@@ -1,4 +1,5 @@
 /** `tributary detect`: the detectors of the processor on a series out of a file, before anything is deployed. */
+import { isRateLimit, RATE_RULE } from '@tributary/protocol'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { LEARNED, type Learned } from '../detect/judge-series.ts'
 import { TIME_UNITS, TIMES_THAT_ARE_READ, type TimeUnit } from '../detect/time-cells.ts'
@@ -13,6 +14,7 @@ export interface DetectOptions {
   readonly below?: number
   readonly hysteresis?: number
   readonly flatline?: number
+  readonly rate?: string
   readonly explain?: boolean
   readonly output?: string
   readonly plot?: string
@@ -57,6 +59,7 @@ export function detectCommand(): Command {
       'a value that stays the same for this long is an anomaly, too; such as 10m',
       stretch,
     )
+    .option('--rate <limit>', 'faster changes are anomalies, too; such as 5/min, +2/s (rising), -0.5/h (falling)', rate)
     .option('--explain', 'also write expected, lower, upper, component and message')
     .option('--output <file>', 'write the rows there, over what it holds; default: standard output')
     .option('--plot <file.svg>', 'draw series, expected band, score and alarms there')
@@ -103,6 +106,11 @@ function stretch(text: string): number {
   const milliseconds = duration(text)
   if (milliseconds === 0) throw new InvalidArgumentError('must be longer than nothing.')
   return milliseconds
+}
+
+function rate(text: string): string {
+  if (!isRateLimit(text)) throw new InvalidArgumentError(`${RATE_RULE}.`)
+  return text
 }
 
 function score(text: string): number {

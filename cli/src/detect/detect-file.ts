@@ -30,10 +30,10 @@ const say = (text: string): void => {
 }
 
 export async function detectFile(path: string, options: DetectOptions): Promise<void> {
-  const { above, below, flatline } = options
-  if (options.detector === 'none' && above === undefined && below === undefined && flatline === undefined)
+  const { above, below, flatline, rate } = options
+  if (options.detector === 'none' && [above, below, flatline, rate].every((one) => one === undefined))
     throw new UserError('nothing is left to judge by', {
-      hint: 'with --detector none give --above, --below or --flatline',
+      hint: 'with --detector none give --above, --below, --flatline or --rate',
     })
   await refuseOverwriting(path, options)
   const zone = options.timezone === 'UTC' ? UTC : timeZone(options.timezone)
@@ -67,6 +67,7 @@ export async function detectFile(path: string, options: DetectOptions): Promise<
       below,
       hysteresis: options.hysteresis,
       flatlineMs: flatline,
+      rate,
     })
     const explain = options.explain === true
     if (options.output !== undefined || !options.json)
@@ -147,11 +148,12 @@ function scoredLine({ timestamp, value }: SeriesRow, judgement: Judgement, expla
   return `${scored},${number(expected)},${number(lower)},${number(upper)},${component},${csvCell(judgement.message())}\n`
 }
 
-function judgedBy({ detector, above, below, flatline }: DetectOptions): string {
+function judgedBy({ detector, above, below, flatline, rate }: DetectOptions): string {
   const limits = [
     above === undefined ? '' : `above ${above}`,
     below === undefined ? '' : `below ${below}`,
     flatline === undefined ? '' : 'flatline',
+    rate === undefined ? '' : `rate ${rate}`,
   ]
   return [detector === 'none' ? '' : detector, ...limits].filter((part) => part !== '').join(', ')
 }

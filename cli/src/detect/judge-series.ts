@@ -24,6 +24,8 @@ export interface JudgeOptions {
   readonly below?: number | undefined
   readonly hysteresis?: number | undefined
   readonly flatlineMs?: number | undefined
+  /** As in a contract: "5/min". */
+  readonly rate?: string | undefined
 }
 
 export interface Judgement {
@@ -121,7 +123,7 @@ export function createSeriesJudge(options: JudgeOptions): SeriesJudge {
 
 /** What a kind of devices with this one field would have in its contract. */
 export function contractOf(options: JudgeOptions, intervalMs: number, decimals: number): Contract {
-  const { learned, label, unit, above, below, hysteresis = 0, flatlineMs } = options
+  const { learned, label, unit, above, below, hysteresis = 0, flatlineMs, rate } = options
   return contractSchema.parse({
     kind: 'file',
     version: 1,
@@ -135,6 +137,7 @@ export function contractOf(options: JudgeOptions, intervalMs: number, decimals: 
     detectors: {
       outlier: learned === 'none' ? [] : learned === 'lite' ? [FIELD] : { [FIELD]: learned },
       flatline: flatlineMs === undefined ? {} : { [FIELD]: durationText(flatlineMs) },
+      ...(rate === undefined ? {} : { rate: { [FIELD]: rate } }),
     },
   })
 }
