@@ -88,6 +88,15 @@ test('an episode is one thread under one subject, and a repeat is the same mail'
   expect(source).toMatch(/<a href="https:\/\/grafana\.example\.org\/d\/tributary-vibration\?from=\d+&amp;to=/)
 })
 
+test('a digest of several sites is a mail of its own, also when all in it is over', async () => {
+  receiver = await startSmtpReceiver(() => 'take')
+  const all = { site: '*', device: '*', field: '', kind: '', label: '', rule: 'digest' }
+  const notification = exampleNotification({ ...all, state: 'resolved' })
+  await create(receiver.port).send({ ...notification, reason: 'digest', episodes: [] }, signal)
+  expect(receiver.taken[0]?.headers).toMatchObject({ subject: '[CRITICAL] digest' })
+  expect(receiver.taken[0]?.headers['in-reply-to']).toBeUndefined()
+})
+
 test('what comes from outside is text: in headers and in HTML', async () => {
   receiver = await startSmtpReceiver(() => 'take')
   const place = { name: '<img src=x onerror=alert(1)>', line: '', location: 'a\r\nBcc: evil@example.org' }

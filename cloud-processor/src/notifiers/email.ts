@@ -115,7 +115,7 @@ export function mailOf(notification: Notification, options: Pick<EmailOptions, '
   const domain = addressOf(options.from).split('@')[1]
   const idOf = (of: string) => `<${of.replaceAll('/', '.').replace(/[^\w.-]/g, '_')}@${domain}>`
   const first = `${transition.episode}/firing`
-  const isFirst = key === first
+  const isFirst = key === first || notification.episodes !== undefined
   const subject = subjectOf(facts, options)
   return {
     from: options.from,
@@ -134,8 +134,8 @@ export function mailOf(notification: Notification, options: Pick<EmailOptions, '
 
 /** Nothing in it changes while an episode lasts: no state, no value. */
 function subjectOf(facts: Facts, { title }: Wording): string {
-  const about = facts.label || facts.rule
-  const own = `[${facts.severity.toUpperCase()}] ${facts.site}${facts.device === '' ? '' : `/${facts.device}`}: ${about}`
+  const where = [facts.site, facts.device].filter((name) => name !== '').join('/')
+  const own = `[${facts.severity.toUpperCase()}] ${where === '' ? '' : `${where}: `}${facts.label || facts.rule}`
   return clip(oneLine(title === undefined ? own : renderTemplate(title, facts)), SUBJECT_CHARACTERS_MAX)
 }
 
