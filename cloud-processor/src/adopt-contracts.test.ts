@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { adoptContracts } from './adopt-contracts.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import { createModelStore } from './model-store-harness.ts'
-import { settle } from './notifiers/index.ts'
+import { enqueueFor, settle } from './notifiers/index.ts'
 import { PackedWriter } from './packed-values.ts'
 import { recompute } from './recompute.ts'
 import { createRepairList } from './repair-list.ts'
@@ -192,6 +192,13 @@ test('an alert of before about a field that is sensitive now does not tell its v
   const [told] = state.outbox.queues['hook'] ?? []
   settle(state.outbox, { receiver: 'hook', key: told?.key ?? '', outcome: 'delivered', stands: true })
   expect(JSON.stringify(state.outbox.standing)).toContain('4711')
+  // It waits in a group, too, which is about no field.
+  if (told === undefined) throw new Error('nobody was told')
+  const { transition } = told
+  const group = { ...transition, episode: 'group', kind: '', field: '', value: 1, upper: null, message: '1 alert' }
+  const episodes = [{ ...transition, state: 'firing' as const, value: undefined }]
+  const queued = { key: 'group/firing', transition: group, reason: 'group' as const, episodes }
+  enqueueFor(state.outbox, 'hook', queued, { notificationsPerReceiverMax: 10 })
   const after = contextOf([kind('door', { pin: { ...number, sensitivity: 'mask' } })], { contractsVersion: 'next' })
   const adopted = adoptContracts(state, after, createEffects())
   expect(Buffer.from(encodeState(adopted)).includes('4711')).toBe(false)

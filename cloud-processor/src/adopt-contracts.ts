@@ -85,7 +85,9 @@ function forgetWhatWasSaid(state: PartitionState, privacy: Privacy): void {
       queues[receiver] = queue.map(({ transition, episodes, ...rest }) => ({
         ...rest,
         transition: isSensitive(transition) ? silent(transition) : transition,
-        ...(episodes && { episodes: episodes.map((one) => (isSensitive(one) ? silent(one) : one)) }),
+        ...(episodes && {
+          episodes: episodes.map((one) => (isSensitive(one) ? { ...one, message: silent(one).message } : one)),
+        }),
       }))
   const { firing, bundles } = state.desk
   for (const alert of Object.values(firing))
