@@ -130,8 +130,9 @@ async function outlast(
   agents: readonly NarrowAgent[],
   meanwhile: () => Promise<unknown>,
 ): Promise<number> {
-  // What may be on its way would be shed: the first agent is to have nothing of it.
-  await until(async () => (await statusOf(agents[0] as NarrowAgent))?.window.inFlight === 0, 'nothing on its way')
+  // What may be on its way would be shed: the first agent is to have nothing of it. Directly behind an acknowledgement the next batch is furthest off.
+  const isIdle = async () => (await statusOf(agents[0] as NarrowAgent))?.window.inFlight === 0
+  for (const wanted of [false, true]) while ((await isIdle()) !== wanted) await systemClock.sleep(5)
   await gateway.kill('SIGKILL')
   const endsMs = Math.ceil((systemClock.wallMs() + FIRST_MS) / MINUTE_MS) * MINUTE_MS
   await meanwhile()
