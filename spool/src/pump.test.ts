@@ -269,3 +269,24 @@ it('does not send what was discarded meanwhile', async () => {
   expect(laneOf(answered, 'backlog')).toEqual(numbers(51, 98))
   expect(spool).toMatchObject({ sentThrough: 100, sentRanges: [] })
 })
+
+it('while nobody is at the other end no time to drain is told: what its pace will be is not known', async () => {
+  const { append, clock, pump, run, stop } = await started()
+  await append(100)
+  const told: number[] = []
+  const watch = async () => {
+    for (let second = 0; second < 6; second++) {
+      told.push(pump.drainSeconds)
+      await clock.advance(1_000)
+    }
+  }
+  await watch()
+  expect(told).toEqual([0, 0, 0, 0, 0, 0])
+  run()
+  await watch()
+  // It takes nothing but what is in flight.
+  expect(told.at(-1)).toBeGreaterThan(0)
+  stop.abort(new Error('the link is down'))
+  await clock.advance(10)
+  expect(pump.drainSeconds).toBe(0)
+})

@@ -62,7 +62,7 @@ export interface PumpFigures {
   readonly backlogRecords: number
   /** Estimated from the mean size of records. */
   readonly backlogBytes: number
-  /** At the pace of the last seconds; 0 when there is no backlog, or too little is known. */
+  /** At the pace of the last seconds; 0 when there is no backlog, too little is known, or nobody is at the other end. */
   readonly drainSeconds: number
   /** Records of the backlog that may be in flight. */
   readonly window: number
@@ -110,6 +110,8 @@ export function createPump(spool: Spool, options: PumpOptions, dependencies: Pum
     return held <= 0 ? 0 : Math.round(spool.bytesUsed * Math.min(1, records / held))
   }
   const drainSeconds = () => {
+    // Nobody is at the other end: that is what people are told of, not a backlog that grows.
+    if (!running) return 0
     const records = backlogRecords()
     const appended = spool.nextSequence - 1
     pace.note(clock.monotonicMs(), appended - records, appended)
