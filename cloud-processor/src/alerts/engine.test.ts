@@ -291,6 +291,26 @@ describe('rules', () => {
 })
 
 describe('too many alerts', () => {
+  test('history does not count among them, nor takes it the room of what is live', () => {
+    const engine = createAlertEngine(rules({ name: 'all', keep_firing_for: '0s' }), contracts, {
+      openEpisodesPerSiteMax: 2,
+    })
+    const state = engine.start()
+    for (const i of [1, 2, 3, 4]) {
+      const old = { live: false, past: i % 2 === 0, device: `pump-${i}` }
+      expect(engine.judge(state, change(i, true, old))).toEqual([])
+    }
+    expect([Object.keys(state.episodes).length, state.suppressedTotal]).toEqual([2, 2])
+    const fired = [5, 6, 7].flatMap((i) => engine.judge(state, change(i, true, { device: `fan-${i}` })))
+    expect(fired.map(({ device, state: to }) => `${to} ${device}`)).toEqual([
+      'firing fan-5',
+      'firing fan-6',
+      'firing *',
+    ])
+    const over = engine.judge(state, change(8, false, { device: 'fan-5' }))
+    expect(over.map(({ device, state: to }) => `${to} ${device}`)).toEqual(['resolved fan-5', 'resolved *'])
+  })
+
   test('are one alert a site, with a count, until there is room again', () => {
     const engine = createAlertEngine(rules({ name: 'all', keep_firing_for: '0s' }), contracts, {
       openEpisodesPerSiteMax: 10,

@@ -80,7 +80,7 @@ export interface ForgottenPlace {
 }
 
 export interface AlertEngineOptions {
-  /** Open episodes a site; further ones are counted in one digest alert. */
+  /** Open episodes a site; further ones are counted in one digest alert. As many again may be dormant; further ones are counted. */
   readonly openEpisodesPerSiteMax: number
 }
 
@@ -141,7 +141,7 @@ export function createAlertEngine(
     if (episode.state === 'dormant') out.push(...historical(episode, atMs))
     else out.push(transition(episode, 'resolved', atMs, episode.state === 'firing'))
     const digest = state.digests[episode.site]
-    if (digest && openIn(state, episode.site) * 2 <= openEpisodesPerSiteMax) {
+    if (digest && countIn(state, episode.site, true) * 2 <= openEpisodesPerSiteMax) {
       delete state.digests[episode.site]
       const standIn = digestEpisode(episode.site, digest, openEpisodesPerSiteMax)
       out.push(transition({ ...standIn, clearedAtMs: atMs }, 'resolved', Math.max(atMs, digest.startedAtMs), true))
@@ -185,7 +185,7 @@ export function createAlertEngine(
   function open(state: AlertState, key: string, change: VerdictChange): AlertTransition[] {
     // Of links there are as many as agents, and theirs explain others.
     const isLimited = change.detector.family !== 'link'
-    if (isLimited && openIn(state, change.site) >= openEpisodesPerSiteMax) return suppress(state, change)
+    if (isLimited && countIn(state, change.site, change.live) >= openEpisodesPerSiteMax) return suppress(state, change)
     const rule = ruleFor(change)
     const { name: detector, family } = change.detector
     const episode: Episode = {
@@ -299,9 +299,13 @@ function said({ verdict, value }: VerdictChange) {
   return { value, score, expected, lower, upper, message }
 }
 
-function openIn(state: AlertState, site: string): number {
+/** Those that live data opened, or those that only historical data knows: a backlog must not take the room of what goes on now. */
+function countIn({ episodes }: AlertState, site: string, isLive: boolean): number {
   let count = 0
-  for (const key in state.episodes) if (state.episodes[key]?.site === site) count += 1
+  for (const key in episodes) {
+    const episode = episodes[key] as Episode
+    if (episode.site === site && (episode.state !== 'dormant') === isLive) count += 1
+  }
   return count
 }
 
