@@ -50,6 +50,11 @@ test(
         const explicit = anomalies.find(({ detector }: { detector: string }) => detector.startsWith('threshold'))
         const refused = await run('anomaly', 'dismiss', explicit.id)
         expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('learns nothing')])
+        const tooLong = await run('alert', 'silence', '--device', 'x', '--for', '500d', '--comment', 'y'.repeat(501))
+        expect([tooLong.code, tooLong.stderr]).toEqual([
+          2,
+          expect.stringMatching(/--comment must have at most 500 characters; --for must be a year at most/),
+        ])
         const nowhere = await runTributary(['alert', 'list', '--nats', 'nats://127.0.0.1:1'])
         expect([nowhere.code, nowhere.stdout]).toEqual([2, ''])
       },
