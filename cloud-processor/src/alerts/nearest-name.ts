@@ -1,11 +1,14 @@
 /** For people who mistyped: which of the known names they may have meant. */
 
-/** @returns undefined when none is near: more than a third of it would have to change */
+/** Of "humidity" people mean "humidity_percent". */
+const PREFIX_MIN = 3
+
+/** @returns undefined when none is near: more than a third of it would have to change, and none begins with it */
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
   let nearest: string | undefined
   let stepsMin = Math.max(1, Math.floor(name.length / 3)) + 1
   for (const one of known) {
-    const steps = editSteps(name, one)
+    const steps = name.length >= PREFIX_MIN && one.startsWith(name) ? 1 : editSteps(name, one)
     if (steps >= stepsMin) continue
     stepsMin = steps
     nearest = one

@@ -133,21 +133,19 @@ export function rulesSchemaFor(contracts: Contracts, notifiers: readonly string[
 function strangersIn(match: MatchOfSubject, subjects: readonly Subject[]): { key: keyof Subject; message: string }[] {
   const isKind = ({ kind }: Subject) => match.kind === undefined || match.kind.some((pattern) => matcher(pattern)(kind))
   const meant = subjects.filter(isKind)
-  const kinds = meant.map(({ kind }) => kind || 'links').join(', ')
   return (['kind', 'field', 'detector'] as const).flatMap((key) =>
     (match[key] ?? []).flatMap((pattern) => {
-      const isKnownTo = (of: readonly Subject[]) => of.some((one) => [one[key]].flat().some(matcher(pattern)))
       // Of a kind that is unknown nobody can say which fields it has.
-      const near = key === 'kind' || meant.length === 0 ? subjects : meant
-      if (isKnownTo(near)) return []
+      const isNarrow = key !== 'kind' && meant.length > 0 && meant.length < subjects.length
+      const near = isNarrow ? meant : subjects
+      if (near.some((one) => [one[key]].flat().some(matcher(pattern)))) return []
       const meaning = nearestName(
         pattern,
         near.flatMap((one) => one[key]),
       )
+      const whose = isNarrow ? meant.map(({ kind }) => kind || 'links').join(', ') : 'the contracts'
       const maybe = meaning ? `; did you mean ${meaning}?` : ''
-      const message = isKnownTo(subjects)
-        ? `must match a ${key} of ${kinds}; "${pattern}" matches none${maybe}`
-        : `must match a ${key} of the contracts; "${pattern}" matches none${maybe}`
+      const message = `must match a ${key} of ${whose}; "${pattern}" matches none${maybe}`
       return [{ key, message }]
     }),
   )
