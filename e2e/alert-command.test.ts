@@ -19,7 +19,7 @@ interface Listed {
 
 test(
   'alerts are listed, acknowledged and silenced; receivers are tried; anomalies are judged',
-  { timeout: 180_000 },
+  { timeout: 240_000 },
   () =>
     withPipeline(
       {
@@ -71,6 +71,22 @@ test(
           2,
           expect.stringMatching(/--comment must have at most 500 characters; --for must be a year at most/),
         ])
+
+        await pipeline.processor.stop()
+        const unheard = await run('alert', 'silence', '--device', 'pump-1', '--for', '1h', '--wait', '1s')
+        expect([unheard.code, unheard.stdout]).toEqual([
+          1,
+          expect.stringMatching(
+            /16 partitions did not answer: the request waits .* makes a second silence; .* end \w{8}` takes/,
+          ),
+        ])
+        const nobodyThere = await run('alert', 'list')
+        expect([nobodyThere.code, nobodyThere.stderr]).toEqual([2, expect.stringContaining('no processor answers')])
+        await pipeline.processor.start(AbortSignal.timeout(60_000))
+        const inForce = async () =>
+          JSON.parse((await run('alert', 'silence', 'list', '--json')).stdout || '{}').silences
+        await expect.poll(inForce, { timeout: 30_000 }).toMatchObject([{ match: { device: ['pump-1'] } }])
+
         const nowhere = await runTributary(['alert', 'list', '--nats', 'nats://127.0.0.1:1'])
         expect([nowhere.code, nowhere.stdout]).toEqual([2, ''])
       },
