@@ -19,7 +19,7 @@ interface Listed {
 
 test(
   'alerts are listed, acknowledged and silenced; receivers are tried; anomalies are judged',
-  { timeout: 240_000 },
+  { timeout: 300_000 },
   () =>
     withPipeline(
       {
