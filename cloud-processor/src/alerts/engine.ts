@@ -176,6 +176,9 @@ export function createAlertEngine(
     return [transition(digestEpisode(change.site, opened, openEpisodesPerSiteMax), 'firing', change.atMs, true)]
   }
 
+  /** Not before half of the room is free again. */
+  const mayBegin = ({ digests }: AlertState, { site }: Episode): boolean => digests[site] === undefined
+
   /** A dormant or pending episode goes as far as the time allows. */
   function begin(episode: Episode, atMs: number): AlertTransition {
     episode.state = episode.startedAtMs + episode.forMs <= atMs ? 'firing' : 'pending'
@@ -185,7 +188,11 @@ export function createAlertEngine(
   function open(state: AlertState, key: string, change: VerdictChange): AlertTransition[] {
     // Of links there are as many as agents, and theirs explain others.
     const isLimited = change.detector.family !== 'link'
-    if (isLimited && countIn(state, change.site, change.live) >= openEpisodesPerSiteMax) return suppress(state, change)
+    const hasRoom = (isLive: boolean) => !isLimited || countIn(state, change.site, isLive) < openEpisodesPerSiteMax
+    const isSuppressed = !hasRoom(change.live)
+    const out = isSuppressed ? suppress(state, change) : []
+    // As many as may be open are remembered: what still goes on when there is room again is told then.
+    if (isSuppressed && !(change.live && hasRoom(false))) return out
     const rule = ruleFor(change)
     const { name: detector, family } = change.detector
     const episode: Episode = {
@@ -211,7 +218,7 @@ export function createAlertEngine(
       ...said(change),
     }
     state.episodes[key] = episode
-    return change.live ? [begin(episode, change.atMs)] : []
+    return change.live && !isSuppressed ? [begin(episode, change.atMs)] : out
   }
 
   /** What follows from event time alone, up to but not including `nowMs`: strictly, so that batches may end anywhere. */
@@ -224,7 +231,7 @@ export function createAlertEngine(
       const endMs = over + episode.keepFiringForMs
       return nowMs > endMs ? close(state, key, episode, endMs) : []
     }
-    if (episode.state === 'dormant') return [begin(episode, nowMs)]
+    if (episode.state === 'dormant') return mayBegin(state, episode) ? [begin(episode, nowMs)] : []
     const dueMs = episode.startedAtMs + episode.forMs
     return episode.state === 'pending' && nowMs > dueMs ? [begin(episode, dueMs)] : []
   }
@@ -242,7 +249,8 @@ export function createAlertEngine(
       if (change.verdict.anomalous) {
         if (episode.clearedAtMs !== null || change.verdict.score > episode.score) Object.assign(episode, said(change))
         episode.clearedAtMs = null
-        if (change.live && episode.state === 'dormant') out.push(begin(episode, change.atMs))
+        if (change.live && episode.state === 'dormant' && mayBegin(state, episode))
+          out.push(begin(episode, change.atMs))
         return out
       }
       if (episode.state !== 'dormant') {
