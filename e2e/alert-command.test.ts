@@ -6,26 +6,42 @@ import { runTributary } from './harness/run-tributary.ts'
 import { withPipeline } from './harness/with-pipeline.ts'
 
 interface Listed {
-  alerts: { episode: string; state: string; device: string; told: string[]; acknowledged: { by: string } | null }[]
+  alerts: {
+    episode: string
+    state: string
+    device: string
+    rule: string
+    told: string[]
+    acknowledged: { by: string } | null
+  }[]
   unanswered: number[]
 }
 
 test(
   'alerts are listed, acknowledged and silenced; receivers are tried; anomalies are judged',
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   () =>
     withPipeline(
-      { scenarioFile: join(repositoryFolder, 'e2e', 'scenarios', 'rough.yaml'), seed: 21 },
+      {
+        scenarioFile: join(repositoryFolder, 'e2e', 'scenarios', 'rough.yaml'),
+        seed: 21,
+        // It is open for as long as a busy machine takes for all these commands.
+        alertRules: { rules: [{ name: 'hot', match: { detector: 'threshold' }, keep_firing_for: '10m' }] },
+      },
       async (pipeline) => {
         const run = (...given: string[]) => runTributary([...given, '--nats', pipeline.nats.url])
         const list = async () => JSON.parse((await run('alert', 'list', '--firing', '--json')).stdout) as Listed
-        const pump = async () => (await list()).alerts.find(({ device }) => device === 'pump-1')
+        const pump = async () => (await list()).alerts.find(({ device, rule }) => device === 'pump-1' && rule === 'hot')
         await expect.poll(pump, { timeout: 60_000, interval: 500 }).toMatchObject({ state: 'firing', told: ['log'] })
         expect((await list()).unanswered).toEqual([])
         const episode = (await pump())?.episode as string
 
         const acknowledged = await run('alert', 'ack', episode.slice(0, 10), '--by', 'ann', '--comment', 'on my way')
-        expect([acknowledged.code, acknowledged.stdout]).toEqual([0, expect.stringContaining(`(${episode}): done`)])
+        expect(acknowledged).toMatchObject({
+          code: 0,
+          stderr: '',
+          stdout: expect.stringContaining(`(${episode}): done`),
+        })
         expect((await run('alert', 'list')).stdout).toContain('acknowledged by ann')
         const again = await run('alert', 'ack', episode, '--by', 'bob')
         expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('nothing to do, ann acknowledged it')])
@@ -50,6 +66,27 @@ test(
         const explicit = anomalies.find(({ detector }: { detector: string }) => detector.startsWith('threshold'))
         const refused = await run('anomaly', 'dismiss', explicit.id)
         expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('learns nothing')])
+        const tooLong = await run('alert', 'silence', '--device', 'x', '--for', '12000h', '--comment', 'y'.repeat(501))
+        expect([tooLong.code, tooLong.stderr]).toEqual([
+          2,
+          expect.stringMatching(/--comment must have at most 500 characters; --for must be a year at most/),
+        ])
+
+        await pipeline.processor.stop()
+        const unheard = await run('alert', 'silence', '--device', 'pump-1', '--for', '1h', '--wait', '1s')
+        expect([unheard.code, unheard.stdout]).toEqual([
+          1,
+          expect.stringMatching(
+            /16 partitions did not answer: the request waits .* makes a second silence; .* end \w{8}` takes/,
+          ),
+        ])
+        const nobodyThere = await run('alert', 'list')
+        expect([nobodyThere.code, nobodyThere.stderr]).toEqual([2, expect.stringContaining('no processor answers')])
+        await pipeline.processor.start(AbortSignal.timeout(60_000))
+        const inForce = async () =>
+          JSON.parse((await run('alert', 'silence', 'list', '--json')).stdout || '{}').silences
+        await expect.poll(inForce, { timeout: 30_000 }).toMatchObject([{ match: { device: ['pump-1'] } }])
+
         const nowhere = await runTributary(['alert', 'list', '--nats', 'nats://127.0.0.1:1'])
         expect([nowhere.code, nowhere.stdout]).toEqual([2, ''])
       },

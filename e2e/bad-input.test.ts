@@ -57,6 +57,37 @@ describe('a config with three mistakes', () => {
     expect(stdout).toMatch(/tanks\.yaml: 1 mistake\n.*kind: call the file tank\.yaml/)
     expect(stdout).toMatch(/boiler\.yaml: 2 mistakes\n.*version: [\s\S]*kind: call the file tank\.yaml/)
   })
+  test('what alert rules name is looked up in the contracts and the config that are given too', async () => {
+    const at = await folder()
+    const [alerts, processor] = [join(at, 'alerts.yaml'), join(at, 'processor.yaml')]
+    const contracts = join(repositoryFolder, 'contracts')
+    await writeFile(
+      alerts,
+      'rules:\n  - name: wet\n    match: { kind: climate, field: humidity }\n    notify: [poeple]\n',
+    )
+    const notifiers = '[{ name: people, type: log }]'
+    await writeFile(
+      processor,
+      `processor: p\nsite: s\ncontracts: "${contracts}"\nalerts: alerts.yaml\nnotifiers: ${notifiers}\ninflux: { url: "http://127.0.0.1:8086" }\nnats: { url: "nats://127.0.0.1:4222" }\n`,
+    )
+    const alone = await runTributary(['check', alerts])
+    expect([alone.code, alone.stdout]).toEqual([
+      0,
+      expect.stringContaining('were not looked up: give the contracts, too'),
+    ])
+    const field =
+      /line 3: rules\[0\]\.match\.field: .* of climate; "humidity" matches none; did you mean humidity_percent\?/
+    for (const more of [[contracts], ['--contracts', contracts]]) {
+      const { code, stdout } = await runTributary(['check', alerts, ...more])
+      expect([code, stdout]).toEqual([2, expect.stringMatching(field)])
+      expect(stdout).not.toContain('rules[0].notify')
+    }
+    const whole = await runTributary(['check', processor, alerts])
+    expect([whole.code, whole.stdout]).toEqual([2, expect.stringMatching(field)])
+    expect(whole.stdout).toMatch(/line 4: rules\[0\]\.notify: must name notifiers of the config \(people\)/)
+    const nowhere = await runTributary(['check', alerts, '--contracts', join(at, 'none')])
+    expect([nowhere.code, nowhere.stdout]).toEqual([2, expect.stringContaining('the folder does not exist')])
+  })
   test('--json gives the same as data', async () => {
     const file = join(await folder(), 'agent.yaml')
     await writeFile(file, text)

@@ -1,1 +1,2 @@
 export { VERSION } from '@tributary/runtime'
+export { createProgram } from './program.ts'

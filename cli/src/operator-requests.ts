@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { userInfo } from 'node:os'
 import type { NatsConnection } from '@nats-io/transport-node'
-import type { OperatorAnswer, OperatorRequest } from '@tributary/protocol'
+import { type OperatorAnswer, type OperatorRequest, operatorRequest } from '@tributary/protocol'
 import { systemClock, UserError } from '@tributary/runtime'
 import { type Command, Option } from 'commander'
 import { natsOption, withNats } from './nats-connection.ts'
@@ -83,6 +83,7 @@ export async function lookAtAlerts(options: AskingOptions) {
       .filter(({ id }, i, list) => list.findIndex((one) => one.id === id) === i),
     anomalies: all.flatMap(({ anomalies }) => anomalies),
     more: all.reduce((sum, { more }) => sum + more, 0),
+    moreSilences: Math.max(...all.map(({ moreSilences }) => moreSilences)),
     unanswered: ALL_PARTITIONS.filter((partition) => !found.has(partition)),
   }
 }
@@ -93,7 +94,7 @@ type Request = OperatorRequest extends infer One
     : never
   : never
 
-/** @returns the answers, by partition */
+/** @returns the answers, by partition. @throws UserError when it is nothing that a processor would take */
 export async function ask(
   partitions: readonly number[],
   asked: Request,
@@ -101,10 +102,18 @@ export async function ask(
 ): Promise<ReadonlyMap<number, OperatorAnswer>> {
   const { by, comment } = options
   const request = { request: randomBytes(8).toString('hex'), by, comment, ...asked } as OperatorRequest
+  const { error } = operatorRequest.safeParse(request)
+  if (error) throw new UserError(error.issues.map(({ path, message }) => `${optionAt(path)} ${message}`).join('; '))
   const { askPartitions } = await import('@tributary/cloud-processor')
   return withOperators(options, (connection, how, signal) =>
     askPartitions(connection, partitions, request, how, signal),
   )
+}
+
+/** `match.device[3]` is what `--device` said. */
+function optionAt(path: readonly PropertyKey[]): string {
+  const [first] = path.filter((part) => part !== 'match')
+  return `--${first === 'forMs' ? 'for' : String(first)}`
 }
 
 export interface Said {
@@ -124,14 +133,21 @@ export function summary(answers: ReadonlyMap<number, OperatorAnswer>, asked: num
   return { outcome, detail, unanswered: asked - all.length }
 }
 
-/** @throws UserError when it could not be done */
-export function say(what: string, { outcome, detail, unanswered }: Said, json: boolean | undefined): void {
+const AGAIN = 'asking again changes nothing'
+
+/** @param again what it means to ask once more. @throws UserError when it could not be done */
+export function say(
+  what: string,
+  { outcome, detail, unanswered }: Said,
+  json: boolean | undefined,
+  again: string = AGAIN,
+): void {
   if (!json) {
     if (outcome === 'done') print(`${what}: done`)
     else if (outcome === 'unchanged') print(`${what}: nothing to do, ${detail}`)
     if (unanswered > 0)
       print(
-        `${unanswered} partition${unanswered === 1 ? '' : 's'} did not answer: the request waits in the stream until a processor takes it; asking again changes nothing`,
+        `${unanswered} partition${unanswered === 1 ? '' : 's'} did not answer: the request waits in the stream until a processor takes it; ${again}`,
       )
   }
   if (outcome === 'refused' || outcome === 'unknown') throw new UserError(`${what}: ${detail}`)

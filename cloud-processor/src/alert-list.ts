@@ -49,12 +49,16 @@ export interface PartitionAlerts {
   readonly alerts: readonly ListedAlert[]
   readonly silences: readonly ListedSilence[]
   readonly anomalies: readonly ListedAnomaly[]
-  /** Alerts beyond `LISTED_MAX`. */
+  /** Alerts for which there was no room. */
   readonly more: number
+  readonly moreSilences: number
 }
 
-/** An answer must fit into a message of NATS. */
+/** An answer must fit into a message of NATS, of 1 MB by default. */
 const LISTED_MAX = 500
+const ALERTS_BYTES_MAX = 400_000
+const SILENCES_BYTES_MAX = 300_000
+const ANOMALIES_BYTES_MAX = 200_000
 
 export function alertsOf(
   processor: string,
@@ -84,25 +88,46 @@ export function alertsOf(
       partition,
     }
   })
-  return {
-    processor,
-    partition,
-    alerts: all.slice(0, LISTED_MAX),
-    more: Math.max(0, all.length - LISTED_MAX),
-    silences: Object.values(desk.silences).map(({ fromMs, untilMs, ...silence }) => ({
+  const silences = Object.values(desk.silences).map(
+    ({ fromMs, untilMs, ...silence }): ListedSilence => ({
       ...silence,
       from: iso(fromMs),
       until: iso(untilMs),
       partition,
-    })),
-    anomalies: anomalies.map(({ timeMs, feedback, ...anomaly }) => ({
+    }),
+  )
+  const noticed = anomalies.map(
+    ({ timeMs, feedback, ...anomaly }): ListedAnomaly => ({
       id: anomalyId({ timeMs, ...anomaly }),
       at: iso(timeMs),
       ...anomaly,
       feedback: feedback ? { what: feedback.what, by: feedback.by, at: iso(feedback.atMs) } : null,
       partition,
-    })),
+    }),
+  )
+  const listed = {
+    alerts: within(all.slice(0, LISTED_MAX), ALERTS_BYTES_MAX),
+    silences: within(silences, SILENCES_BYTES_MAX),
+    // The newest are wanted.
+    anomalies: within(noticed.reverse(), ANOMALIES_BYTES_MAX).reverse(),
   }
+  return {
+    processor,
+    partition,
+    ...listed,
+    more: all.length - listed.alerts.length,
+    moreSilences: silences.length - listed.silences.length,
+  }
+}
+
+/** As many as there is room for, in their order. */
+function within<T>(all: readonly T[], bytesMax: number): T[] {
+  let bytes = 0
+  const beyond = all.findIndex((one) => {
+    bytes += Buffer.byteLength(JSON.stringify(one))
+    return bytes > bytesMax
+  })
+  return beyond < 0 ? [...all] : all.slice(0, beyond)
 }
 
 type Place = Pick<AlertTransition, 'severity' | 'site' | 'device' | 'kind' | 'field' | 'rule' | 'detector'>

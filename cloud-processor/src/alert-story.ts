@@ -1,5 +1,6 @@
 /** For tests: a partition with several agents, ticks, requests of operators, and what people are told. */
 import type { DeviceBlock, OperatorRequest } from '@tributary/protocol'
+import { adoptContracts } from './adopt-contracts.ts'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects } from './effects.ts'
 import type { Intake } from './intake.ts'
@@ -20,7 +21,8 @@ type Request = OperatorRequest extends infer One
   : never
 
 /** Seconds are since `T`, event times and received times alike. */
-export function alertStory(context: StepContext) {
+export function alertStory(first: StepContext) {
+  let context = first
   let state: PartitionState = stateFor(context)
   const effects = createEffects()
   const agents = new Map<string, { sequence: number; readings: number }>()
@@ -88,6 +90,11 @@ export function alertStory(context: StepContext) {
       const request = { request: 'test', by: 'ann', comment: '', ...asked } as OperatorRequest
       take(askedOf(request, { receivedAtMs: T + atSecond * 1_000 }))
       return answers.at(-1) as string
+    },
+    /** Goes on by other contracts and rules. */
+    adopt(next: StepContext): void {
+      context = next
+      state = adoptContracts(state, next, effects)
     },
     restart(): void {
       state = decodeState(encodeState(state), context.contracts)

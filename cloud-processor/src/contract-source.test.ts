@@ -1,6 +1,6 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createLogger, systemClock } from '@tributary/runtime'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readContractSet } from './contract-set.ts'
@@ -17,12 +17,17 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 const change = async (file: string, edit: (text: string) => string) =>
   writeFile(join(folder, file), edit(await readFile(join(folder, file), 'utf8')))
 
-function source(accept: (kinds: string[]) => void | Promise<void> = () => undefined, checkEveryMs = 1_000) {
+function source(
+  accept: (kinds: string[]) => void | Promise<void> = () => undefined,
+  checkEveryMs = 1_000,
+  alertsFile?: string,
+) {
   const log = createLogger('test', 'silent')
   const contracts = createContractSource(folder, {
     clock: systemClock,
     log,
     checkEveryMs,
+    alertsFile,
     accept: (set) => accept([...set.contracts.keys()]),
   })
   return { contracts }
@@ -54,6 +59,37 @@ test('a broken file is refused with its place; the contracts read before go on, 
   await contracts.reload()
   expect(contracts).toMatchObject({ reloads: 1, refusals: 1, fault: undefined })
   expect(contracts.current.version).not.toBe(version)
+})
+
+test('rules that are broken, torn or gone are refused, counted and said; those read before stay, and mended ones are taken', async () => {
+  const alertsFile = join(folder, '..', `${basename(folder)}-alerts.yaml`)
+  const good = 'rules: [{ name: hot, for: 5s }]\n'
+  await writeFile(alertsFile, good)
+  try {
+    const { contracts } = source(undefined, undefined, alertsFile)
+    await contracts.load()
+    const { version } = contracts.current
+    const broken: [text: string | undefined, fault: string][] = [
+      ['rules: [{ name: hot, for: soon }]\n', 'rules[0].for'],
+      ['rules: [{ name: hot }, { name: hot }]\n', 'must be a name that no other rule has'],
+      ['rules: [{ name: ho', 'not valid YAML'],
+      ['rules: hot\n', 'rules: must be an array'],
+      [undefined, 'the file does not exist'],
+    ]
+    for (const [i, [text, fault]] of broken.entries()) {
+      if (text === undefined) await rm(alertsFile)
+      else await writeFile(alertsFile, text)
+      await contracts.reload()
+      expect(contracts).toMatchObject({ reloads: 0, refusals: i + 1, fault: expect.stringContaining(fault) })
+      expect(contracts.current).toMatchObject({ version, rules: { rules: [{ name: 'hot', forMs: 5_000 }] } })
+    }
+    await writeFile(alertsFile, good.replace('5s', '6s'))
+    await contracts.reload()
+    expect(contracts).toMatchObject({ reloads: 1, refusals: broken.length, fault: undefined })
+    expect(contracts.current.rules.rules).toMatchObject([{ name: 'hot', forMs: 6_000 }])
+  } finally {
+    await rm(alertsFile, { force: true })
+  }
 })
 
 test('what the config cannot work with is refused like a broken file', async () => {

@@ -127,6 +127,71 @@ test('a link that is down with a backlog is no dead sensor, and an hour of anoma
   expect(s.told).toEqual([expect.stringMatching(/^people [0-9a-f]{16}\/resolved$/)])
 })
 
+/** Two gateways at one site, with an agent behind each. @param isHeard whether the batch of that second comes */
+function liveBehindTwo(
+  s: ReturnType<typeof story>,
+  from: number,
+  to: number,
+  isHeard: (agent: string, second: number) => boolean,
+): void {
+  for (let second = from; second < to; second++) {
+    for (const [a, agent] of ['pi-1', 'pi-2'].entries())
+      if (isHeard(agent, second)) s.give(agent, second, { [`pump-${a + 1}`]: [[second - 0.5, 5]] })
+    if (second % 10 === 0)
+      for (const gateway of ['gw-1', 'gw-2'])
+        if (isHeard(gateway, second)) s.give(gateway, second, { [gateway]: [[second, 1]] }, { kind: 'gateway_health' })
+    if (second % TICK === 0) s.tick(second)
+  }
+}
+
+test('of two gateways at a site one is unplugged: one alert; what the other one hears is judged as ever', () => {
+  const s = story()
+  const isUp = (agent: string, second: number) => second < 50 || !['gw-1', 'pi-1'].includes(agent)
+  liveBehindTwo(s, 0, 200, isUp)
+  expect(s.transitions).toEqual(['firing gw-1 gateway_unreachable'])
+  s.told.length = 0
+  // A device behind the other one falls silent, then its agent.
+  for (let second = 200; second < 400; second++) {
+    if (second < 260) s.give('pi-2', second)
+    if (second % 10 === 0) s.give('gw-2', second, { 'gw-2': [[second, 1]] }, { kind: 'gateway_health' })
+    if (second % TICK === 0) s.tick(second)
+  }
+  expect(s.transitions.slice(1)).toEqual(['firing pump-2 watched.silence', 'firing pi-2 agent_unreachable'])
+  expect(s.told).toHaveLength(2)
+})
+
+test('a gateway that another one replaced holds nothing back', () => {
+  const s = story()
+  liveBehindTwo(s, 0, 400, (agent, second) =>
+    agent === 'gw-1' ? second < 100 : agent === 'gw-2' ? second >= 100 : true,
+  )
+  expect(s.transitions).toEqual(['firing gw-1 gateway_unreachable'])
+  liveBehindTwo(s, 400, 600, (agent) => agent === 'gw-2' || agent === 'pi-1')
+  expect(s.transitions).toEqual(['firing gw-1 gateway_unreachable', 'firing pi-2 agent_unreachable'])
+  expect(s.told).toHaveLength(2)
+})
+
+test('a gateway that is given up takes what was behind it along', () => {
+  const s = story()
+  live(s, 0, 50)
+  for (let second = 50; second < 8 * 86_400; second += second < 300 || second % 86_400 < 100 ? TICK : 3_600)
+    s.tick(second)
+  expect(s.transitions).toEqual(['firing gw gateway_unreachable', 'resolved gw gateway_unreachable'])
+}, 30_000)
+
+test('a clock of the stream that was ahead and is set back: what is heard then is heard', () => {
+  const s = story()
+  live(s, 7_200, 7_260)
+  // Two hours earlier, it is right; nothing comes of pi-1 any more.
+  live(s, 0, 300, (agent) => agent !== 'pi-1')
+  expect(s.transitions.filter((one) => one.includes('unreachable'))).toEqual(['firing pi-1 agent_unreachable'])
+  live(s, 300, 320)
+  expect(s.transitions.filter((one) => one.includes('unreachable'))).toEqual([
+    'firing pi-1 agent_unreachable',
+    'resolved pi-1 agent_unreachable',
+  ])
+})
+
 test('an agent that is gone for good is given up after a week, and judged again when it speaks', () => {
   const s = story()
   live(s, 0, 100, (agent, second) => agent !== 'pi-1' || second < 10)

@@ -2,8 +2,9 @@
  * Which agents and gateways cannot be reached: judged at each tick, by when the stream received something new of them. Event time will
  * not do, since that of an agent that is gone stands still.
  *
- * Guarantee: a dead link is one alert. While nothing is heard of a site's gateway nobody can tell how its agents are: their waiting
- * begins when it is back. Nor is anybody unreachable while the processor, or the stream, was away: it begins anew with the ticks.
+ * Guarantee: a dead link is one alert. While nothing is heard of a gateway nobody can tell how its agents are: their waiting
+ * begins when it is back. Which gateway of its site is an agent's nobody says; so each may be that was heard when the agent was last, and
+ * one that fell silent long before is none. Nor is anybody unreachable while the processor, or the stream, was away: it begins anew with the ticks.
  * What an agent's usual silence is, is learned: one that speaks every ten minutes is waited for five times as long.
  */
 import type { Batch } from '@tributary/protocol'
@@ -42,28 +43,34 @@ export function judgeLinks(s: AlertScope): void {
   const gateways = gatewaysOf(state)
   for (const agent of state.agents.values()) {
     // The clock of the stream's server may have been wrong.
-    if (agent.heardAtMs > nowMs) agent.heardAtMs = nowMs
+    agent.heardAtMs = Math.min(agent.heardAtMs, nowMs)
+    agent.unreachableSinceMs = Math.min(agent.unreachableSinceMs, nowMs)
+    agent.backSinceMs = Math.min(agent.backSinceMs, nowMs)
     if (agent.heardAtMs === Number.NEGATIVE_INFINITY) continue
     if (!Number.isNaN(agent.unreachableSinceMs)) {
       if (agent.heardAtMs > agent.unreachableSinceMs) heardAgain(s, agent)
       else if (nowMs - agent.heardAtMs > GIVE_UP_AFTER_MS) giveUp(s, agent)
       continue
     }
-    const gateway = agent.isGateway ? undefined : gateways.get(agent.site)
-    const sinceMs = Math.max(agent.heardAtMs, state.desk.listeningSinceMs, gateway?.backSinceMs ?? 0)
-    const dueMs = sinceMs + waitMsOf(agent, s.context.desk.unreachableAfterMs)
-    if ((gateway?.heardAtMs ?? nowMs) > dueMs) unreachable(s, agent, dueMs)
+    const { unreachableAfterMs } = s.context.desk
+    const before = agent.isGateway
+      ? []
+      : (gateways.get(agent.site) ?? []).filter((one) => mayStandBefore(one, agent, unreachableAfterMs))
+    const sinceMs = Math.max(agent.heardAtMs, state.desk.listeningSinceMs, ...before.map((one) => one.backSinceMs))
+    const dueMs = sinceMs + waitMsOf(agent, unreachableAfterMs)
+    if (nowMs > dueMs && before.every(({ heardAtMs }) => heardAtMs > dueMs)) unreachable(s, agent, dueMs)
   }
   tell(s, s.context.engine.advance(state.alerts, { agent: LINK_CLOCK, completeThroughMs: nowMs, live: true }))
 }
 
-/** Of each site the gateway that was heard last. */
-function gatewaysOf(state: PartitionState): Map<string, AgentState> {
-  const gateways = new Map<string, AgentState>()
-  for (const agent of state.agents.values()) {
-    const known = gateways.get(agent.site)
-    if (agent.isGateway && !(known && known.heardAtMs >= agent.heardAtMs)) gateways.set(agent.site, agent)
-  }
+const mayStandBefore = (gateway: AgentState, agent: AgentState, unreachableAfterMs: number): boolean =>
+  agent.heardAtMs - gateway.heardAtMs <= waitMsOf(gateway, unreachableAfterMs)
+
+/** By site. */
+function gatewaysOf(state: PartitionState): Map<string, AgentState[]> {
+  const gateways = new Map<string, AgentState[]>()
+  for (const agent of state.agents.values())
+    if (agent.isGateway) gateways.set(agent.site, [...(gateways.get(agent.site) ?? []), agent])
   return gateways
 }
 
@@ -94,8 +101,13 @@ function heardAgain(s: AlertScope, agent: AgentState): void {
   judge(s, agent, { verdict: ORDINARY, value: 0, atMs: agent.heardAtMs })
 }
 
-/** It is gone for good, until it is heard again. */
+/** It is gone for good, until it is heard again; so is what was behind it, and nobody was told of. */
 function giveUp(s: AlertScope, agent: AgentState): void {
+  const { unreachableAfterMs } = s.context.desk
+  if (agent.isGateway)
+    for (const one of s.state.agents.values())
+      if (one.site === agent.site && !one.isGateway && Number.isNaN(one.unreachableSinceMs))
+        if (mayStandBefore(agent, one, unreachableAfterMs)) one.heardAtMs = Number.NEGATIVE_INFINITY
   agent.unreachableSinceMs = Number.NaN
   agent.heardAtMs = Number.NEGATIVE_INFINITY
   const why = `given up: nothing was heard of ${agent.agent} for ${sayDuration(GIVE_UP_AFTER_MS)}`

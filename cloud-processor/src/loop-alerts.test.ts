@@ -1,5 +1,6 @@
 /** People are told the same, whenever the process dies: nothing is lost, and what comes twice has its key and says the same. */
 import { contractSchema, encodeBatch, type OperatorRequest, operatorSubject, tickSubject } from '@tributary/protocol'
+import { systemClock } from '@tributary/runtime'
 import { expect, test } from 'vitest'
 import { rulesSchema } from './alerts/index.ts'
 import type { StepContext } from './batch-scope.ts'
@@ -124,3 +125,21 @@ test('killed before and after each numbered line: people are told the same, by t
   for (const line of ['lines', 'checkpoint', 'acknowledgement'])
     expect(deaths).toEqual(expect.arrayContaining([`before ${line}`, `after ${line}`]))
 }, 120_000)
+
+test('while the store takes nothing the loop comes to no end of the stream, and so no more ticks are made', async () => {
+  const stuck = world(Number.NaN)
+  let goOn: () => void = () => undefined
+  stuck.standing = new Promise((resolve) => {
+    goOn = resolve
+  })
+  stuck.strikeAt = 'before lines'
+  const { loop, outcome, end } = begin(stuck, context())
+  expect(await outcome).toBe('struck')
+  await systemClock.sleep(100)
+  const cameTo = loop.caughtUp
+  await systemClock.sleep(200)
+  expect(loop.caughtUp).toBe(cameTo)
+  goOn()
+  await end
+  expect(loop.caughtUp).toBeGreaterThan(cameTo)
+})

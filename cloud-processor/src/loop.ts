@@ -4,7 +4,6 @@
  * `settleTaken`. Stepping goes on while what was stepped before is being written (`write-queue.ts`), but never into a checkpoint.
  */
 import type { JsMsg } from '@nats-io/jetstream'
-import { messageOf } from '@tributary/runtime'
 import { type AgentAccount, accountOf } from './account.ts'
 import { adoptContracts } from './adopt-contracts.ts'
 import type { Checkpoint, CheckpointStore } from './checkpoint.ts'
@@ -16,7 +15,6 @@ import { isSameVersion } from './device-journal.ts'
 import { createEffectWriter, type EffectWriterDependencies } from './effect-writer.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
 import { momentOf } from './gaps.ts'
-import { takeIn, takenAsFailed } from './intake.ts'
 import { enqueuedTotal, type Outbox, type Settled, settle } from './notifiers/index.ts'
 import { mayTakeBack } from './owner.ts'
 import { createPerseverance } from './persevere.ts'
@@ -25,7 +23,7 @@ import type { RepairList } from './repair-list.ts'
 import { createReplay } from './replay.ts'
 import { agentKeyOf, createState, type PartitionState } from './state.ts'
 import { decodeState } from './state-codec.ts'
-import { step } from './step.ts'
+import { createMessageStepper, StepFailure } from './step-message.ts'
 import { createWatermarkPublisher } from './stored-watermark.ts'
 import { createWriteQueue, lingerMsFor } from './write-queue.ts'
 
@@ -75,6 +73,8 @@ export interface PartitionLoop {
   account(): AgentAccount[]
   readonly state: PartitionState
   readonly ready: boolean
+  /** How often nothing was left in the stream. */
+  readonly caughtUp: number
   readonly checkpoint: Pick<CheckpointWriter, 'lastMs' | 'lastBytes'>
 }
 
@@ -104,9 +104,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   let enqueuedSaved = 0 // notifications that the last checkpoint knows of
   /** Told, and not yet taken out of a saved state. */
   let settledUnsaved: Settled[] = []
-  /** Messages whose step failed, and why: they are refused when they come again. */
-  const poison = new Map<number, string>()
+  const stepper = createMessageStepper(partition, log)
   let lifeNumber = 0
+  let caughtUp = 0
   const restore = ({ bytes }: Checkpoint) => {
     context = contexts.current
     const byItsContracts = (memory: ContractMemory | undefined) => {
@@ -154,7 +154,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     const { life } = consumer
     if (life === undefined || life.number === lifeNumber) return
     lifeNumber = life.number
-    poison.clear()
+    stepper.forget()
     const isAnother = state.streamCreated !== '' && life.created !== state.streamCreated
     state.streamSequence = isAnother ? 0 : Math.min(state.streamSequence, life.lastSequence)
     state.streamCreated = life.created
@@ -193,28 +193,12 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     await settleTaken(signal)
   }
 
-  /** Puts one message through `step`. */
   function process(message: JsMsg): void {
-    const delivery = {
-      subject: message.subject,
-      bytes: message.data,
-      streamSequence: message.seq,
-      receivedAtMs: Math.floor(message.info.timestampNanos / 1e6),
+    if (message.info.pending === 0) {
+      replay.end()
+      caughtUp += 1
     }
-    const taken = takeIn(delivery)
-    if (message.info.pending === 0) replay.end()
-    const why = poison.get(message.seq)
-    const intake = why === undefined ? taken : takenAsFailed(taken, message.data, why)
-    try {
-      step(state, intake, context, writes.effects)
-    } catch (error) {
-      poison.set(message.seq, messageOf(error))
-      log.error(
-        { err: error, partition, streamSequence: message.seq, subject: message.subject },
-        'a batch could not be processed; it becomes a dead letter, and the partition starts from its checkpoint',
-      )
-      throw new StepFailure()
-    }
+    stepper.step(message, state, context, writes.effects)
     unacknowledged.push(message)
     unsaved = true
   }
@@ -242,7 +226,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   function acknowledge(message: JsMsg): void {
     consumer.acknowledge(message)
-    poison.delete(message.seq)
+    stepper.acknowledged(message.seq)
   }
 
   async function agreeOnContracts(signal: AbortSignal): Promise<void> {
@@ -295,6 +279,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       stopping,
     )
     busy = true
+    if (messages.length === 0) caughtUp += 1
     takeSettled()
     noteLife()
     if (writes.isIdle) repairs.look(state, context.contracts)
@@ -329,6 +314,9 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     },
     get ready() {
       return ready
+    },
+    get caughtUp() {
+      return caughtUp
     },
     checkpoint,
     account() {
@@ -392,9 +380,4 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
       await consumer.stop()
     }
   }
-}
-
-/** A step threw and left the state half changed: it must be loaded again. */
-class StepFailure extends Error {
-  override readonly name = 'StepFailure'
 }

@@ -101,6 +101,17 @@ describe('a value outside its range', () => {
       ])
     })
 
+  for (const range of ['reject', 'flag'] as const)
+    test(`and is old, under the policy ${range}: recorded as history, and nobody is told`, () => {
+      const p = plant(contextOf([room(detectors, { policy: { range } })], { receivers: ['people'] }))
+      p.give('agent-a', [blockOf('room-1', 'room', [at(100, { temperature_c: 20 })])], T + 100_000)
+      for (const [s, temperature_c] of [20, 300, 301, 22].entries())
+        p.give('agent-a', [blockOf('room-1', 'room', [at(50 + s, { temperature_c })])], T + 101_000)
+      expect(p.told.anomalies.map((one) => one.split(':')[0])).toEqual(['51s room-1 temperature_c out_of_range'])
+      expect(p.told.transitions).toEqual(['51s room-1 temperature_c out_of_range historical'])
+      expect(p.state.outbox.queues).toEqual({})
+    })
+
   test('that was refused is judged by no other detector, and teaches none', () => {
     const p = plant(contextOf([room({ ...detectors, flatline: { temperature_c: '3s' } })]))
     p.give(

@@ -45,7 +45,7 @@ const KEYS = {
 
 export function record({ state, effects }: Pick<AlertScope, 'state' | 'effects'>, all: readonly Recorded[]): void {
   const { lines } = effects
-  for (const { transition, held, isAfter, by, comment } of all) {
+  for (const { transition, held, isAfter, behindMs, by, comment } of all) {
     const { site, device, rule, field, detector } = transition
     // One rule may watch several fields, with several detectors: their episodes are points of their own.
     const prefix = linePrefix('alert', { site, device, rule, field, detector })
@@ -59,13 +59,22 @@ export function record({ state, effects }: Pick<AlertScope, 'state' | 'effects'>
     if (held !== null) lines.string(KEYS.held, `${held.why} by ${held.by}`)
     if (by !== undefined) lines.string(KEYS.by, by)
     if (comment) lines.string(KEYS.comment, comment)
-    lines.end(prefix, isAfter ? afterMs(state, transition) : transition.atMs, 0, -1)
+    const { atMs } = transition
+    lines.end(
+      prefix,
+      isAfter ? afterMs(state, transition) : behindMs === undefined ? atMs : Math.max(atMs, behindMs + 1),
+      0,
+      -1,
+    )
     effects.transitions.push(transition)
   }
 }
 
 /** Behind what is known of the episode, and before what will be: whoever asks for its last state is told right. */
-function afterMs({ alerts }: PartitionState, { episode, atMs }: AlertTransition): number {
-  const known = Object.values(alerts.episodes).find(({ id }) => id === episode)
-  return Math.floor(Math.max(atMs, known?.seenAtMs ?? atMs)) + 1
+function afterMs({ alerts, desk }: PartitionState, { episode, atMs }: AlertTransition): number {
+  const seenAtMs = Object.values(alerts.episodes).find(({ id }) => id === episode)?.seenAtMs ?? atMs
+  const alert = desk.firing[episode]
+  const recordedAtMs = Math.floor(Math.max(atMs, seenAtMs, alert?.recordedAtMs ?? atMs)) + 1
+  if (alert) alert.recordedAtMs = recordedAtMs
+  return recordedAtMs
 }

@@ -16,12 +16,9 @@ const REFUSED = 500
 
 /** Ten refused readings of a pump within 100 s; an agent that speaks when it has something to say. */
 const story = (file: object = { violations: [{ match: { device: 'pump-*' }, count: 10, within: '100s' }] }) =>
-  alertStory(
-    contextOf([watched], {
-      rules: rulesSchema.parse({ unreachable: { after: '2h' }, ...file }),
-      receivers: ['people'],
-    }),
-  )
+  alertStory(contextFor(file))
+const contextFor = (file: object) =>
+  contextOf([watched], { rules: rulesSchema.parse({ unreachable: { after: '2h' }, ...file }), receivers: ['people'] })
 const each = (seconds: readonly number[], level: number) => seconds.map((second) => [second, level] as const)
 const from = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i)
 
@@ -73,6 +70,23 @@ describe('readings that a contract refuses', () => {
     expect(s.told).toEqual([])
     s.give('pi-1', 420, { 'pump-1': each(from(401, 12), REFUSED) })
     expect(s.transitions.at(-1)).toBe('firing pump-1 watched.violations')
+  })
+
+  test('a limit that changes while it fires: it ends by the new one, and the next is told', () => {
+    for (const [within, overBySecond] of [
+      ['10s', 440],
+      ['1h', 6_000],
+    ] as const) {
+      const s = story()
+      s.give('pi-1', 420, { 'pump-1': each(from(401, 12), REFUSED) })
+      s.adopt(contextFor({ violations: [{ count: 10, within }] }))
+      s.give('pi-1', 421, { 'pump-1': [[420.5, GOOD]] })
+      expect(s.transitions).toEqual(['firing pump-1 watched.violations'])
+      s.give('pi-1', overBySecond)
+      expect(s.transitions).toEqual(['firing pump-1 watched.violations', 'resolved pump-1 watched.violations'])
+      s.give('pi-1', overBySecond + 20, { 'pump-1': each(from(overBySecond + 1, 12), REFUSED) })
+      expect(s.transitions[2]).toBe('firing pump-1 watched.violations')
+    }
   })
 
   test('rules say how grave it is and whom to tell; without a limit nothing is counted', () => {

@@ -74,18 +74,22 @@ export function watchBlock(
   }
 }
 
-/** A value that was refused for its range is nothing to learn from, but to be told of. */
+/** A value that was refused for its range is nothing to learn from, but to be told of; an old one to be recorded. */
 function watchRefused(
   s: BatchScope,
   series: DeviceSeries,
   field: FieldSeries,
-  { detector, state }: Watch,
+  present: Watch,
   timeMs: number,
   value: number,
 ): void {
   if (series.left || inRange(field, value)) return
+  const past = timeMs <= field.watchedThroughMs
+  const { detector } = present
+  const { state } = past ? (pastOf(field).watches.find((one) => one.detector.name === detector.name) as Watch) : present
   const verdict = detector.observe(state, timeMs, value)
-  if (verdict) judge(s, { ...changeOf(s, series, field.name, detector, timeMs), verdict, value, live: s.live })
+  if (!verdict) return
+  judge(s, { ...changeOf(s, series, field.name, detector, timeMs), verdict, value, live: s.live && !past, past })
 }
 
 /**
@@ -93,8 +97,7 @@ function watchRefused(
  * Learned ones do not: what is usual now says nothing of then. What is older than that history, too, is not judged any more.
  */
 function watchPast(s: BatchScope, series: DeviceSeries, field: FieldSeries, timeMs: number, value: number): void {
-  field.past ??= { throughMs: NEVER_MS, watches: pastWatches(field.watches.map(({ detector }) => detector)) }
-  const { past } = field
+  const past = pastOf(field)
   if (timeMs <= past.throughMs) return
   past.throughMs = timeMs
   for (const { detector, state } of past.watches) {
@@ -102,6 +105,11 @@ function watchPast(s: BatchScope, series: DeviceSeries, field: FieldSeries, time
     if (verdict)
       judge(s, { ...changeOf(s, series, field.name, detector, timeMs), verdict, value, live: false, past: true })
   }
+}
+
+function pastOf(field: FieldSeries): NonNullable<FieldSeries['past']> {
+  field.past ??= { throughMs: NEVER_MS, watches: pastWatches(field.watches.map(({ detector }) => detector)) }
+  return field.past
 }
 
 const changeOf = (

@@ -2,10 +2,14 @@
 import { z } from 'zod'
 import { NAME_BYTES_MAX } from './limits.ts'
 
-const text = z.string().max(500)
+const text = z.string().max(500, 'must have at most 500 characters')
 const id = z.string().regex(/^[0-9a-f]{8,16}$/)
 /** Each entry is a name in which `*` stands for any text; an absent key applies to everything. */
-const patterns = z.array(z.string().min(1).max(200)).min(1).max(50).optional()
+const patterns = z
+  .array(z.string().min(1, 'must not be empty').max(200, 'must have at most 200 characters'))
+  .min(1)
+  .max(50, 'must be at most 50 names')
+  .optional()
 
 export const silenceMatch = z.object({ site: patterns, device: patterns, rule: patterns, field: patterns })
 export type SilenceMatch = z.infer<typeof silenceMatch>
@@ -25,7 +29,7 @@ export const operatorRequest = z.discriminatedUnion('action', [
     ...asked,
     id,
     match: silenceMatch,
-    forMs: z.int().positive().max(SILENCE_MS_MAX),
+    forMs: z.int().positive('must be longer than nothing').max(SILENCE_MS_MAX, 'must be a year at most'),
   }),
   z.object({ action: z.literal('end_silence'), ...asked, id }),
   /** Somebody looked at an anomaly: it was one, or it was none. */

@@ -78,7 +78,7 @@ Examples:
     .action(silence)
     .addCommand(
       withAsking(new Command('list').description('silences that are in force'))
-        .option('--json', 'print {silences: […], unanswered: [partition]}')
+        .option('--json', 'print {silences: […], more, unanswered: [partition]}')
         .action(listSilences),
     )
     .addCommand(
@@ -184,15 +184,17 @@ async function silence(options: SilenceOptions): Promise<void> {
   const answers = await ask(ALL_PARTITIONS, { action: 'silence', id, match, forMs: Math.round(options.for) }, options)
   const said = summary(answers, ALL_PARTITIONS.length)
   if (options.json) printJson({ id, ...said })
-  say(`silence ${id} for ${age(options.for)}`, said, options.json)
+  const again = `asking again makes a second silence; \`tributary alert silence end ${id}\` takes this one back`
+  say(`silence ${id} for ${age(options.for)}`, said, options.json, again)
 }
 
 async function listSilences(options: AskingOptions): Promise<void> {
-  const { silences, unanswered } = await lookAtAlerts(options)
-  if (options.json) printJson({ silences, unanswered })
+  const { silences, moreSilences, unanswered } = await lookAtAlerts(options)
+  if (options.json) printJson({ silences, more: moreSilences, unanswered })
   else {
     if (silences.length === 0) print('no silence is in force')
     else print(table(['id', 'left', 'what', 'by', 'comment'], silences.map(silenceRow)))
+    if (moreSilences > 0) print(`and ${count(moreSilences)} more`)
     sayUnanswered(unanswered)
   }
 }

@@ -1,6 +1,7 @@
 /** `tributary check`: every mistake in every config file at once. */
 import { readdir, readFile, stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { Contracts } from '@tributary/protocol'
 import { ConfigError, type ConfigMistake, errorCode, loadConfig, messageOf } from '@tributary/runtime'
 import { Command } from 'commander'
 import { parse } from 'yaml'
@@ -11,7 +12,13 @@ interface Checked {
   readonly file: string
   readonly kind: string
   readonly mistakes: readonly ConfigMistake[]
+  /** What could not be looked at, and why. */
+  readonly note?: string
 }
+
+const RULES = 'alert rules'
+/** Each of them is at the top of such a file alone; none has to be there. */
+const RULES_KEYS = ['rules', 'inhibit', 'group', 'violations', 'unreachable']
 
 /** What a file is, told by keys that only it has. */
 const KINDS: readonly { keys: readonly string[]; kind: string; schema: () => Promise<z.ZodType> }[] = [
@@ -33,11 +40,11 @@ const KINDS: readonly { keys: readonly string[]; kind: string; schema: () => Pro
     kind: 'devices',
     schema: async () => (await import('@tributary/cloud-processor')).deviceRegistrySchema,
   },
-  {
-    keys: ['rules'],
-    kind: 'alert rules',
+  ...RULES_KEYS.map((key) => ({
+    keys: [key],
+    kind: RULES,
     schema: async () => (await import('@tributary/cloud-processor')).rulesSchema,
-  },
+  })),
 ]
 
 export function checkCommand(): Command {
@@ -46,9 +53,21 @@ export function checkCommand(): Command {
       'check config files (agent, gateway, processor, contract, scenario, devices, alert rules) and report every mistake at once',
     )
     .argument('<files...>', 'YAML files, or folders of them; what each is, is told by its keys')
-    .option('--json', 'print {files: [{file, kind, mistakes: [{path, message, line}]}]}')
-    .action(async (files: string[], options: { json?: boolean }) => {
-      const checked = (await Promise.all(files.map(checkPath))).flat()
+    .option('--contracts <folder>', 'look up there which kinds, fields and detectors alert rules may name')
+    .option('--json', 'print {files: [{file, kind, mistakes: [{path, message, line}], note}]}')
+    .addHelpText(
+      'after',
+      `
+What alert rules name is looked up in the contracts and notifiers of the processor's config, when that is given too, else in the
+contracts that are given, or in --contracts.
+
+Examples:
+  tributary check /etc/tributary
+  tributary check processor.yaml alerts.yaml
+  tributary check alerts.yaml --contracts contracts`,
+    )
+    .action(async (files: string[], options: { json?: boolean; contracts?: string }) => {
+      const checked = await lookUpRules((await Promise.all(files.map(checkPath))).flat(), options.contracts)
       if (options.json) printJson({ files: checked })
       else for (const result of checked) report(result)
       if (checked.some(({ mistakes }) => mistakes.length > 0)) process.exitCode = 2
@@ -80,13 +99,62 @@ async function nameOfContract(checked: Checked): Promise<Checked> {
 async function check(file: string): Promise<Checked> {
   const found = await identify(file)
   if ('mistakes' in found) return found
+  return { file, kind: found.kind, mistakes: await mistakesOf(file, await found.schema()) }
+}
+
+async function mistakesOf(file: string, schema: z.ZodType): Promise<readonly ConfigMistake[]> {
   try {
-    await loadConfig(file, await found.schema())
-    return { file, kind: found.kind, mistakes: [] }
+    await loadConfig(file, schema)
+    return []
   } catch (error) {
-    if (error instanceof ConfigError) return { file, kind: found.kind, mistakes: error.mistakes }
+    if (error instanceof ConfigError) return error.mistakes
     throw error
   }
+}
+
+/** What alert rules name must be there: it is read a second time, with what is known of that. */
+async function lookUpRules(checked: readonly Checked[], folder: string | undefined): Promise<Checked[]> {
+  const isGood = (kind: string) => (one: Checked) => one.kind === kind && one.mistakes.length === 0
+  const given = checked.filter(isGood('contract')).map(({ file }) => file)
+  const isRules = isGood(RULES)
+  const processors = await Promise.all(checked.filter(isGood('processor')).map(({ file }) => readProcessor(file)))
+  return Promise.all(
+    checked.map(async (one): Promise<Checked> => {
+      if (!isRules(one)) return one
+      const { file } = one
+      const processor = processors.find(({ alerts }) => alerts === resolve(file))
+      const from = folder ?? processor?.contracts
+      const contracts = from === undefined ? await readFiles(given) : await readFolder(from)
+      if (contracts instanceof Error)
+        return { ...one, mistakes: [{ path: '', message: contracts.message, line: undefined }] }
+      if (contracts.size === 0)
+        return { ...one, note: 'kinds, fields and detectors were not looked up: give the contracts, too' }
+      const { rulesSchemaFor } = await import('@tributary/cloud-processor')
+      return { ...one, mistakes: await mistakesOf(file, rulesSchemaFor(contracts, processor?.notifiers)) }
+    }),
+  )
+}
+
+async function readProcessor(file: string) {
+  const { processorConfigSchema } = await import('@tributary/cloud-processor')
+  const { contracts, alerts, notifiers } = await loadConfig(file, processorConfigSchema)
+  const at = (path: string) => resolve(dirname(file), path)
+  return { contracts: at(contracts), alerts: alerts && at(alerts), notifiers: notifiers.map(({ name }) => name) }
+}
+
+async function readFiles(files: readonly string[]): Promise<Contracts> {
+  const { contractSchema } = await import('@tributary/protocol')
+  const contracts = await Promise.all(files.map((file) => loadConfig(file, contractSchema)))
+  return new Map(contracts.map((contract) => [contract.kind, contract]))
+}
+
+/** @returns what is wrong with the folder */
+async function readFolder(folder: string): Promise<Contracts | Error> {
+  const { ContractsError, readContracts } = await import('@tributary/protocol')
+  return readContracts(folder).catch((error: unknown) => {
+    if (error instanceof ContractsError) return error
+    throw error
+  })
 }
 
 const unknown = (file: string, message: string): Checked => ({
@@ -118,7 +186,7 @@ async function identify(file: string): Promise<(typeof KINDS)[number] | Checked>
   )
 }
 
-function report({ file, kind, mistakes }: Checked): void {
-  if (mistakes.length === 0) print(`${file}: ${kind}, no mistakes`)
+function report({ file, kind, mistakes, note }: Checked): void {
+  if (mistakes.length === 0) print(`${file}: ${kind}, no mistakes${note ? ` (${note})` : ''}`)
   else print(new ConfigError(file, mistakes).message)
 }

@@ -16,6 +16,8 @@ export interface FiringAlert {
   /** Repetitions told, and the tick of the last. */
   repeats: number
   repeatedAtMs: number | null
+  /** The last time under which the store knows something of it that is no reading's doing. */
+  recordedAtMs?: number
 }
 
 export interface Hold {

@@ -21,7 +21,7 @@ const DEVICES = ['main', 'a', 'b', 'c'] as const
 const RECEIVERS = ['mail', 'chat']
 const END = 120
 
-const change = (device: string, second: number, anomalous: boolean): VerdictChange => ({
+const change = (device: string, at: number, anomalous: boolean, unitMs: number): VerdictChange => ({
   agent: 'pi-1',
   site: 's',
   device,
@@ -37,8 +37,8 @@ const change = (device: string, second: number, anomalous: boolean): VerdictChan
     component: '',
     message: anomalous ? 'x' : '',
   },
-  value: second,
-  atMs: second * 1_000,
+  value: at,
+  atMs: at * unitMs,
   live: true,
 })
 
@@ -46,11 +46,15 @@ interface Given {
   for: number
   keep: number
   isGrouped: boolean
+  /** Notifications an hour. */
+  limit?: number
+  /** What a unit of time is: of 120 they are flipped. */
+  unitMs?: number
 }
 
 /** @returns what each receiver was told, in order */
 function run(
-  { for: forSeconds, keep, isGrouped }: Given,
+  { for: forSeconds, keep, isGrouped, limit = 10_000, unitMs = 1_000 }: Given,
   at: readonly number[][],
   cuts: readonly number[],
   restart: boolean,
@@ -59,7 +63,7 @@ function run(
     rules: [{ name: 'r', for: `${forSeconds}s`, keep_firing_for: `${keep}s` }],
     inhibit: [{ when: { device: 'main' }, suppress: { device: ['a', 'b'] } }],
     ...(isGrouped ? { group: { wait: '5s', interval: '20s' } } : {}),
-    limit: { per_hour: 10_000 },
+    limit: { per_hour: limit, digest: '10m' },
   })
   const engine = createAlertEngine(rules.rules, contracts)
   const outboxLimits = { notificationsPerReceiverMax: 10_000 }
@@ -71,19 +75,19 @@ function run(
     // Device by device, as blocks come.
     const transitions = DEVICES.flatMap((device, d) =>
       (at[d] ?? []).flatMap((second, i) =>
-        second >= from && second < until ? engine.judge(state.alerts, change(device, second, i % 2 === 0)) : [],
+        second >= from && second < until ? engine.judge(state.alerts, change(device, second, i % 2 === 0, unitMs)) : [],
       ),
     )
-    transitions.push(...engine.advance(state.alerts, { agent: 'pi-1', completeThroughMs: until * 1_000, live: true }))
-    const office = { outbox, receivedAtMs: until * 1_000 }
+    transitions.push(...engine.advance(state.alerts, { agent: 'pi-1', completeThroughMs: until * unitMs, live: true }))
+    const office = { outbox, receivedAtMs: until * unitMs }
     desk.take(state.desk, transitions, office)
     if (restart) state = JSON.parse(JSON.stringify(state))
     for (let second = from + 1; second <= until; second++)
-      if (second % 5 === 0) desk.tick(state.desk, { outbox, receivedAtMs: second * 1_000 })
+      if (second % 5 === 0) desk.tick(state.desk, { outbox, receivedAtMs: second * unitMs })
     from = until
   }
   for (let second = from; second < from + 100; second += 5)
-    desk.tick(state.desk, { outbox, receivedAtMs: second * 1_000 })
+    desk.tick(state.desk, { outbox, receivedAtMs: second * unitMs })
   return RECEIVERS.map((receiver) => outbox.queues[receiver] ?? [])
 }
 
@@ -147,4 +151,38 @@ test('in groups: of the same episodes, each beginning at most once, each end onc
     ),
     { numRuns: 200 },
   )
+})
+
+test('beyond the limit, over several hours: each beginning at most once, each end once, and behind it', () => {
+  let digests = 0
+  fc.assert(
+    fc.property(
+      fc.record({
+        ...durations,
+        isGrouped: fc.boolean(),
+        limit: fc.integer({ min: 1, max: 4 }),
+        unitMs: fc.constant(120_000),
+      }),
+      flips,
+      cuts,
+      fc.boolean(),
+      (given, at, cut, restart) => {
+        const [alone = []] = run({ ...given, isGrouped: false, limit: 10_000 }, at, [], false)
+        const ends = (all: readonly string[]) => all.filter((one) => one.endsWith('/resolved')).sort()
+        for (const queue of run(given, at, cut, restart)) {
+          digests += queue.filter(({ reason }) => reason === 'digest').length
+          const all = queue.flatMap(
+            ({ key, episodes }) => episodes?.map(({ episode, state }) => `${episode}/${state}`) ?? [key],
+          )
+          expect(new Set(all).size).toBe(all.length)
+          expect(ends(all)).toEqual(ends(keys(alone)))
+          for (const [i, one] of all.entries())
+            if (one.endsWith('/firing'))
+              expect(all.indexOf(one.replace('firing', 'resolved'))).toSatisfy((end: number) => end < 0 || end > i)
+        }
+      },
+    ),
+    { numRuns: 200 },
+  )
+  expect(digests).toBeGreaterThan(0)
 })

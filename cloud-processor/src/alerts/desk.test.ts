@@ -20,8 +20,11 @@ const HIGH = 12
 function story(file: object = {}, receivers = ['people'], groupingReceivers: string[] = []) {
   const rule = { name: 'high', match: { detector: 'threshold' }, keep_firing_for: '0s' }
   // Agents speak when they have something to say here.
-  const rules = rulesSchema.parse({ rules: [rule], unreachable: { after: '2h' }, ...file })
-  const s = alertStory(contextOf([watched], { rules, receivers, groupingReceivers }))
+  const contextFor = (given: object) => {
+    const rules = rulesSchema.parse({ rules: [rule], unreachable: { after: '2h' }, ...given })
+    return contextOf([watched], { rules, receivers, groupingReceivers })
+  }
+  const s = alertStory(contextFor(file))
   /** What was told since the last look: `receiver state device`, sorted. */
   const told = () =>
     s.told.splice(0).map((one) => {
@@ -45,6 +48,7 @@ function story(file: object = {}, receivers = ['people'], groupingReceivers: str
     ticks(from: number, to: number) {
       for (let second = from; second <= to; second += 5) s.tick(second)
     },
+    reload: (given: object) => s.adopt(contextFor(given)),
     held: () => s.lines.filter((line) => line.includes('held=')).map((line) => /held="(\w+)/.exec(line)?.[1]),
   })
 }
@@ -182,6 +186,46 @@ describe('acknowledgement, escalation, repetition', () => {
     expect(s.news()).toEqual(['people firing-1 pump-1', 'boss escalated pump-1'])
   })
 
+  test('what nobody is told at first may escalate all the same', () => {
+    const s = story({ rules: [{ ...rules[0], notify: [], repeat: undefined }] }, both)
+    s.level(1, { 'pump-1': HIGH })
+    s.ticks(5, 65)
+    expect(s.news()).toEqual(['boss escalated pump-1'])
+    s.level(70, { 'pump-1': LOW })
+    expect(s.news()).toEqual(['boss resolved pump-1'])
+  })
+
+  test('each is entered at a time of its own, and the end behind them, also when the device is not heard of any more', () => {
+    const s = story({ rules }, both)
+    s.level(1, { 'pump-1': HIGH })
+    s.ticks(5, 65)
+    s.ask(66, { action: 'acknowledge', episode: s.episode('pump-1') })
+    // Another agent speaks a week later.
+    s.give('pi-2', 700_000, { 'fan-1': [[700_000, LOW]] })
+    const alerts = s.lines.filter((line) => line.startsWith('alert'))
+    expect(alerts.map((line) => /state="(\w+)".* (\d+)$/.exec(line)?.slice(1))).toEqual([
+      ['firing', String(T + 1_000)],
+      ['escalated', String(T + 1_001)],
+      ['acknowledged', String(T + 1_002)],
+      ['resolved', String(T + 1_003)],
+    ])
+  })
+
+  test('a rule that is deleted, or says otherwise, while its alert fires: who was told is told the end, by its name', () => {
+    const once = { escalate: undefined, repeat: undefined }
+    for (const after of [{ rules: [] }, { rules: [{ ...rules[0], ...once, notify: ['boss'] }] }]) {
+      const s = story({ rules: [{ ...rules[0], repeat: undefined }] }, both)
+      s.level(1, { 'pump-1': HIGH })
+      expect(s.news()).toEqual(['people firing pump-1'])
+      s.reload(after)
+      s.ticks(5, 200)
+      expect(s.news()).toEqual([])
+      s.level(205, { 'pump-1': LOW })
+      expect(s.news()).toEqual(['people resolved pump-1'])
+      expect(s.transitions).toEqual(['firing pump-1 high', 'resolved pump-1 high'])
+    }
+  })
+
   test('a processor that was away escalates nothing before people had the time to see it', () => {
     const s = story({ rules }, both)
     s.tick(0)
@@ -291,6 +335,45 @@ describe('the limit', () => {
     expect(s.told).toHaveLength(5)
     expect(s.state.desk.bundles).toEqual({})
   })
+})
+
+describe('an end never overtakes its beginning', () => {
+  const ended = (sent: ReturnType<typeof payloadOf> | undefined) =>
+    sent?.episodes?.map(({ device, state }) => `${device} ${state}`) ?? [`${sent?.device} ${sent?.state}`]
+
+  test('that waits in a digest, although the hour of the limit is over', () => {
+    const s = story({ limit: { per_hour: 1, digest: '10m' } })
+    const sent: string[][] = []
+    s.onTold = (notification) => void sent.push(ended(payloadOf(notification)))
+    s.level(1, { 'pump-1': HIGH })
+    s.ticks(5, 3_500)
+    s.level(3_501, { 'pump-2': HIGH, 'pump-3': HIGH })
+    s.ticks(3_505, 3_700)
+    s.level(3_701, { 'pump-2': LOW })
+    s.restart()
+    s.ticks(3_705, 4_200)
+    expect(sent).toEqual([['pump-1 firing'], ['pump-3 firing', 'pump-2 resolved']])
+  })
+
+  test('that waits in a group, although there are no groups any more', () => {
+    const s = story({ group: { wait: '60s', interval: '5m' } })
+    const sent: string[][] = []
+    s.onTold = (notification) => void sent.push(ended(payloadOf(notification)))
+    s.level(1, { 'pump-1': HIGH, 'pump-2': HIGH })
+    s.reload({})
+    s.level(2, { 'pump-2': LOW })
+    s.tick(5)
+    expect(sent).toEqual([['pump-1 firing', 'pump-2 resolved']])
+  })
+})
+
+test('a clock of the stream that was ahead and is set back keeps nobody waiting', () => {
+  const s = story({ group: { wait: '10s', interval: '60s' } })
+  s.tick(7_200)
+  s.level(7_201, { 'pump-1': HIGH })
+  s.tick(7_205)
+  s.ticks(100, 115)
+  expect(s.told).toHaveLength(1)
 })
 
 test('notifications are dated by the stream; what stood at receivers that are gone is forgotten', () => {

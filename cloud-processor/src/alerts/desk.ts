@@ -29,6 +29,8 @@ export interface Recorded {
   readonly held: Hold | null
   /** It is no reading's doing, and has no event time of its own: entered behind what is known of the episode. */
   readonly isAfter?: true
+  /** What was entered of the episode until now: this is entered behind it. */
+  readonly behindMs?: number | undefined
   readonly by?: string
   readonly comment?: string
 }
@@ -82,8 +84,16 @@ export function createDesk(
 
   /** To one receiver: with others of its group, at once, or in the digest of what is beyond the limit. */
   function tell(state: DeskState, receiver: string, telling: Telling, office: Office): void {
-    const { site, rule } = telling.transition
+    const { site, rule, episode } = telling.transition
     const key = `group ${site} ${rule} ${receiver}`
+    // Its end must not overtake its beginning: it goes where that still waits, whatever the rules and the limit say by now.
+    const waiting = [key, digestKey(receiver)]
+      .map((one) => state.bundles[one])
+      .find((bundle) => bundle?.items.some((item) => item.transition.episode === episode))
+    if (telling.reason === 'resolved' && waiting) {
+      addToBundle(waiting, telling)
+      return
+    }
     const isGrouped =
       group !== undefined &&
       !groupingReceivers.includes(receiver) &&
@@ -106,7 +116,7 @@ export function createDesk(
     state.budgets[receiver] ??= { fromMs: receivedAtMs, told: 0 }
     const budget = state.budgets[receiver]
     if (budget.told >= limit.per_hour && !groupingReceivers.includes(receiver)) {
-      const key = `digest ${receiver}`
+      const key = digestKey(receiver)
       state.bundles[key] ??= { receiver, items: [], more: 0, sinceMs: null, sentAtMs: null }
       for (const item of items) addToBundle(state.bundles[key], item)
       state.bundles[key].more += more
@@ -147,10 +157,10 @@ export function createDesk(
     return out
   }
 
-  /** Nobody has acknowledged, and nothing says that people are to be spared. */
+  /** Nobody has acknowledged, and nothing says that people are to be spared. Also of what nobody is told at first: it may escalate. */
   function remind(state: DeskState, alert: FiringAlert, office: Office): Recorded[] {
     const { transition } = alert
-    if (isHeld(alert) || alert.acknowledged || alert.told.length === 0) return []
+    if (isHeld(alert) || alert.acknowledged) return []
     const nowMs = office.receivedAtMs
     alert.sinceMs ??= nowMs
     const { escalate, repeatMs } = ruleNamed(transition.rule) ?? {}
@@ -195,7 +205,7 @@ export function createDesk(
     unreachableAfterMs: unreachable.after,
     take(state, transitions, office) {
       // In the order of time, as if each reading had come alone; what begins at the same moment is known before anything is told.
-      const ordered = [...transitions].sort(inOrder)
+      const ordered = inOrder(transitions)
       const out: Recorded[] = []
       for (let from = 0, to = 0; from < ordered.length; from = to) {
         while (to < ordered.length && ordered[to]?.atMs === ordered[from]?.atMs) to += 1
@@ -208,7 +218,7 @@ export function createDesk(
             alert.held = holdOf(state, transition)
             out.push({ transition, held: alert.held })
             if (!isHeld(alert)) begin(state, alert, office)
-          } else out.push({ transition, held: alert?.held ?? null })
+          } else out.push({ transition, held: alert?.held ?? null, behindMs: alert?.recordedAtMs })
           if (transition.state !== 'resolved') continue
           end(state, transition, alert, office)
           delete state.firing[transition.episode]
@@ -219,6 +229,7 @@ export function createDesk(
     },
     tick(state, office) {
       const nowMs = office.receivedAtMs
+      if (nowMs < state.tickedAtMs) setBack(state, nowMs)
       if (state.tickedAtMs === 0 || nowMs - state.tickedAtMs > DEAF_MS) state.listeningSinceMs = nowMs
       state.tickedAtMs = nowMs
       forgetStanding(office.outbox, receivers)
@@ -234,9 +245,37 @@ export function createDesk(
   }
 }
 
-/** Of what happens at one moment ends come first; the rest is a matter of names, and not of the order of columns. */
-const inOrder = (a: AlertTransition, b: AlertTransition): number =>
-  a.atMs - b.atMs || RANK[a.state] - RANK[b.state] || (episodeKey(a) < episodeKey(b) ? -1 : 1)
+/**
+ * Of what happens at one moment ends come first, but for what begins and ends in it; the rest is a matter of names, and not of the order
+ * of columns.
+ */
+function inOrder(transitions: readonly AlertTransition[]): AlertTransition[] {
+  const begins = new Map<string, number>()
+  for (const { state, episode, atMs } of transitions)
+    if (state === 'pending' || state === 'firing') begins.set(episode, atMs)
+  const rank = ({ state, episode, atMs }: AlertTransition) =>
+    state === 'resolved' && begins.get(episode) === atMs ? RANK.firing + 1 : RANK[state]
+  return [...transitions].sort(
+    (a, b) => a.atMs - b.atMs || rank(a) - rank(b) || (episodeKey(a) < episodeKey(b) ? -1 : 1),
+  )
+}
+
+/** The clock of the stream's server was ahead (a Pi begins with the wrong time): nothing waits for what it said then. */
+function setBack(state: DeskState, nowMs: number): void {
+  const noLater = (atMs: number | null) => (atMs === null ? null : Math.min(atMs, nowMs))
+  state.listeningSinceMs = nowMs
+  for (const alert of Object.values(state.firing)) {
+    alert.sinceMs = noLater(alert.sinceMs)
+    alert.repeatedAtMs = noLater(alert.repeatedAtMs)
+  }
+  for (const bundle of Object.values(state.bundles)) {
+    bundle.sinceMs = noLater(bundle.sinceMs)
+    bundle.sentAtMs = noLater(bundle.sentAtMs)
+  }
+  for (const budget of Object.values(state.budgets)) budget.fromMs = Math.min(budget.fromMs, nowMs)
+}
+
+const digestKey = (receiver: string): string => `digest ${receiver}`
 
 export const firingAlert = (transition: AlertTransition): FiringAlert => ({
   transition,

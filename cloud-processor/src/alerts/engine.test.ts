@@ -176,7 +176,7 @@ test('a link that is down is told although too many alerts are open: there is on
   const engine = createAlertEngine([], contracts, { openEpisodesPerSiteMax: 2 })
   const state = engine.start()
   for (const device of ['a', 'b', 'c']) engine.judge(state, change(0, true, { device }))
-  expect(Object.keys(state.episodes)).toHaveLength(2)
+  expect(engine.open(state)).toHaveLength(2)
   const link = { kind: '', field: '', detector: { name: 'gateway_unreachable', family: 'link' as const } }
   expect(engine.judge(state, change(1, true, { ...link, device: 'gw' }))).toMatchObject([
     { state: 'firing', rule: 'gateway_unreachable', device: 'gw', severity: 'critical' },
@@ -291,6 +291,50 @@ describe('rules', () => {
 })
 
 describe('too many alerts', () => {
+  test('what had no room and still goes on when there is is told then, under the identity of its beginning', () => {
+    const engine = createAlertEngine(rules({ name: 'all', keep_firing_for: '0s' }), contracts, {
+      openEpisodesPerSiteMax: 4,
+    })
+    const state = engine.start()
+    const said = (transitions: readonly AlertTransition[]) =>
+      transitions.map(({ state: to, device, atMs }) => `${(atMs - T0) / 1_000} ${to} ${device}`)
+    for (let i = 0; i < 10; i++) engine.judge(state, change(i, true, { device: `pump-${i}` }))
+    expect(engine.advance(state, until(20))).toEqual([])
+    // Two of the four, and one of those that are waiting, are over.
+    expect(said(engine.judge(state, change(21, false, { device: 'pump-5' })))).toEqual(['5 historical pump-5'])
+    expect(said(engine.judge(state, change(22, false, { device: 'pump-0' })))).toEqual(['22 resolved pump-0'])
+    expect(said(engine.advance(state, until(23)))).toEqual([])
+    expect(said(engine.judge(state, change(24, false, { device: 'pump-1' })))).toEqual([
+      '24 resolved pump-1',
+      '24 resolved *',
+    ])
+    const begun = engine.advance(state, until(25))
+    expect(said(begun)).toEqual(['25 firing pump-4', '25 firing pump-6', '25 firing pump-7'])
+    expect(begun.map(({ startedAtMs }) => startedAtMs - T0)).toEqual([4_000, 6_000, 7_000])
+    expect(said(engine.judge(state, change(30, false, { device: 'pump-6' })))).toEqual(['30 resolved pump-6'])
+    expect(state.digests).toEqual({})
+  })
+
+  test('history does not count among them, nor takes it the room of what is live', () => {
+    const engine = createAlertEngine(rules({ name: 'all', keep_firing_for: '0s' }), contracts, {
+      openEpisodesPerSiteMax: 2,
+    })
+    const state = engine.start()
+    for (const i of [1, 2, 3, 4]) {
+      const old = { live: false, past: i % 2 === 0, device: `pump-${i}` }
+      expect(engine.judge(state, change(i, true, old))).toEqual([])
+    }
+    expect([Object.keys(state.episodes).length, state.suppressedTotal]).toEqual([2, 2])
+    const fired = [5, 6, 7].flatMap((i) => engine.judge(state, change(i, true, { device: `fan-${i}` })))
+    expect(fired.map(({ device, state: to }) => `${to} ${device}`)).toEqual([
+      'firing fan-5',
+      'firing fan-6',
+      'firing *',
+    ])
+    const over = engine.judge(state, change(8, false, { device: 'fan-5' }))
+    expect(over.map(({ device, state: to }) => `${to} ${device}`)).toEqual(['resolved fan-5', 'resolved *'])
+  })
+
   test('are one alert a site, with a count, until there is room again', () => {
     const engine = createAlertEngine(rules({ name: 'all', keep_firing_for: '0s' }), contracts, {
       openEpisodesPerSiteMax: 10,
@@ -300,14 +344,16 @@ describe('too many alerts', () => {
     expect(told.length).toBe(11)
     expect(told.at(-1)).toMatchObject({ rule: DIGEST_RULE, state: 'firing', site: 'plant', atMs: T0 + 10_000 })
     expect(told.at(-1)?.message).toBe('10 alerts are open at plant; a further one is not told singly')
-    expect(Object.keys(state.episodes).length).toBe(10)
+    expect([engine.open(state).length, Object.keys(state.episodes).length]).toEqual([10, 20])
     expect(state.suppressedTotal).toBe(40)
     // Another site is not concerned.
     expect(engine.judge(state, change(60, true, { site: 'depot' })).map(({ rule }) => rule)).toEqual(['all'])
     const ended = [...Array(50).keys()].flatMap((i) =>
       engine.judge(state, change(100 + i, false, { device: `pump-${i}` })),
     )
-    expect(ended.length).toBe(11)
+    // Of the others as many were remembered; they are over before there was room for them.
+    expect(ended.map(({ state: to }) => to).filter((to) => to === 'resolved')).toHaveLength(11)
+    expect(ended.map(({ state: to }) => to).filter((to) => to === 'historical')).toHaveLength(10)
     const digest = ended.find(({ rule }) => rule === DIGEST_RULE)
     expect(digest).toMatchObject({ state: 'resolved', episode: told.at(-1)?.episode, value: 40, atMs: T0 + 104_000 })
     expect(digest?.message).toContain('40 further ones were not told singly')

@@ -80,7 +80,7 @@ export interface ForgottenPlace {
 }
 
 export interface AlertEngineOptions {
-  /** Open episodes a site; further ones are counted in one digest alert. */
+  /** Open episodes a site; further ones are counted in one digest alert. As many again may be dormant; further ones are counted. */
   readonly openEpisodesPerSiteMax: number
 }
 
@@ -141,7 +141,7 @@ export function createAlertEngine(
     if (episode.state === 'dormant') out.push(...historical(episode, atMs))
     else out.push(transition(episode, 'resolved', atMs, episode.state === 'firing'))
     const digest = state.digests[episode.site]
-    if (digest && openIn(state, episode.site) * 2 <= openEpisodesPerSiteMax) {
+    if (digest && countIn(state, episode.site, true) * 2 <= openEpisodesPerSiteMax) {
       delete state.digests[episode.site]
       const standIn = digestEpisode(episode.site, digest, openEpisodesPerSiteMax)
       out.push(transition({ ...standIn, clearedAtMs: atMs }, 'resolved', Math.max(atMs, digest.startedAtMs), true))
@@ -176,6 +176,9 @@ export function createAlertEngine(
     return [transition(digestEpisode(change.site, opened, openEpisodesPerSiteMax), 'firing', change.atMs, true)]
   }
 
+  /** Not before half of the room is free again. */
+  const mayBegin = ({ digests }: AlertState, { site }: Episode): boolean => digests[site] === undefined
+
   /** A dormant or pending episode goes as far as the time allows. */
   function begin(episode: Episode, atMs: number): AlertTransition {
     episode.state = episode.startedAtMs + episode.forMs <= atMs ? 'firing' : 'pending'
@@ -185,7 +188,11 @@ export function createAlertEngine(
   function open(state: AlertState, key: string, change: VerdictChange): AlertTransition[] {
     // Of links there are as many as agents, and theirs explain others.
     const isLimited = change.detector.family !== 'link'
-    if (isLimited && openIn(state, change.site) >= openEpisodesPerSiteMax) return suppress(state, change)
+    const hasRoom = (isLive: boolean) => !isLimited || countIn(state, change.site, isLive) < openEpisodesPerSiteMax
+    const isSuppressed = !hasRoom(change.live)
+    const out = isSuppressed ? suppress(state, change) : []
+    // As many as may be open are remembered: what still goes on when there is room again is told then.
+    if (isSuppressed && !(change.live && hasRoom(false))) return out
     const rule = ruleFor(change)
     const { name: detector, family } = change.detector
     const episode: Episode = {
@@ -211,7 +218,7 @@ export function createAlertEngine(
       ...said(change),
     }
     state.episodes[key] = episode
-    return change.live ? [begin(episode, change.atMs)] : []
+    return change.live && !isSuppressed ? [begin(episode, change.atMs)] : out
   }
 
   /** What follows from event time alone, up to but not including `nowMs`: strictly, so that batches may end anywhere. */
@@ -224,7 +231,7 @@ export function createAlertEngine(
       const endMs = over + episode.keepFiringForMs
       return nowMs > endMs ? close(state, key, episode, endMs) : []
     }
-    if (episode.state === 'dormant') return [begin(episode, nowMs)]
+    if (episode.state === 'dormant') return mayBegin(state, episode) ? [begin(episode, nowMs)] : []
     const dueMs = episode.startedAtMs + episode.forMs
     return episode.state === 'pending' && nowMs > dueMs ? [begin(episode, dueMs)] : []
   }
@@ -242,7 +249,8 @@ export function createAlertEngine(
       if (change.verdict.anomalous) {
         if (episode.clearedAtMs !== null || change.verdict.score > episode.score) Object.assign(episode, said(change))
         episode.clearedAtMs = null
-        if (change.live && episode.state === 'dormant') out.push(begin(episode, change.atMs))
+        if (change.live && episode.state === 'dormant' && mayBegin(state, episode))
+          out.push(begin(episode, change.atMs))
         return out
       }
       if (episode.state !== 'dormant') {
@@ -299,9 +307,13 @@ function said({ verdict, value }: VerdictChange) {
   return { value, score, expected, lower, upper, message }
 }
 
-function openIn(state: AlertState, site: string): number {
+/** Those that live data opened, or those that only historical data knows: a backlog must not take the room of what goes on now. */
+function countIn({ episodes }: AlertState, site: string, isLive: boolean): number {
   let count = 0
-  for (const key in state.episodes) if (state.episodes[key]?.site === site) count += 1
+  for (const key in episodes) {
+    const episode = episodes[key] as Episode
+    if (episode.site === site && (episode.state !== 'dormant') === isLive) count += 1
+  }
   return count
 }
 

@@ -20,7 +20,7 @@ export interface Episode {
   past?: true
   rule: string
   severity: Severity
-  /** `dormant`: known from historical data alone; nobody is told before live data confirms it. */
+  /** `dormant`: known from historical data alone, or there was no room for it; nobody is told before live data confirms it. */
   state: 'dormant' | 'pending' | 'firing'
   /** As the rule said when the episode began. */
   forMs: number

@@ -1,5 +1,5 @@
 /** Whether people are spared an alert: because another one says it already, or because somebody asked for silence. */
-import { AGENT_UNREACHABLE, GATEWAY_UNREACHABLE } from '../detectors/index.ts'
+import { AGENT_UNREACHABLE } from '../detectors/index.ts'
 import type { DeskState, FiringAlert, Hold } from './desk-state.ts'
 import type { AlertTransition } from './episode.ts'
 import { compile, type Matched } from './match.ts'
@@ -37,18 +37,11 @@ export function createHolds({ inhibit }: Pick<RulesFile, 'inhibit'>): FindHold {
   }
 }
 
-/** Nobody can tell silence, or another's being unreachable, behind a link that is down. */
-function isBehind(cause: Matched, alert: AlertTransition): boolean {
-  if (cause.detector === GATEWAY_UNREACHABLE)
-    return alert.detector === AGENT_UNREACHABLE
-      ? alert.site === cause.site
-      : alert.detector === 'silence' && (alert.agent?.startsWith(`${cause.site}/`) ?? false)
-  return (
-    cause.detector === AGENT_UNREACHABLE &&
-    alert.detector === 'silence' &&
-    alert.agent === `${cause.site}/${cause.device}`
-  )
-}
+/** Nobody can tell silence behind an agent that is gone. What is behind a gateway is not judged at all while that is (`link-watch.ts`). */
+const isBehind = (cause: AlertTransition, alert: AlertTransition): boolean =>
+  cause.detector === AGENT_UNREACHABLE &&
+  alert.detector === 'silence' &&
+  alert.agent === `${cause.site}/${cause.device}`
 
 /** Patterns of a silence are compiled once. */
 const compiled = new WeakMap<object, (of: Matched) => boolean>()

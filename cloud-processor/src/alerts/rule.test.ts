@@ -79,8 +79,65 @@ rules:
   - { name: a, notify: [nobody] }
 `
     expect(() => parse(yaml)).toThrow(
-      /rules\[0\]\.match\.kind: must match a kind of the contracts; "vibrations" matches none[\s\S]*rules\[0\]\.match\.field[\s\S]*rules\[0\]\.match\.detector[\s\S]*rules\[1\]\.name: must be a name that no other rule has[\s\S]*rules\[1\]\.notify: must name notifiers of the config \(people\)/,
+      /rules\[0\]\.match\.kind: must match a kind of the contracts; "vibrations" matches none; did you mean vibration\?[\s\S]*rules\[0\]\.match\.field[\s\S]*rules\[0\]\.match\.detector[\s\S]*rules\[1\]\.name: must be a name that no other rule has[\s\S]*rules\[1\]\.notify: must name notifiers of the config \(people\)/,
     )
+  })
+})
+
+describe('names that no contract has', () => {
+  const climate = contractSchema.parse({
+    kind: 'climate',
+    version: 1,
+    description: 'x',
+    interval: '1s',
+    fields: { temperature_c: { type: 'float', label: 'T' } },
+  })
+  const both = new Map([
+    ['vibration', vibration],
+    ['climate', climate],
+  ])
+  const mistakes = (match: string, notifiers: readonly string[] | undefined = undefined): string[] => {
+    try {
+      parseConfig(
+        'alerts.yaml',
+        `rules: [{ name: a, match: ${match}, notify: [x] }]`,
+        rulesSchemaFor(both, notifiers),
+        {},
+      )
+      return []
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      return error.mistakes.map(({ path, message }) => `${path}: ${message}`)
+    }
+  }
+
+  test.each([
+    [
+      '{ kind: climat }',
+      'match.kind: must match a kind of the contracts; "climat" matches none; did you mean climate?',
+    ],
+    ['{ field: temprature_c }', '"temprature_c" matches none; did you mean temperature_c?'],
+    ['{ kind: climate, field: velocity }', 'match.field: must match a field of climate; "velocity" matches none (got'],
+    ['{ kind: climate, detector: threshold_above_7.1 }', 'match.detector: must match a detector of climate;'],
+    ['{ kind: climate, detector: agent_unreachable }', 'match.detector: must match a detector of climate;'],
+    ['{ detector: threshhold }', 'did you mean threshold?'],
+    ['{ kind: boiler }', 'must match a kind of the contracts; "boiler" matches none (got'],
+  ])('%s', (match, message) => {
+    expect(mistakes(match)).toEqual([expect.stringContaining(message)])
+  })
+
+  test.each([
+    '{ kind: [climate, vibration], field: velocity }',
+    '{ kind: "*", detector: link }',
+    '{ kind: climate, detector: [silence, violations, threshold] }',
+    '{ detector: gateway_unreachable, device: "*" }',
+    '{ kind: cl*, field: temp* }',
+  ])('%s is none', (match) => {
+    expect(mistakes(match)).toEqual([])
+  })
+
+  test('notifiers are looked up where they are known', () => {
+    expect(mistakes('{}', ['people'])).toEqual([expect.stringContaining('must name notifiers of the config (people)')])
   })
 })
 

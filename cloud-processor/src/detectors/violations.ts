@@ -12,6 +12,8 @@ export interface ViolationLimit {
 
 /** Plain JSON of bounded size. */
 export interface ViolationState {
+  /** By which time they were counted: tenths of another one are others. Absent in states from before it was kept. */
+  withinMs?: number
   /** Number of the newest tenth. */
   tenth: number
   /** Refused readings of the last ten tenths, the newest last. */
@@ -32,6 +34,7 @@ export function countRefused(
   timeMs: number,
   readings: number,
 ): number | undefined {
+  countBy(state, withinMs)
   const tenth = Math.floor(timeMs / (withinMs / TENTHS))
   if (tenth > state.tenth) moveTo(state, tenth)
   const at = state.counts.length - 1 - (state.tenth - tenth)
@@ -49,6 +52,7 @@ export function passTime(
   { count, withinMs }: ViolationLimit,
   completeThroughMs: number,
 ): number | undefined {
+  countBy(state, withinMs)
   const tenthMs = withinMs / TENTHS
   const through = Math.floor(completeThroughMs / tenthMs)
   while (state.tenth < through) {
@@ -59,6 +63,15 @@ export function passTime(
     return state.tenth * tenthMs
   }
   return undefined
+}
+
+/** When the time is another one, what was counted stands in the tenth of it in which the newest was. */
+function countBy(state: ViolationState, withinMs: number): void {
+  const beforeMs = state.withinMs ?? withinMs
+  state.withinMs = withinMs
+  if (beforeMs === withinMs || state.counts.length === 0) return
+  state.counts = [...new Array<number>(TENTHS - 1).fill(0), sumOf(state)]
+  state.tenth = Math.floor((state.tenth * beforeMs) / withinMs)
 }
 
 function moveTo(state: ViolationState, tenth: number): void {
