@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { type Clock, PermanentError } from '@tributary/runtime'
 import { Agent, request } from 'undici'
-import { clip, oneLine } from './escape.ts'
+import { oneLine } from './escape.ts'
 import { AccessRefusedError, RetryLaterError } from './notifier.ts'
 import { withTimeLimit } from './time-limit.ts'
 
@@ -76,7 +76,7 @@ export async function postJson(
         return { statusCode: response.statusCode, answered, retryAfter: response.headers['retry-after'] }
       },
     )
-    const words = clip(withoutSecrets(answered, secrets), ANSWER_CHARACTERS_MAX)
+    const words = withoutSecrets(answered, secrets).slice(0, ANSWER_CHARACTERS_MAX)
     const said = `${where} answered ${statusCode}${words === '' ? '' : `: ${words}`}`
     if (statusCode >= 200 && statusCode < 300) return said
     const check = `(check url, headers and secret of notifier "${name}")`
