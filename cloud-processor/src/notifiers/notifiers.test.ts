@@ -1,8 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Clock, createLogger, systemClock } from '@tributary/runtime'
+import { type Clock, createLogger, every, messageOf, systemClock } from '@tributary/runtime'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { alertmanagerNotifier } from './alertmanager.ts'
 import { exampleNotification } from './example-notification.ts'
@@ -137,6 +138,27 @@ describe('webhook', () => {
       expect(systemClock.monotonicMs() - fromMs).toBeLessThan(timeoutMs / 2)
     },
   )
+
+  test.each([
+    ['its headers', 'HTTP/1.1 200 OK\r\nX-Slow: ', /did not answer in 2000 ms/],
+    ['its answer', 'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n', /answered 200: x+$/],
+  ])('one that says %s a byte at a time holds nobody for longer than an attempt', async (_, beginning, said) => {
+    const stopping = new AbortController()
+    const slow = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.write(beginning)
+      void every(20, () => void socket.write('x'), { clock: systemClock, signal: stopping.signal })
+    })
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve))
+    const { port } = slow.address() as { port: number }
+    const fromMs = systemClock.monotonicMs()
+    const sent = webhookNotifier({ ...common, url: `http://127.0.0.1:${port}/` }, dependencies)
+    const outcome = await sent.send(exampleNotification(), signal).catch(messageOf)
+    expect(outcome).toMatch(said)
+    expect(systemClock.monotonicMs() - fromMs).toBeLessThan(5 * ATTEMPT_MS)
+    stopping.abort()
+    slow.close()
+  })
 
   test('follows nobody to another address, and says that the config must name it', async () => {
     receiver = await startReceiver(() => ({ status: 301, headers: { location: '/secret-path' } }))
