@@ -23,7 +23,7 @@ export function anomalyText(detection: Detection, notifications: Notifications):
     ...(detection.missed.length > 0 ? ['not recalled:', ...more(detection.missed)] : []),
     `false alarms: ${count(detection.falseAlarms)} in ${hours} calm device-hours, in which ${days} device-days at 1 Hz were measured: ${aDay} a device-day`,
     ...more(detection.falseAlarmExamples),
-    `notifications, as the webhook's receiver counts them: ${count(firing)} firing and ${count(resolved)} resolved of ${count(episodes)} episodes, ${count(open)} of them still open; ${count(repeats)} came again under the same key`,
+    `notifications, as the webhook's receiver counts them: ${count(firing)} firing and ${count(resolved)} resolved of ${count(episodes)} episodes until the devices were stopped, ${count(open)} of them still open; ${count(repeats)} came again under the same key`,
     ...more(notifications.mistakes),
   ].join('\n')
 }

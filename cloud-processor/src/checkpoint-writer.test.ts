@@ -6,8 +6,15 @@ import { createCheckpointWriter } from './checkpoint-writer.ts'
 import { createPerseverance } from './persevere.ts'
 import { contextOf, stateFor } from './testing.ts'
 
-/** @returns how long after the last save the next one may be made, milliseconds, and when people wait for it */
-async function pausesAfter(saves: readonly number[], intervalMs: number): Promise<{ usual: number; hurried: number }> {
+/**
+ * @param restMs between a save and the next
+ * @returns how long after the last save the next one may be made, milliseconds, and when people wait for it
+ */
+async function pausesAfter(
+  saves: readonly number[],
+  intervalMs: number,
+  restMs = 0,
+): Promise<{ usual: number; hurried: number }> {
   const clock = createSimulatedClock()
   let saveMs = 0
   const store = {
@@ -20,6 +27,7 @@ async function pausesAfter(saves: readonly number[], intervalMs: number): Promis
   const writer = createCheckpointWriter(intervalMs, { checkpoints: store, persevere, clock })
   writer.begin(0)
   for (saveMs of saves) {
+    await clock.advance(restMs)
     const saved = writer.save(stateFor(contextOf()), new AbortController().signal)
     await clock.advance(saveMs)
     await saved
@@ -48,4 +56,9 @@ test('one that people wait for is saved before the interval is over, and takes n
 test('one save during which the disk stood still does not put off what people wait for; two in a row do', async () => {
   expect(await pausesAfter([10, 400], 500)).toEqual({ usual: 3_600, hurried: 30 })
   expect(await pausesAfter([10, 400, 300], 500)).toEqual({ usual: 2_700, hurried: 900 })
+})
+
+test('what people wait for waits for the last one that was early, not for one that came at its usual time', async () => {
+  expect((await pausesAfter([40, 40], 500, 600)).hurried).toBeLessThan(0)
+  expect((await pausesAfter([40, 40], 500, 100)).hurried).toBe(120)
 })

@@ -15,7 +15,7 @@ import { isSameVersion } from './device-journal.ts'
 import { createEffectWriter, type EffectWriterDependencies } from './effect-writer.ts'
 import { type AskWatermark, createGapRequests } from './gap-requests.ts'
 import { momentOf } from './gaps.ts'
-import { enqueuedTotal, type Outbox, type Settled, settle } from './notifiers/index.ts'
+import { enqueuedOf, isUrgentSince, type Outbox, type Settled, settle } from './notifiers/index.ts'
 import { mayTakeBack } from './owner.ts'
 import { createPerseverance } from './persevere.ts'
 import { doubtAll, takeOver } from './prior-life.ts'
@@ -101,7 +101,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
   const accountNow = () => accountOf(state, clock.wallMs(), context.missingAfterMs, requests.requestsOf)
   let unacknowledged: JsMsg[] = []
   let unsaved = false
-  let enqueuedSaved = 0 // notifications that the last checkpoint knows of
+  let enqueuedSaved: Readonly<Record<string, number>> = {} // notifications that the last checkpoint knows of
   /** Told, and not yet taken out of a saved state. */
   let settledUnsaved: Settled[] = []
   const stepper = createMessageStepper(partition, log)
@@ -128,7 +128,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     unacknowledged = []
     for (const settled of settledUnsaved) settle(state.outbox, settled)
     unsaved = settledUnsaved.length > 0
-    enqueuedSaved = enqueuedTotal(state.outbox)
+    enqueuedSaved = enqueuedOf(state.outbox)
     outbox.offer(state.outbox)
     repairs.forget()
     if (claimed.isOlder) doubtAll(state, clock.wallMs())
@@ -136,8 +136,8 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
     watermarks.publish(state, true)
   }
 
-  /** People are told after the checkpoint: it does not keep them waiting for its turn. */
-  const dueAtMs = () => (enqueuedTotal(state.outbox) > enqueuedSaved ? checkpoint.hurriedAtMs : checkpoint.dueAtMs)
+  /** People are told after the checkpoint: it does not keep them waiting for its turn, but when something is over. */
+  const dueAtMs = () => (isUrgentSince(state.outbox, enqueuedSaved) ? checkpoint.hurriedAtMs : checkpoint.dueAtMs)
 
   function waitMs(): number {
     const nowMs = clock.monotonicMs()
@@ -267,7 +267,7 @@ export function createPartitionLoop(options: LoopOptions, dependencies: LoopDepe
 
   async function save(signal: AbortSignal): Promise<void> {
     await checkpoint.save(state, signal)
-    enqueuedSaved = enqueuedTotal(state.outbox)
+    enqueuedSaved = enqueuedOf(state.outbox)
     unsaved = false
     settledUnsaved = []
   }

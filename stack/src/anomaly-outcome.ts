@@ -3,7 +3,12 @@ import { createDeviceModels, type Expectation, readLedgerEvents } from '@tributa
 import { systemClock } from '@tributary/runtime'
 import type { AlertReceiver } from './alert-receiver.ts'
 import { type Detection, judgeDetection, type WatchedDevice } from './detection-check.ts'
-import { checkNotifications, type Notifications, type StoredTransition } from './notification-check.ts'
+import {
+  checkNotifications,
+  type NotificationCheck,
+  type Notifications,
+  type StoredTransition,
+} from './notification-check.ts'
 import type { Pipeline } from './pipeline.ts'
 
 /** A notification leaves with the checkpoint that knows its alert. */
@@ -39,16 +44,16 @@ export async function takeDetection(
   return judgeDetection(labels, verdicts, devices)
 }
 
-/** Waits for what is on its way. @param mayRepeat something was killed: a receiver may be told again under the same key */
+/** Waits for what is on its way. */
 export async function takeNotifications(
   { query }: Pick<Pipeline, 'query'>,
   receiver: Pick<AlertReceiver, 'received' | 'repeats'>,
-  { mayRepeat, signal }: { readonly mayRepeat: boolean; readonly signal: AbortSignal },
+  { signal, ...given }: Omit<NotificationCheck, 'repeats'> & { readonly signal: AbortSignal },
 ): Promise<Notifications> {
   const untilMs = systemClock.monotonicMs() + DELIVERY_MS_MAX
   for (;;) {
     const stored = await readTransitions(query, signal)
-    const found = checkNotifications(stored, receiver.received, { repeats: receiver.repeats, mayRepeat })
+    const found = checkNotifications(stored, receiver.received, { repeats: receiver.repeats, ...given })
     if (found.mistakes.length === 0 || systemClock.monotonicMs() > untilMs) return found
     await systemClock.sleep(LOOK_MS, signal)
   }
@@ -61,7 +66,8 @@ async function readTransitions(query: Pipeline['query'], signal: AbortSignal): P
       const at = (column: string) => row[columns.indexOf(column)] ?? null
       const text = (column: string) => String(at(column) ?? '')
       const isHeld = at('held') !== null
-      return { episode: text('episode'), state: text('state'), rule: text('rule'), device: text('device'), isHeld }
+      const about = { episode: text('episode'), state: text('state'), rule: text('rule'), device: text('device') }
+      return { ...about, isHeld, atMs: Number(at('time')) }
     }),
   )
 }

@@ -55,9 +55,11 @@ test('each kind counts the same, however many of it there are', () => {
   expect(judgeDetection([], [], DEVICES).recall).toBeNull()
 })
 
-test('missing samples are recalled by what is said of the device', () => {
+test('missing samples are recalled by the silence of the device, not by what is said of its fields together', () => {
   const labels = [label(100, 125, { field: '', kind: 'missing' })]
   expect(judgeDetection(labels, [verdict(115)], DEVICES).recall).toBe(0)
+  const together = verdict(126, { field: '', detector: 'together_speed_rpm+temperature_c' })
+  expect(judgeDetection(labels, [together], DEVICES).recall).toBe(0)
   expect(judgeDetection(labels, [verdict(115, { field: '', detector: 'silence' })], DEVICES).recall).toBe(1)
 })
 

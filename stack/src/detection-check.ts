@@ -1,8 +1,8 @@
 /**
  * What detectors made of the anomalies that the simulator labelled. Pure.
  *
- * An anomaly is recalled when some detector said so of its device and field (of the device, when samples are missing) while it lasted or up to
- * `DELAY_MS` later. One verdict recalls one anomaly, the latest that had begun: of spikes that recur each must be said. A false alarm is a verdict
+ * An anomaly is recalled when some detector said so of its device and field (that the device is silent, when samples are missing) while it lasted or
+ * up to `DELAY_MS` later. One verdict recalls one anomaly, the latest that had begun: of spikes that recur each must be said. A false alarm is a verdict
  * on a device of which no anomaly is labelled then; verdicts of one detector and series within `DELAY_MS` of each other are one alarm.
  */
 
@@ -69,7 +69,7 @@ export function judgeDetection(
   const spoken = verdicts.filter(({ device, timeMs }) => timeMs <= (stoppedMs.get(device) ?? Number.NEGATIVE_INFINITY))
   const recalled = new Set<Label>()
   for (const verdict of spoken) {
-    const about = labels.filter((label) => label.field === verdict.field && covers(label, verdict))
+    const about = labels.filter((label) => isAbout(label, verdict) && covers(label, verdict))
     const latest = about.reduce<Label | undefined>((a, b) => (a && a.fromMs >= b.fromMs ? a : b), undefined)
     if (latest) recalled.add(latest)
   }
@@ -102,6 +102,10 @@ export function judgeDetection(
       .map(({ device, field, detector, timeMs }) => `${detector} of ${nameOf(device, field)} at ${clockOf(timeMs)}`),
   }
 }
+
+/** What is said of several fields of a device together names none of them, and is not that nothing comes. */
+const isAbout = ({ field }: Label, verdict: SpokenVerdict): boolean =>
+  field === verdict.field && (field !== '' || verdict.detector === 'silence')
 
 const covers = ({ device, fromMs, untilMs }: Label, verdict: SpokenVerdict): boolean =>
   device === verdict.device && verdict.timeMs >= fromMs && verdict.timeMs <= untilMs + DELAY_MS

@@ -1,17 +1,18 @@
 import { expect, test } from 'vitest'
 import { checkNotifications, type HeardNotification, type StoredTransition } from './notification-check.ts'
 
+const AT_MS = Date.UTC(2026, 5, 1, 12)
 const about = { rule: 'climate.temperature_c.outlier', device: 'room' }
-const stored = (episode: string, state: string, isHeld = false): StoredTransition => ({
+const stored = (episode: string, state: string, isHeld = false, atMs = AT_MS): StoredTransition => ({
   ...about,
-  episode,
-  state,
-  isHeld,
+  ...{ episode, state, isHeld, atMs },
 })
-const heard = (episode: string, state: 'firing' | 'resolved', key = `${episode}/${state}`): HeardNotification => ({
-  key,
-  payload: { ...about, episode, state },
-})
+const heard = (
+  episode: string,
+  state: 'firing' | 'resolved',
+  key = `${episode}/${state}`,
+  atMs = AT_MS,
+): HeardNotification => ({ key, payload: { ...about, episode, state, at: new Date(atMs).toISOString() } })
 const CALM = { repeats: 0, mayRepeat: false }
 const STORED = [stored('a', 'pending'), stored('a', 'firing'), stored('a', 'resolved'), stored('b', 'firing')]
 
@@ -50,4 +51,16 @@ test('what people are spared is not missed; repeats are a mistake unless somethi
   expect(checkNotifications([stored('a', 'firing', true), stored('a', 'resolved')], [], CALM).mistakes).toEqual([])
   expect(checkNotifications([], [], { repeats: 1, mayRepeat: false }).mistakes).toHaveLength(1)
   expect(checkNotifications([], [], { repeats: 1, mayRepeat: true }).mistakes).toEqual([])
+})
+
+test('what fires after the devices were stopped is not counted; what is over after that is', () => {
+  const late = AT_MS + 15_000
+  const all = [...STORED.slice(0, 2), stored('a', 'resolved', false, late), stored('silent', 'firing', false, late)]
+  const told = [heard('a', 'firing'), heard('a', 'resolved', 'a/resolved', late)]
+  const check = (...more: HeardNotification[]) =>
+    checkNotifications(all, [...told, ...more], { ...CALM, untilMs: AT_MS + 10_000 })
+  const expected = { episodes: 1, firing: 1, resolved: 1, open: 0, mistakes: [] }
+  expect(check()).toMatchObject(expected)
+  expect(check(heard('silent', 'firing', 'silent/firing', late))).toMatchObject(expected)
+  expect(check(heard('not stored', 'firing')).mistakes).toHaveLength(1)
 })

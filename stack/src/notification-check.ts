@@ -10,11 +10,13 @@ export interface StoredTransition {
   readonly device: string
   /** Somebody is spared it: silenced or inhibited. */
   readonly isHeld: boolean
+  /** Event time. */
+  readonly atMs: number
 }
 
 export interface HeardNotification {
   readonly key: string
-  readonly payload: Pick<NotificationPayload, 'episode' | 'state' | 'rule' | 'device' | 'reason'>
+  readonly payload: Pick<NotificationPayload, 'episode' | 'state' | 'rule' | 'device' | 'reason' | 'at'>
 }
 
 export interface Notifications {
@@ -31,12 +33,28 @@ export interface Notifications {
   readonly mistakes: readonly string[]
 }
 
-/** @param repeats deliveries whose key the receiver had seen before; with `mayRepeat` (something was killed) they are no mistake */
+export interface NotificationCheck {
+  /** Deliveries whose key the receiver had seen before. */
+  readonly repeats: number
+  /** Something was killed: they are no mistake. */
+  readonly mayRepeat: boolean
+  /** When the devices were stopped: what fires later, fires because of that, and is not counted. */
+  readonly untilMs?: number | undefined
+}
+
 export function checkNotifications(
-  stored: readonly StoredTransition[],
-  heard: readonly HeardNotification[],
-  { repeats, mayRepeat }: { readonly repeats: number; readonly mayRepeat: boolean },
+  allStored: readonly StoredTransition[],
+  allHeard: readonly HeardNotification[],
+  { repeats, mayRepeat, untilMs = Number.POSITIVE_INFINITY }: NotificationCheck,
 ): Notifications {
+  const late = new Set([
+    ...allStored.flatMap(({ episode, state, atMs }) => (state === 'firing' && atMs > untilMs ? [episode] : [])),
+    ...allHeard.flatMap(({ payload: { episode, state, at } }) =>
+      state === 'firing' && Date.parse(at) > untilMs ? [episode] : [],
+    ),
+  ])
+  const stored = allStored.filter(({ episode }) => !late.has(episode))
+  const heard = allHeard.filter(({ payload }) => !late.has(payload.episode))
   const fired = new Map(
     stored.filter(({ state, isHeld }) => state === 'firing' && !isHeld).map((one) => [one.episode, one]),
   )

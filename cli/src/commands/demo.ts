@@ -72,8 +72,8 @@ seconds, versions, urls}. "produced" is what the simulator
 measured; "stored", "missing", "duplicates" and "wrong" come from comparing every value in InfluxDB with it, "windowsWrong" from computing
 every window that ended before the devices stopped ("windowsChecked") anew from what they measured. "windowsOpen" had not ended.
 "detection" compares anomalies that the simulator labelled with what detectors said: {byKind: {labelled, recalled, recall}, recall,
-falseAlarms, calmDeviceSeconds, calmDeviceDays (at 1 Hz), falseAlarmsPerDeviceDay, missed}; null without labels. "notifications" are those that
-a webhook's receiver counted: {episodes, firing, resolved, open, repeats, mistakes}. "shortfalls" says what of a scenario's "expect" does not hold.
+falseAlarms, calmDeviceSeconds, calmDeviceDays (at 1 Hz), falseAlarmsPerDeviceDay, missed}; null without labels. "notifications" are those of
+what fired until the devices were stopped, as a webhook's receiver counted them: {episodes, firing, resolved, open, repeats, mistakes}. "shortfalls" says what of a scenario's "expect" does not hold.
 Exit code 0 when missing, duplicates and windowsWrong are 0 and there are no shortfalls, else 1.`,
     )
     .action(runDemo)
@@ -122,6 +122,7 @@ async function runDemo(options: DemoOptions): Promise<void> {
     view.stop()
 
     say('\nStopping the devices and waiting for what is under way …')
+    const stoppedMs = systemClock.wallMs()
     await settle(pipeline, { timeoutMs: SETTLE_MS_MAX, signal: hurry.signal, say })
     // From here on the devices are silent because we stopped them.
     const alertsFired = alerts.received.filter(({ payload }) => payload.state === 'firing').length
@@ -133,7 +134,8 @@ async function runDemo(options: DemoOptions): Promise<void> {
     const account = await takeAccount(pipeline, hurry.signal, refused)
     say('Computing every window anew from what the devices measured …')
     const windows = await settleWindows(pipeline, refused, { timeoutMs: WINDOWS_MS_MAX, signal: hurry.signal, say })
-    const notifications = await takeNotifications(pipeline, alerts, { mayRepeat: false, signal: hurry.signal })
+    const check = { mayRepeat: false, untilMs: stoppedMs, signal: hurry.signal }
+    const notifications = await takeNotifications(pipeline, alerts, check)
     const detection = await takeDetection(pipeline, hurry.signal)
     const report = {
       ledger: account.ledger,

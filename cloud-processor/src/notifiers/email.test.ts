@@ -39,6 +39,7 @@ describeNotifier<SmtpBehaviour>('email', {
     { code: 451 },
     { code: 421 },
     { code: 530 },
+    { code: 550, isOfSender: true },
     { code: 450, recipients: ['a@example.org', 'b@example.org'] },
     { code: 452, recipients: ['b@example.org'] },
     'destroy',
@@ -185,6 +186,19 @@ describe('security', () => {
     const sent = create(receiver.port, { security: 'starttls', ...account }).send(exampleNotification(), signal)
     await expect(sent).rejects.toThrow(/STARTTLS/i)
     expect(receiver.taken).toEqual([])
+  })
+
+  test('a server that wants nobody at present is tried again, and a person is told', async () => {
+    const closed = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.end('554 no service here\r\n')
+    })
+    await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', () => resolve()))
+    undo.push(() => closed.close())
+    const { port } = closed.address() as { port: number }
+    const sent = create(port).send(exampleNotification(), signal)
+    await expect(sent).rejects.toBeInstanceOf(AccessRefusedError)
+    await expect(sent).rejects.toThrow(/554 no service here \(check notifier "mail"\)/)
   })
 
   test('a server that greets nobody is given up in time', async () => {

@@ -29,6 +29,8 @@ export interface EmailOptions extends Wording {
 
 /** Of SMTP: access, not the mail, is refused. */
 const ACCESS_REFUSED = new Set<unknown>([530, 534, 535, 538])
+/** What a 5xx to another command says, such as to who we are or whom it comes from, may be mended. */
+const ABOUT_THE_MAIL = new Set(['RCPT TO', 'DATA'])
 /** Notifications of which some recipients have a mail and others have not yet. */
 const PARTLY_SENT_MAX = 100
 const SUBJECT_CHARACTERS_MAX = 150
@@ -149,6 +151,13 @@ interface SentMail {
   readonly refusals: readonly { readonly recipient: string; readonly code: number; readonly said: string }[]
 }
 
+interface SmtpFailure {
+  readonly code: string
+  readonly responseCode: number
+  /** To which it was the answer. */
+  readonly command: string
+}
+
 interface Refusal extends Error {
   readonly recipient?: string | undefined
   readonly responseCode?: number | undefined
@@ -171,11 +180,13 @@ const sentMail = (info: {
 
 function classified(error: unknown, where: string, name: string): unknown {
   if (!(error instanceof Error)) return error
-  const { responseCode = 0, code } = error as Error & { responseCode?: number; code?: string }
+  const { responseCode = 0, code, command = '' } = error as Error & Partial<SmtpFailure>
   const said = `${where}: ${error.message} (check notifier "${name}")`
   if (code === 'EAUTH' || ACCESS_REFUSED.has(responseCode)) return new AccessRefusedError(said, { cause: error })
-  if (responseCode >= 500 && !wantsAnother(error)) return new PermanentError(said, { cause: error })
-  return error
+  if (responseCode < 500 || wantsAnother(error)) return error
+  return ABOUT_THE_MAIL.has(command)
+    ? new PermanentError(said, { cause: error })
+    : new AccessRefusedError(said, { cause: error })
 }
 
 /** All recipients were refused: one who was refused for the time being is enough to try again. */

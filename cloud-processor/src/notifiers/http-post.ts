@@ -1,5 +1,6 @@
 /** One POST of JSON, and what its answer means for whoever asks whether to try again: see DESIGN.md, "Permanent or not". */
 import { readFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { type Clock, PermanentError } from '@tributary/runtime'
 import { Agent, request } from 'undici'
 import { oneLine } from './escape.ts'
@@ -17,9 +18,13 @@ export interface HttpTarget {
   readonly caFile?: string | undefined
 }
 
-/** Bytes of an answer that are looked at. */
+/** Of an answer, which is for people: the status says what became of the request. */
 const ANSWER_BYTES_MAX = 1_024
-const ACCESS_REFUSED = new Set([401, 403, 407])
+const ANSWER_MS_MAX = 1_000
+const ANSWER_CHARACTERS_MAX = 200
+const SECRET_CHARACTERS_MIN = 4
+/** Nothing is wrong with what was sent: the address or the access is to be mended, here or there. */
+const TO_BE_MENDED = new Set([401, 403, 404, 405, 407, 410])
 /** Of 4xx: in time it will be taken. */
 const ANOTHER_TIME = new Set([408, 409, 421, 423, 425, 429])
 
@@ -40,6 +45,19 @@ export async function postJson(
   address.username = address.password = ''
   const ca = caFile === undefined ? undefined : await readFile(caFile)
   const dispatcher = ca && new Agent({ connect: { ca } })
+  const sent = {
+    ...(username === '' ? {} : { authorization: basicAuthorization(username, password) }),
+    ...lowerCased(target.headers),
+    ...lowerCased(headers),
+    'content-type': 'application/json',
+    'user-agent': 'tributary',
+  }
+  const secrets = secretsOf([
+    address.pathname + address.search,
+    address.pathname,
+    password,
+    ...Object.values({ ...target.headers, ...('authorization' in sent ? { sent: sent.authorization } : {}) }),
+  ])
   try {
     const { statusCode, answered, retryAfter } = await withTimeLimit(
       { clock, signal, timeoutMs, where },
@@ -47,28 +65,28 @@ export async function postJson(
         const response = await request(address, {
           method: 'POST',
           body,
-          headers: {
-            ...(username === '' ? {} : { authorization: basicAuthorization(username, password) }),
-            ...lowerCased(target.headers),
-            ...lowerCased(headers),
-            'content-type': 'application/json',
-            'user-agent': 'tributary',
-          },
+          headers: sent,
           signal: limited,
           headersTimeout: 0,
           bodyTimeout: 0,
           reset: true,
           ...(dispatcher && { dispatcher }),
         })
-        const answered = await readSome(response.body)
+        const answered = await readSome(response.body, clock)
         return { statusCode: response.statusCode, answered, retryAfter: response.headers['retry-after'] }
       },
     )
-    const said = `${where} answered ${statusCode}${answered === '' ? '' : `: ${answered}`}`
+    const words = withoutSecrets(answered, secrets).slice(0, ANSWER_CHARACTERS_MAX)
+    const said = `${where} answered ${statusCode}${words === '' ? '' : `: ${words}`}`
     if (statusCode >= 200 && statusCode < 300) return said
-    const check = `${said} (check url, headers and secret of notifier "${name}")`
-    if (ACCESS_REFUSED.has(statusCode)) throw new AccessRefusedError(check)
-    if (statusCode >= 400 && statusCode < 500 && !ANOTHER_TIME.has(statusCode)) throw new PermanentError(check)
+    const check = `(check url, headers and secret of notifier "${name}")`
+    if (statusCode >= 300 && statusCode < 400)
+      throw new AccessRefusedError(
+        `${said}: it sends us elsewhere, where nothing is told; give the final address ${check}`,
+      )
+    if (TO_BE_MENDED.has(statusCode)) throw new AccessRefusedError(`${said} ${check}`)
+    if (statusCode >= 400 && statusCode < 500 && !ANOTHER_TIME.has(statusCode))
+      throw new PermanentError(`${said} ${check}`)
     const afterMs = retryAfterMs(retryAfter, clock.wallMs())
     throw afterMs > 0 ? new RetryLaterError(said, afterMs) : new Error(said)
   } finally {
@@ -90,10 +108,22 @@ function retryAfterMs(header: string | readonly string[] | undefined, nowMs: num
   return Number.isFinite(atMs) ? Math.max(0, atMs - nowMs) : 0
 }
 
+/** Whole, and the last word of each, as in "Bearer <token>"; longest first. What is shorter than a secret can be stays readable. */
+const secretsOf = (texts: readonly string[]): string[] =>
+  texts
+    .flatMap((text) => [text, text.slice(text.lastIndexOf(' ') + 1)])
+    .filter(({ length }) => length >= SECRET_CHARACTERS_MIN)
+    .sort((a, b) => b.length - a.length)
+
+/** Servers say in their answers what was asked of them: the page of many for what they do not know names the path. */
+const withoutSecrets = (text: string, secrets: readonly string[]): string =>
+  secrets.reduce((rest, secret) => rest.replaceAll(secret, '***'), text)
+
 /** The beginning of an answer in one line; the rest is not waited for, nor missed: the status has said what became of the request. */
-async function readSome(answer: AsyncIterable<Uint8Array>): Promise<string> {
+async function readSome(answer: Readable, clock: Clock): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
+  const cancel = clock.after(ANSWER_MS_MAX, () => answer.destroy())
   try {
     for await (const chunk of answer) {
       chunks.push(chunk)
@@ -102,6 +132,8 @@ async function readSome(answer: AsyncIterable<Uint8Array>): Promise<string> {
     }
   } catch {
     // Broken off, or out of time.
+  } finally {
+    cancel()
   }
-  return oneLine(Buffer.concat(chunks).subarray(0, ANSWER_BYTES_MAX).toString('utf8')).slice(0, 200)
+  return oneLine(Buffer.concat(chunks).subarray(0, ANSWER_BYTES_MAX).toString('utf8'))
 }

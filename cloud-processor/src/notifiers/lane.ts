@@ -9,20 +9,24 @@ export interface Lane {
   readonly notifier: Notifier | undefined
   /** Keys that are done and still in the state. */
   readonly done: Set<string>
-  /** Episodes that wait while others are tried: a notification that the receiver cannot digest must not keep back the rest. */
-  readonly deferred: Set<string>
   /** Open ones when they were taken last: what this lane adds to the gauge, which the outboxes of several partitions share. */
   readonly waiting: number
   failures: number
   lastError: string
   /** Monotonic: not before then. */
   tryAtMs: number
+  /** The same for what has not failed so far. */
+  tryUntriedAtMs: number
   repeatAtMs: number
   /** As of the state that was taken last. */
   counted: OutboxCounts | undefined
   take(queue: readonly Notification[], standing: readonly Notification[]): void
   open(): Notification[]
+  /** Others are tried before this episode: a notification that the receiver cannot digest must not keep back the rest. */
+  defer(episode: string): void
+  /** The oldest of an episode that is not deferred, else of the one that has waited longest since it was. */
   next(): Notification | undefined
+  dueAtMs(notification: Notification): number
   /** What stands, but for what is about to end; nothing when the receiver does not forget. */
   toRepeat(): Notification[]
   /** Until it is woken, the time has passed, or the signal aborts. */
@@ -36,19 +40,20 @@ export function createLane(receiver: string, notifier: Notifier | undefined): La
   let waiting = 0
   let onWake: () => void = () => undefined
   const done = new Set<string>()
+  /** The one that failed longest ago first. */
   const deferred = new Set<string>()
   const open = () => queue.filter(({ key }) => !done.has(key))
-  return {
+  const lane: Lane = {
     receiver,
     notifier,
     done,
-    deferred,
     get waiting() {
       return waiting
     },
     failures: 0,
     lastError: '',
     tryAtMs: Number.NEGATIVE_INFINITY,
+    tryUntriedAtMs: Number.NEGATIVE_INFINITY,
     repeatAtMs: Number.NEGATIVE_INFINITY,
     counted: undefined,
     take(nextQueue, nextStanding) {
@@ -57,14 +62,25 @@ export function createLane(receiver: string, notifier: Notifier | undefined): La
       const keys = new Set(queue.map(({ key }) => key))
       for (const key of done) if (!keys.has(key)) done.delete(key)
       waiting = keys.size - done.size
+      const episodes = new Set(queue.map(({ transition }) => transition.episode))
+      for (const episode of deferred) if (!episodes.has(episode)) deferred.delete(episode)
     },
     open,
+    defer(episode) {
+      deferred.delete(episode)
+      deferred.add(episode)
+    },
     next() {
       const all = open()
-      const next = all.find(({ transition }) => !deferred.has(transition.episode))
-      if (next === undefined) deferred.clear()
-      return next ?? all[0]
+      const untried = all.find(({ transition }) => !deferred.has(transition.episode))
+      if (untried) return untried
+      for (const episode of deferred) {
+        const next = all.find(({ transition }) => transition.episode === episode)
+        if (next) return next
+      }
+      return undefined
     },
+    dueAtMs: ({ transition }) => (deferred.has(transition.episode) ? lane.tryAtMs : lane.tryUntriedAtMs),
     toRepeat() {
       if (standing.length === 0 || notifier?.standing === undefined) return []
       const ending = new Set(
@@ -85,4 +101,5 @@ export function createLane(receiver: string, notifier: Notifier | undefined): La
     },
     wake: () => onWake(),
   }
+  return lane
 }

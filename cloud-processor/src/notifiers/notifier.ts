@@ -39,7 +39,7 @@ export interface Standing {
   repeat(all: readonly Notification[], signal: AbortSignal): Promise<void>
 }
 
-/** The receiver does not let us in: tried again, and a person must mend it. */
+/** The receiver does not let us in, or is not at this address: tried again, and a person must mend it. */
 export class AccessRefusedError extends Error {
   override readonly name = 'AccessRefusedError'
 }

@@ -1,8 +1,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Clock, createLogger, systemClock } from '@tributary/runtime'
+import { type Clock, createLogger, every, messageOf, systemClock } from '@tributary/runtime'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { alertmanagerNotifier } from './alertmanager.ts'
 import { exampleNotification } from './example-notification.ts'
@@ -35,18 +36,14 @@ for (const [name, create] of Object.entries(overHttp))
       return { address: receiver.url, taken, close: receiver.close }
     },
     taken: { status: 204 },
-    never: [
-      { status: 400 },
-      { status: 404, body: 'no such hook' },
-      { status: 405 },
-      { status: 410 },
-      { status: 413 },
-      { status: 422 },
-    ],
+    never: [{ status: 400, body: 'no such field' }, { status: 413 }, { status: 422 }],
     later: [
       { status: 500 },
       { status: 401 },
       { status: 403 },
+      { status: 404, body: 'no such hook' },
+      { status: 405 },
+      { status: 410 },
       { status: 425 },
       { status: 503 },
       { status: 408 },
@@ -134,10 +131,58 @@ describe('webhook', () => {
     'has been taken with a 2xx, although the rest of the answer: %s',
     async (end) => {
       receiver = await startReceiver(() => ({ status: 200, body: 'than', end }))
-      const sent = webhookNotifier({ ...common, url: receiver.url }, dependencies).send(exampleNotification(), signal)
-      expect(await sent).toMatch(/answered 200/)
+      const timeoutMs = 20_000
+      const fromMs = systemClock.monotonicMs()
+      const notifier = webhookNotifier({ ...common, timeoutMs, url: receiver.url }, dependencies)
+      expect(await notifier.send(exampleNotification(), signal)).toMatch(/answered 200/)
+      expect(systemClock.monotonicMs() - fromMs).toBeLessThan(timeoutMs / 2)
     },
   )
+
+  test.each([
+    ['its headers', 'HTTP/1.1 200 OK\r\nX-Slow: ', /did not answer in 2000 ms/],
+    ['its answer', 'HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n', /answered 200: x+$/],
+  ])('one that says %s a byte at a time holds nobody for longer than an attempt', async (_, beginning, said) => {
+    const stopping = new AbortController()
+    const slow = createServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.write(beginning)
+      void every(20, () => void socket.write('x'), { clock: systemClock, signal: stopping.signal })
+    })
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve))
+    const { port } = slow.address() as { port: number }
+    const fromMs = systemClock.monotonicMs()
+    const sent = webhookNotifier({ ...common, url: `http://127.0.0.1:${port}/` }, dependencies)
+    const outcome = await sent.send(exampleNotification(), signal).catch(messageOf)
+    expect(outcome).toMatch(said)
+    expect(systemClock.monotonicMs() - fromMs).toBeLessThan(5 * ATTEMPT_MS)
+    stopping.abort()
+    slow.close()
+  })
+
+  test('follows nobody to another address, and says that the config must name it', async () => {
+    receiver = await startReceiver(() => ({ status: 301, headers: { location: '/secret-path' } }))
+    const sent = webhookNotifier({ ...common, url: receiver.url }, dependencies).send(exampleNotification(), signal)
+    await expect(sent).rejects.toBeInstanceOf(AccessRefusedError)
+    await expect(sent).rejects.toThrow(/answered 301: .*give the final address \(check url, .*"people"\)$/)
+    await expect(sent).rejects.not.toThrow('secret-path')
+    expect(receiver.requests).toHaveLength(1)
+  })
+
+  test('a path, token or password that the receiver repeats in its answer is not shown', async () => {
+    receiver = await startReceiver((_, { path, headers }) => ({
+      status: 404,
+      body: `Cannot POST ${path} with ${headers.authorization}, ${headers['x-key']}`,
+    }))
+    const url = `${receiver.url}s/T0/s3cret?token=als0s3cret`
+    const headers = { Authorization: 'Bearer t0ken-s3cret', 'X-Key': 'k3y-s3cret' }
+    const sent = webhookNotifier({ ...common, url, headers }, dependencies).send(exampleNotification(), signal)
+    await expect(sent).rejects.toThrow(/answered 404: Cannot POST \*\*\* with \*\*\*, \*\*\* \(/)
+    const withLogin = webhookNotifier({ ...common, url: receiver.url.replace('//', '//u:s3cret@') }, dependencies)
+    await expect(withLogin.send(exampleNotification(), signal)).rejects.not.toThrow(/s3cret|dTpzM2NyZXQ/)
+    const options = { ...common, url: receiver.url, topic: 'pumps', priorities, tags: [], token: 'tk_s3cret' }
+    await expect(ntfyNotifier(options, dependencies).send(exampleNotification(), signal)).rejects.not.toThrow('s3cret')
+  })
 
   test('hears when to come again: in seconds, or at a date', async () => {
     const wallMs = Date.UTC(2026, 0, 31, 14, 0, 0)
@@ -258,9 +303,9 @@ test('ntfy: priority by severity, one notice an episode, a click that leads to t
   expect(Buffer.byteLength(messages[0].message)).toBeLessThan(4_096)
 })
 
-test('log: one line, with what a receiver would be told', async () => {
+test('log: one line, with what a receiver would be told, although the log is to say errors alone', async () => {
   const lines: string[] = []
-  const log = createLogger('test', 'info', { write: (line) => void lines.push(line) })
+  const log = createLogger('test', 'error', { write: (line) => void lines.push(line) })
   const [notifier] = createNotifiers(notifiersSchema.parse([{ type: 'log', name: 'journal' }]), {
     ...dependencies,
     log,

@@ -137,6 +137,60 @@ test('a receiver that asks for ten minutes is asked again after ten, for a day a
   await outbox.stop(AbortSignal.abort())
 })
 
+test('what comes later is told within half a minute, although the receiver has not digested another for hours', async () => {
+  const clock = createSimulatedClock()
+  const told: string[] = []
+  let attempts = 0
+  const picky: Notifier = {
+    name: 'people',
+    send: async ({ key }) => {
+      attempts += 1
+      if (key.startsWith('poison')) throw new Error('answered 500')
+      told.push(key)
+      return 'taken'
+    },
+  }
+  const { outbox, tell, pass } = world([picky], clock)
+  await outbox.start(AbortSignal.timeout(1_000))
+  tell('poison-1')
+  tell('poison-2')
+  await pass(120 * MINUTE)
+  for (const episode of ['a', 'b']) {
+    tell(episode)
+    tell(episode, 'resolved')
+    await pass(MINUTE / 2 + 2_000)
+    expect(told.splice(0)).toEqual([`${episode}/firing`, `${episode}/resolved`])
+  }
+  attempts = 0
+  await pass(120 * MINUTE)
+  expect(attempts, 'both are tried, every five minutes').toBeLessThan(60)
+  expect(attempts).toBeGreaterThan(20)
+  await outbox.stop(AbortSignal.abort())
+})
+
+test('many that wait for a dead receiver are no storm, and all go once it is back', async () => {
+  const clock = createSimulatedClock()
+  let isAway = true
+  let attempts = 0
+  const people: Notifier = {
+    name: 'people',
+    send: async () => {
+      attempts += 1
+      if (isAway) throw new Error('nobody there')
+      return 'taken'
+    },
+  }
+  const { outbox, state, tell, pass } = world([people], clock)
+  await outbox.start(AbortSignal.timeout(1_000))
+  for (let i = 0; i < 50; i++) tell(`e${i}`)
+  await pass(60 * MINUTE)
+  expect(attempts).toBeLessThan(2 * 60)
+  isAway = false
+  await pass(5 * MINUTE + 5_000)
+  expect(state.counts['people']).toMatchObject({ delivered: 50 })
+  await outbox.stop(AbortSignal.abort())
+})
+
 test('its age counts from when it was queued: a device whose clock is years behind is not given up at once', async () => {
   const clock = createSimulatedClock()
   let isAway = true

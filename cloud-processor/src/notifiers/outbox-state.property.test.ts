@@ -1,7 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { enqueueAll, exampleTransition } from './example-notification.ts'
-import { enqueueFor, forgetStanding, type OutboxState, settle, startOutbox } from './outbox-state.ts'
+import {
+  enqueuedOf,
+  enqueueFor,
+  forgetStanding,
+  isUrgentSince,
+  type OutboxState,
+  settle,
+  startOutbox,
+} from './outbox-state.ts'
 
 const RECEIVERS = ['people', 'journal']
 const keys = (state: OutboxState, receiver = 'people') => (state.queues[receiver] ?? []).map(({ key }) => key)
@@ -41,6 +49,26 @@ describe('outbox state', () => {
     enqueueAll(state, [told('e', 'firing')], ['people'], limits)
     expect(keys(state)).toEqual(['c/firing', 'd/firing', 'e/firing'])
     expect(state.counts['people']).toEqual({ enqueued: 6, delivered: 0, undeliverable: 0, collapsed: 1, dropped: 2 })
+  })
+
+  test('people wait for what begins, not for what is over, and not for what was enqueued before', () => {
+    const state = startOutbox()
+    const limits = { notificationsPerReceiverMax: 2 }
+    const tell = (...all: ReturnType<typeof told>[]) => enqueueAll(state, all, RECEIVERS, limits)
+    expect(isUrgentSince(state, {})).toBe(false)
+    tell(told('a', 'firing'))
+    expect(isUrgentSince(state, {})).toBe(true)
+    let before = enqueuedOf(state)
+    expect(isUrgentSince(state, before)).toBe(false)
+    tell(told('a', 'resolved'))
+    expect(isUrgentSince(state, before)).toBe(false)
+    tell(told('b', 'firing', ['journal']))
+    expect(isUrgentSince(state, before)).toBe(true)
+    before = enqueuedOf(state)
+    settle(state, { receiver: 'people', key: 'a/firing', outcome: 'delivered' })
+    expect(isUrgentSince(state, before)).toBe(false)
+    tell(told('c', 'firing'), told('c', 'resolved'), told('d', 'firing'))
+    expect(isUrgentSince(state, before), 'also when the queue is full').toBe(true)
   })
 
   test('what a forgetful receiver was told stands until its end is settled, given up or dropped', () => {

@@ -70,9 +70,16 @@ export function forgetStanding({ standing }: OutboxState, receivers: readonly st
   for (const receiver in standing) if (!receivers.includes(receiver)) delete standing[receiver]
 }
 
-/** Of all receivers, since the state was new. */
-export const enqueuedTotal = ({ counts }: OutboxState): number =>
-  Object.values(counts).reduce((sum, { enqueued }) => sum + enqueued, 0)
+/** By receiver, since the state was new. */
+export const enqueuedOf = ({ counts }: OutboxState): Record<string, number> =>
+  Object.fromEntries(Object.entries(counts).map(([receiver, { enqueued }]) => [receiver, enqueued]))
+
+/** Whether something was enqueued since then that is not the end of an alert: people wait for it. */
+export const isUrgentSince = ({ queues, counts }: OutboxState, before: Readonly<Record<string, number>>): boolean =>
+  Object.entries(queues).some(([receiver, queue]) => {
+    const more = (counts[receiver]?.enqueued ?? 0) - (before[receiver] ?? 0)
+    return more > 0 && queue.slice(-more).some(({ transition }) => transition.state !== 'resolved')
+  })
 
 /** Takes out what was settled since the last step; what is not there (any more) changes nothing. */
 export function settle(state: OutboxState, { receiver, key, outcome, stands = false }: Settled): void {

@@ -49,6 +49,8 @@ const BACKOFF: Backoff = { firstMs: 1_000, maxMs: 5 * 60_000 }
 /** A receiver that asks for more time than this is asked again after it. */
 const RETRY_AFTER_MS_MAX = 60 * 60_000
 const FAILURES_BEFORE_OTHERS = 5
+/** What was never tried does not wait longer than this for a receiver that fails: it may fail with what it was sent before alone. */
+const UNTRIED_MS_MAX = 30_000
 const DELIVER_FOR_MS = 7 * 86_400_000
 
 export function createOutbox(notifiers: readonly Notifier[], dependencies: OutboxDependencies): Outbox {
@@ -79,6 +81,7 @@ export function createOutbox(notifiers: readonly Notifier[], dependencies: Outbo
   function finish(lane: Lane, { key }: Notification, outcome: Outcome): void {
     lane.done.add(key)
     lane.failures = 0
+    lane.tryAtMs = lane.tryUntriedAtMs = Number.NEGATIVE_INFINITY
     lane.lastError = ''
     const everyMs = lane.notifier?.standing?.everyMs
     settled.push({ receiver: lane.receiver, key, outcome, ...(everyMs === undefined ? {} : { stands: true }) })
@@ -111,14 +114,15 @@ export function createOutbox(notifiers: readonly Notifier[], dependencies: Outbo
       }
       sent.inc({ receiver, outcome: 'failed' })
       lane.failures += 1
-      if (lane.failures >= FAILURES_BEFORE_OTHERS) lane.deferred.add(notification.transition.episode)
+      if (lane.failures >= FAILURES_BEFORE_OTHERS) lane.defer(notification.transition.episode)
       lane.lastError = messageOf(error)
       const askedMs = error instanceof RetryLaterError ? Math.min(error.afterMs, RETRY_AFTER_MS_MAX) : 0
       const delayMs = Math.max(askedMs, backoffDelayMs(backoff, lane.failures))
       lane.tryAtMs = clock.monotonicMs() + delayMs
+      lane.tryUntriedAtMs = clock.monotonicMs() + Math.max(askedMs, Math.min(delayMs, UNTRIED_MS_MAX))
       const attempt = { ...about, attempt: lane.failures, delayMs: Math.round(delayMs), err: error }
       if (error instanceof AccessRefusedError)
-        log.error(attempt, 'notification not delivered: the receiver does not let us in; trying again')
+        log.error(attempt, 'notification not delivered: its config or the receiver must be mended; trying again')
       else log.warn(attempt, 'notification not delivered; trying again')
       watch.failed(receiver, lane.lastError, false)
     }
@@ -145,10 +149,11 @@ export function createOutbox(notifiers: readonly Notifier[], dependencies: Outbo
     while (!signal.aborted) {
       const nowMs = clock.monotonicMs()
       const next = lane.next()
+      const tryAtMs = next ? lane.dueAtMs(next) : Number.POSITIVE_INFINITY
       const repeatAtMs = lane.toRepeat().length > 0 ? lane.repeatAtMs : Number.POSITIVE_INFINITY
       if (repeatAtMs <= nowMs) await repeat(lane, signal)
-      else if (next && lane.tryAtMs <= nowMs) await deliver(lane, next, signal)
-      else await lane.rest(clock, Math.min(repeatAtMs, next ? lane.tryAtMs : Number.POSITIVE_INFINITY) - nowMs, signal)
+      else if (next && tryAtMs <= nowMs) await deliver(lane, next, signal)
+      else await lane.rest(clock, Math.min(repeatAtMs, tryAtMs) - nowMs, signal)
     }
   }
 

@@ -81,6 +81,11 @@ test.each([
   ['alertmanager', 'labels: { "a-b": c }', 'labels.a-b', /must be the name of a label/],
   ['alertmanager', 'repeat: 10ms', 'repeat', /at least 1s/],
   ['slack', 'headers: { X-A: "a\\nb" }', 'headers.X-A', /must be one line/],
+  ['slack', 'headers: { X-A: "ключ" }', 'headers.X-A', /must be one line of Latin characters/],
+  ['slack', 'headers: { Content-Length: "3" }', 'headers.Content-Length', /this one is HTTP's/],
+  ['slack', 'timeout: 0ms', 'timeout', /must be at least 100ms/],
+  ['email', 'timeout: 5ms', 'timeout', /must be at least 100ms/],
+  ['slack', 'url: "https://u:100%@chat/x"', 'url', /name and password with % as %25 \(got a secret/],
   ['slack', 'colour: red', 'colour', /unknown key/],
 ])('a mistake in %s: %s', (type, wrong, path, message) => {
   const [key = ''] = wrong.split(':')

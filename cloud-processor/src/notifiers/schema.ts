@@ -13,12 +13,28 @@ const address = (protocols: RegExp, error: string) =>
     error,
     params: { isSecret: true },
   })
-const httpUrl = address(/^https?:$/, 'must be an http or https address')
+const httpUrl = address(/^https?:$/, 'must be an http or https address').refine(
+  (text) => !URL.canParse(text) || isDecodable(new URL(text)),
+  { error: 'must have name and password with % as %25', params: { isSecret: true } },
+)
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
+  }
+}
 const text = z.string().min(1, 'must not be empty')
+/** Of the connection, not of the message: HTTP says them by itself. */
+const OF_HTTP = /^(connection|content-length|expect|keep-alive|transfer-encoding|upgrade)$/i
 const headers = z
   .record(
-    z.string().regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header'),
-    z.string().regex(/^[^\r\n]*$/, 'must be one line'),
+    z
+      .string()
+      .regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header')
+      .refine((key) => !OF_HTTP.test(key), "must be a header of your own: this one is HTTP's"),
+    z.string().regex(/^[\t\x20-\x7e\xa0-\xff]*$/, 'must be one line of Latin characters'),
   )
   .default({})
 /** "a@example.org", or "Pumps <a@example.org>". */
@@ -31,7 +47,11 @@ const mailbox = z
 /** Certificate authority of the receiver, besides which none counts. */
 const tls_ca_file = text.optional()
 /** For one attempt. */
-const timeout = durationMs().prefault('10s')
+const timeoutOf = (usual: string) =>
+  durationMs()
+    .refine((ms) => ms >= 100, 'must be at least 100ms')
+    .prefault(usual)
+const timeout = timeoutOf('10s')
 const http = { name, url: httpUrl, timeout, headers, tls_ca_file, ...wordingKeys }
 const priority = z.int().min(1, 'must be 1 to 5').max(5, 'must be 1 to 5')
 
@@ -72,7 +92,7 @@ const email = z
     password: text.optional(),
     from: mailbox,
     to: z.array(mailbox).min(1, 'must name somebody').max(50),
-    timeout: durationMs().prefault('30s'),
+    timeout: timeoutOf('30s'),
     tls_ca_file,
     ...wordingKeys,
   })

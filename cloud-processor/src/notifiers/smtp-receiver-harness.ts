@@ -25,8 +25,8 @@ export type SmtpBehaviour =
   | 'destroy'
   /** Takes the mail and says nothing. */
   | 'hang'
-  /** This code to the mail as a whole, or to those recipients. */
-  | { readonly code: number; readonly recipients?: readonly string[] }
+  /** This code to the mail as a whole, to those recipients, or to the sender. */
+  | { readonly code: number; readonly recipients?: readonly string[]; readonly isOfSender?: true }
 
 const refusal = (code: number) => Object.assign(new Error(`no, ${code}`), { responseCode: code })
 
@@ -46,7 +46,7 @@ export async function startSmtpReceiver(
     ...options,
     onMailFrom(_address, _session, callback) {
       current = behave(count++)
-      callback()
+      callback(typeof current === 'object' && current.isOfSender ? refusal(current.code) : null)
     },
     onRcptTo({ address }, _session, callback) {
       const isRefused = typeof current === 'object' && current.recipients?.includes(address)
