@@ -35,7 +35,7 @@ export interface ListedSilence {
   readonly partition: number
 }
 
-export interface ListedAnomaly extends Omit<RecordedAnomaly, 'timeMs' | 'feedback'> {
+export interface ListedAnomaly extends Omit<Required<RecordedAnomaly>, 'timeMs' | 'feedback'> {
   readonly id: string
   readonly at: string
   readonly feedback: { readonly what: 'confirmed' | 'dismissed'; readonly by: string; readonly at: string } | null
@@ -52,6 +52,9 @@ export interface PartitionAlerts {
   /** Alerts beyond `LISTED_MAX`. */
   readonly more: number
 }
+
+/** Of anomalies from before it was kept. */
+const UNSAID = { expected: null, lower: null, upper: null, component: '' } as const
 
 /** An answer must fit into a message of NATS. */
 const LISTED_MAX = 500
@@ -98,6 +101,7 @@ export function alertsOf(
     anomalies: anomalies.map(({ timeMs, feedback, ...anomaly }) => ({
       id: anomalyId({ timeMs, ...anomaly }),
       at: iso(timeMs),
+      ...UNSAID,
       ...anomaly,
       feedback: feedback ? { what: feedback.what, by: feedback.by, at: iso(feedback.atMs) } : null,
       partition,
