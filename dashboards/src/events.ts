@@ -17,6 +17,8 @@ const BY_STATE = {
 /** Of these nobody was told: not shown in the charts before somebody asks for them. */
 const QUIET_STATES = ['pending', 'historical']
 const BY_FEEDBACK = { confirmed: CRITICAL, dismissed: 'gray' }
+/** Of cells: an empty table says something else. */
+const BLANK = { id: 'noValue', value: '–' }
 /** Alerts that somebody cannot be reached are of no kind. */
 const LINK_DETECTORS: Readonly<Record<string, string>> = {
   agent_health: 'agent_unreachable',
@@ -83,11 +85,11 @@ function anomalyTable(at: PanelPlace, of: string, rowsMax: number) {
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'device', title: 'Device', width: 130 },
       { name: 'detector', title: 'Detector', width: 150 },
-      { name: 'component', title: 'Component', width: 120 },
+      { name: 'component', title: 'Component', width: 120, properties: [BLANK] },
       { name: 'message', title: 'Message' },
       { name: 'score', title: 'Score', width: 70, decimals: 2 },
-      { name: 'feedback', title: 'Judged', width: 100, properties: coloured(BY_FEEDBACK) },
-      { name: 'feedback_by', title: 'By', width: 90 },
+      { name: 'feedback', title: 'Judged', width: 100, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
+      { name: 'feedback_by', title: 'By', width: 90, properties: [BLANK] },
     ],
     noValue: 'No anomalies in this time range',
   })
@@ -110,9 +112,9 @@ export function alertsTable(at: PanelPlace, kind: string) {
       { name: 'state', title: 'State', width: 115, properties: coloured(BY_STATE) },
       { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
       { name: 'message', title: 'Message' },
-      { name: 'held', title: 'Not told', width: 150 },
-      { name: 'by', title: 'By', width: 90 },
-      { name: 'comment', title: 'Comment', width: 150 },
+      { name: 'held', title: 'Not told', width: 150, properties: [BLANK] },
+      { name: 'by', title: 'By', width: 90, properties: [BLANK] },
+      { name: 'comment', title: 'Comment', width: 150, properties: [BLANK] },
     ],
     noValue: 'No alerts in this time range',
   })
@@ -122,15 +124,14 @@ export function alertsTable(at: PanelPlace, kind: string) {
 export function openAlertsTable(at: PanelPlace) {
   return table(at, {
     query:
-      `SELECT "state", "severity", "message", "by" FROM (SELECT last("state") AS "state", "severity", "message", "by" ` +
+      `SELECT "state", "severity", "message" FROM (SELECT last("state") AS "state", "severity", "message" ` +
       `FROM "alert" WHERE ${SITE} GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" !~ /^(resolved|historical)$/ GROUP BY "site", "device", "rule", "field", "detector"`,
     columns: [
       { name: 'severity', title: 'Severity', width: 80, properties: coloured(BY_SEVERITY) },
       { name: 'device', title: 'Device', width: 115 },
       { name: 'Time', title: 'Changed', unit: 'dateTimeFromNow', width: 100 },
       { name: 'message', title: 'Message' },
-      { name: 'state', title: 'State', width: 110, properties: coloured(BY_STATE) },
-      { name: 'by', title: 'By', width: 80 },
+      { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) },
     ],
     hidden: ['site', 'rule', 'field', 'detector'],
     noValue: 'No open alerts',
