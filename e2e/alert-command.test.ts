@@ -48,6 +48,8 @@ test(
 
         const { anomalies } = JSON.parse((await run('anomaly', 'list', '--device', 'pump-1', '--json')).stdout)
         const explicit = anomalies.find(({ detector }: { detector: string }) => detector.startsWith('threshold'))
+        expect(explicit).toMatchObject({ component: '', expected: null, upper: expect.any(Number) })
+        expect((await run('anomaly', 'list')).stdout).toMatch(/^id .* detector +component +score +message/)
         const refused = await run('anomaly', 'dismiss', explicit.id)
         expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('learns nothing')])
         const nowhere = await runTributary(['alert', 'list', '--nats', 'nats://127.0.0.1:1'])

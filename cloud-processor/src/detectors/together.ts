@@ -11,6 +11,7 @@
  *   RISE_MS, so that what grows is not normal as it grows, and is slowly forgotten), whichever is
  *   more; further while the group is young, and far from where the others were ever seen (relations are not quite straight). Three
  *   samples in a row make an anomaly: fields may follow each other by a sample or two.
+ * - What is far from everything before teaches little before it has lasted (FAR_SIGMAS, ODD_SAMPLES).
  * - Learning: WARM_UP_SAMPLES and WARM_UP_MS, whichever takes longer. Nothing is said before. Forgetting: FORGET_MS, or FORGET_INTERVALS.
  * - New normal: what has lasted for NEW_NORMAL_MS or NEW_NORMAL_INTERVALS, whichever is longer, is learned anew, from nothing.
  * - A field that a sample lacks is as it was heard of last, for HELD_INTERVALS; after that the others are judged without it, and
