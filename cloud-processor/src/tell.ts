@@ -64,15 +64,8 @@ export function record({ state, effects }: Pick<AlertScope, 'state' | 'effects'>
   }
 }
 
-/**
- * Behind what is known of the episode, and not behind its end: whoever asks for its last state is told right. What was entered is known, too:
- * an episode that nothing more is heard of ends where it was seen last.
- */
+/** Behind what is known of the episode, and before what will be: whoever asks for its last state is told right. */
 function afterMs({ alerts }: PartitionState, { episode, atMs }: AlertTransition): number {
   const known = Object.values(alerts.episodes).find(({ id }) => id === episode)
-  if (known === undefined) return Math.floor(atMs) + 1
-  const endMs = known.clearedAtMs === null ? Number.POSITIVE_INFINITY : known.clearedAtMs + known.keepFiringForMs
-  const enteredMs = Math.min(Math.floor(Math.max(atMs, known.seenAtMs)) + 1, endMs)
-  known.seenAtMs = Math.max(known.seenAtMs, enteredMs)
-  return enteredMs
+  return Math.floor(Math.max(atMs, known?.seenAtMs ?? atMs)) + 1
 }
