@@ -53,9 +53,6 @@ export interface PartitionAlerts {
   readonly more: number
 }
 
-/** Of anomalies from before it was kept. */
-const UNSAID = { expected: null, lower: null, upper: null, component: '' } as const
-
 /** An answer must fit into a message of NATS. */
 const LISTED_MAX = 500
 
@@ -120,5 +117,7 @@ const placeOf = ({ severity, site, device, kind, field, rule, detector }: Place)
   detector,
 })
 
+/** Of anomalies from before it was kept. */
+const UNSAID = { expected: null, lower: null, upper: null, component: '' } as const
 const iso = (timeMs: number): string => new Date(timeMs).toISOString()
 const said = ({ by, comment, atMs }: Acknowledgement) => ({ by, comment, at: iso(atMs) })
