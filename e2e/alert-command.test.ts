@@ -64,6 +64,8 @@ test(
 
         const { anomalies } = JSON.parse((await run('anomaly', 'list', '--device', 'pump-1', '--json')).stdout)
         const explicit = anomalies.find(({ detector }: { detector: string }) => detector.startsWith('threshold'))
+        expect(explicit).toMatchObject({ component: '', expected: null, upper: expect.any(Number) })
+        expect((await run('anomaly', 'list')).stdout).toMatch(/^id .* detector +component +score +message/)
         const refused = await run('anomaly', 'dismiss', explicit.id)
         expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('learns nothing')])
         const tooLong = await run('alert', 'silence', '--device', 'x', '--for', '12000h', '--comment', 'y'.repeat(501))

@@ -204,3 +204,35 @@ test('an alert of before about a field that is sensitive now does not tell its v
   expect(Buffer.from(encodeState(adopted)).includes('4711')).toBe(false)
   expect(give(adopted, after, 2, { pin: 1 })).toMatch(/^resolved over after 1 ms; it was: pin is sensitive now/)
 })
+
+test('what was said of fields that are watched together does not tell the values of one that is sensitive now', () => {
+  const fields = { pin: number, opened: number }
+  const watched = contractSchema.parse({
+    ...{ ...kind('door', fields), interval: '1s' },
+    detectors: { together: [['pin', 'opened']] },
+  })
+  const before = contextOf([watched], { receivers: ['hook'] })
+  const state = stateFor(before)
+  const effects = createEffects()
+  const samples = Array.from({ length: 700 }, (_, s) => {
+    const load = Math.sin(s / 40) + 0.01 * Math.sin(s * 7)
+    return { timeMs: T + s * 1_000, values: { pin: 4711.5 + 9 * load, opened: 20 + 5 * load + (s > 600 ? 9 : 0) } }
+  })
+  const blocks = [blockOf('d-1', 'door', samples)]
+  step(state, intakeOf(batchOf({ sequence: 1, completeThroughMs: T + 700_000, blocks })), before, effects)
+  const saying = /4[67]\d\d\.\d\d\) lets expect|Number: 4[67]\d\d/
+  const bytes = (of: PartitionState) => Buffer.from(encodeState(of)).toString('latin1')
+  expect(effects.anomalies.map(({ field, component }) => [field, fields[component as 'pin']])).toEqual([['', number]])
+  expect(bytes(state)).toMatch(saying)
+  const [told] = state.outbox.queues['hook'] ?? []
+  if (told === undefined) throw new Error('nobody was told')
+  const { transition } = told
+  const group = { ...transition, episode: 'group', kind: '', detector: '', value: 1, upper: null, message: '1 alert' }
+  const episodes = [{ ...transition, state: 'firing' as const, detector: undefined }]
+  const queued = { key: 'group/firing', transition: group, reason: 'group' as const, episodes }
+  enqueueFor(state.outbox, 'hook', queued, { notificationsPerReceiverMax: 10 })
+  const after = contextOf([kind('door', { ...fields, pin: { ...number, sensitivity: 'mask' } })])
+  const adopted = adoptContracts(state, after, createEffects())
+  expect(adopted.anomalies).toEqual([])
+  expect(bytes(adopted)).not.toMatch(saying)
+})

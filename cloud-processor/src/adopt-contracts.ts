@@ -7,9 +7,9 @@ import { storedType } from '@tributary/protocol'
 import type { StepContext } from './batch-scope.ts'
 import { lacksLead, settleCounters } from './count-rows.ts'
 import { forgetCarry, forgetCounter } from './counter.ts'
+import { fieldsOfTogether } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
 import { isInDoubt } from './prior-life.ts'
-import type { Privacy } from './privacy.ts'
 import { raiseRow } from './raise-row.ts'
 import { forgetFieldOfPart } from './rolled-up-part.ts'
 import { type DeviceSeries, type FieldSeries, REVISION_KEY } from './series.ts'
@@ -41,7 +41,7 @@ export function adoptContracts(
     raiseRows(state, series)
     writeRows(state, series, effects)
   }
-  forgetWhatWasSaid(state, next.privacy)
+  forgetWhatWasSaid(state, next)
   const adopted = decodeState(encodeState(state), next.contracts)
   for (const series of allSeries(adopted)) {
     const { shape, contract } = series
@@ -68,14 +68,22 @@ export function adoptContracts(
 }
 
 /** Anomalies, open alerts, and notifications that wait: those of fields that are sensitive now must not tell their values. */
-function forgetWhatWasSaid(state: PartitionState, privacy: Privacy): void {
-  const isSensitive = ({ kind, field }: { kind: string; field: string }) =>
-    field !== '' && privacy.sensitivityOf(kind, field) !== 'none'
+function forgetWhatWasSaid(
+  state: PartitionState,
+  { privacy, contracts }: Pick<StepContext, 'privacy' | 'contracts'>,
+): void {
+  /** Without a field it is about those that its detector watches together; where no detector is known, about any of the kind. */
+  const fieldsOf = ({ kind, field, detector }: { kind: string; field: string; detector?: string }): string[] => {
+    if (field !== '') return [field]
+    return detector === undefined ? Object.keys(contracts.get(kind)?.fields ?? {}) : fieldsOfTogether(detector)
+  }
+  const isSensitive = (of: { kind: string; field: string; detector?: string }) =>
+    fieldsOf(of).some((field) => privacy.sensitivityOf(of.kind, field) !== 'none')
   const untold = { value: Number.NaN, expected: null, lower: null, upper: null }
   const silent = <T extends { field: string }>(of: T): T => ({
     ...of,
     ...untold,
-    message: `${of.field} is sensitive now: its values are not told`,
+    message: `${of.field || 'a field of it'} is sensitive now: its values are not told`,
   })
   state.anomalies = state.anomalies.filter((anomaly) => !isSensitive(anomaly))
   const { episodes } = state.alerts

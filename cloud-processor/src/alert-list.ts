@@ -35,7 +35,7 @@ export interface ListedSilence {
   readonly partition: number
 }
 
-export interface ListedAnomaly extends Omit<RecordedAnomaly, 'timeMs' | 'feedback'> {
+export interface ListedAnomaly extends Omit<Required<RecordedAnomaly>, 'timeMs' | 'feedback'> {
   readonly id: string
   readonly at: string
   readonly feedback: { readonly what: 'confirmed' | 'dismissed'; readonly by: string; readonly at: string } | null
@@ -100,6 +100,7 @@ export function alertsOf(
     ({ timeMs, feedback, ...anomaly }): ListedAnomaly => ({
       id: anomalyId({ timeMs, ...anomaly }),
       at: iso(timeMs),
+      ...UNSAID,
       ...anomaly,
       feedback: feedback ? { what: feedback.what, by: feedback.by, at: iso(feedback.atMs) } : null,
       partition,
@@ -141,5 +142,7 @@ const placeOf = ({ severity, site, device, kind, field, rule, detector }: Place)
   detector,
 })
 
+/** Of anomalies from before it was kept. */
+const UNSAID = { expected: null, lower: null, upper: null, component: '' } as const
 const iso = (timeMs: number): string => new Date(timeMs).toISOString()
 const said = ({ by, comment, atMs }: Acknowledgement) => ({ by, comment, at: iso(atMs) })

@@ -1,9 +1,10 @@
 import { contractSchema } from '@tributary/protocol'
 import { expect, test } from 'vitest'
+import { alertsOf } from './alert-list.ts'
 import { alertStory } from './alert-story.ts'
 import { seededRandom } from './detectors/simulated-series.ts'
 import { anomalyId } from './feedback.ts'
-import { findSeries } from './state.ts'
+import { findSeries, type RecordedAnomaly } from './state.ts'
 import { contextOf } from './testing.ts'
 
 const watched = contractSchema.parse({
@@ -52,6 +53,20 @@ test('an anomaly that is dismissed makes its detector more careful, one that is 
   expect(said).toMatch(/ feedback="dismissed",feedback_by="ann",feedback_comment="a forklift" \d+$/)
   const place = (line = '') => [line.split(' ')[0], line.split(' ').at(-1)]
   expect(lines.filter((line) => !line.includes('feedback=')).map(place)).toContainEqual(place(said))
+})
+
+test('each is listed with what was expected, its bounds, and what spoke; one from before these were kept without', () => {
+  const s = withSpikes()
+  const { engine } = contextOf([watched])
+  const listed = () => alertsOf('processor-1', 3, s.state, engine).anomalies
+  const outlier = listed().find(({ detector }) => detector === 'outlier')
+  expect(outlier).toMatchObject({ component: 'jump', lower: expect.any(Number), upper: expect.any(Number) })
+  expect(outlier?.expected).toBeGreaterThan(outlier?.lower as number)
+  expect(s.lines.find((line) => line.includes('detector=outlier'))).toContain(',component="jump"')
+  const { expected: _, lower: _l, upper: _u, component: _c, ...old } = s.state.anomalies[0] as RecordedAnomaly
+  s.state.anomalies = [old]
+  s.restart()
+  expect(listed()).toMatchObject([{ id: anomalyId(old), expected: null, lower: null, upper: null, component: '' }])
 })
 
 test('what learns nothing says so, and what nobody knows', () => {

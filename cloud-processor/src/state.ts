@@ -103,6 +103,12 @@ export interface RecordedAnomaly {
   readonly timeMs: number
   readonly value: number
   readonly score: number
+  /** What stood to reason, and its bounds; these four are not in checkpoints from before they were kept. */
+  readonly expected?: number | null
+  readonly lower?: number | null
+  readonly upper?: number | null
+  /** Which view, or which of several fields, spoke; '' where there is one only. */
+  readonly component?: string
   readonly message: string
   /** Of somebody who looked at it. */
   readonly feedback?: { readonly what: 'confirmed' | 'dismissed'; readonly by: string; readonly atMs: number }

@@ -82,9 +82,11 @@ function tell(batches: readonly Batch[], restartEvery = Number.POSITIVE_INFINITY
   const anomalies: string[] = []
   const transitions: string[] = []
   const second = (timeMs: number) => (timeMs - T) / 1_000
+  let receivedAtMs = T
   for (const [i, { batch, untilSecond }] of batches.entries()) {
     clearEffects(effects)
-    step(state, intakeOf(batch, { streamSequence: i + 1, receivedAtMs: T + untilSecond * 1_000 }), context, effects)
+    receivedAtMs = Math.max(receivedAtMs, T + untilSecond * 1_000)
+    step(state, intakeOf(batch, { streamSequence: i + 1, receivedAtMs }), context, effects)
     for (const one of effects.anomalies)
       anomalies.push(`${second(one.timeMs)}s ${one.device} ${one.field} ${one.detector}: ${one.message}`)
     for (const one of effects.transitions)
@@ -130,6 +132,20 @@ describe('devices beside their peers', () => {
       }),
       { numRuns: 10, endOnFailure: true },
     )
+  })
+
+  test('an agent whose clock is an hour ahead takes nobody’s peers away, neither meanwhile nor when it is right again', () => {
+    const own = batchesOf(0, { rooms: [0, 1, 2, 3, 4] })
+    const other = batchesOf(1, { rooms: [5] }).map(({ batch, ...one }): Batch => {
+      if (one.untilSecond <= BEGUN || one.untilSecond > 600) return { ...one, batch }
+      const aheadMs = 3_600_000
+      const blocks = batch.blocks.map((block) => ({ ...block, timesMs: block.timesMs.map((ms) => ms + aheadMs) }))
+      const header = { ...batch.header, completeThroughMs: batch.header.completeThroughMs + aheadMs }
+      return { ...one, batch: { ...batch, header, blocks } }
+    })
+    const { anomalies, transitions } = tell(byTime([...own, ...other]))
+    expect(anomalies.map((one) => one.slice(0, 26))).toEqual(['1030s room-0 temperature_c'])
+    expect(transitions).toEqual(['1030s room-0 peers firing', '1390s room-0 peers resolved'])
   })
 
   test('an agent that falls behind is not waited for; what it brings later is history', () => {

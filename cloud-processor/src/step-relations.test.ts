@@ -191,6 +191,9 @@ describe('fields that move together', () => {
     expect(told.lines[0]).toMatch(
       /^anomaly,detector=together_temperature_c\+humidity_percent,device=room-1,site=workshop kind="room",value=/,
     )
+    expect(told.lines[0]).toMatch(
+      /,expected=\d.*,lower=\d.*,upper=\d.*,component="(humidity_percent|temperature_c)" \d+$/,
+    )
     expect(told.transitions).toEqual([
       '902s room-1  together_temperature_c+humidity_percent firing',
       expect.stringMatching(/^10\d\d(\.\d+)?s room-1 {2}together_temperature_c\+humidity_percent resolved$/),

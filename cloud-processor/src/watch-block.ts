@@ -173,6 +173,7 @@ const ANOMALY_KEYS = {
   lower: fieldKey('lower'),
   upper: fieldKey('upper'),
   message: fieldKey('message'),
+  component: fieldKey('component'),
 }
 
 /** An anomaly into the store, and what comes of a verdict for alerts. */
@@ -192,6 +193,7 @@ export function judge(s: BatchScope, change: VerdictChange): void {
     ] as const)
       if (number !== undefined && Number.isFinite(number)) lines.float(key, number, 1000)
     lines.string(ANOMALY_KEYS.message, verdict.message)
+    if (verdict.component !== '') lines.string(ANOMALY_KEYS.component, verdict.component)
     lines.end(prefix, atMs, 0, -1)
     const recorded = {
       site,
@@ -202,6 +204,10 @@ export function judge(s: BatchScope, change: VerdictChange): void {
       timeMs: atMs,
       value,
       score: verdict.score,
+      expected: verdict.expected ?? null,
+      lower: verdict.lower ?? null,
+      upper: verdict.upper ?? null,
+      component: verdict.component,
       message: verdict.message,
     }
     anomalies.push(recorded)

@@ -42,8 +42,9 @@ export function judgePeers(s: BatchScope, beforeMs: number): void {
 
 function judgeGroup(s: BatchScope, group: PeerGroup): void {
   const { site, kind } = group
-  const marks = [...new Set([...group.peers.values()].map(({ agent }) => agent))].map(
-    (agent) => s.state.agents.get(agent)?.watermarkMs ?? Number.NEGATIVE_INFINITY,
+  // An agent whose clock is ahead must not make stragglers of all the others.
+  const marks = [...new Set([...group.peers.values()].map(({ agent }) => agent))].map((agent) =>
+    Math.min(s.receivedAtMs, s.state.agents.get(agent)?.watermarkMs ?? Number.NEGATIVE_INFINITY),
   )
   const newestMs = Math.max(...marks)
   const throughMs = Math.min(...marks.filter((mark) => newestMs - mark <= PATIENCE_MS))

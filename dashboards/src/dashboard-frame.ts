@@ -1,7 +1,5 @@
 /** What all dashboards have in common: variables, links, annotations, time settings. */
 import {
-  AnnotationPanelFilterBuilder,
-  AnnotationQueryBuilder,
   CustomVariableBuilder,
   type Dashboard,
   DashboardBuilder,
@@ -13,8 +11,8 @@ import {
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard'
-import { DATASOURCE, influxQuery } from './influx-query.ts'
-import { AGGREGATES, identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
+import { DATASOURCE } from './influx-query.ts'
+import { AGGREGATES, identifier, SITE } from './influxql.ts'
 
 /** Grafana 9.3's. Later versions migrate it to theirs; an earlier one does not understand a later number. */
 const SCHEMA_VERSION = 37
@@ -85,40 +83,3 @@ export const aggregateVariable = () =>
     .current({ text: AGGREGATES[0], value: AGGREGATES[0], selected: true })
     .multi(false)
     .includeAll(false)
-
-/** Vertical lines over the panels. @param panelIds all when left out */
-export function annotation(
-  name: string,
-  colour: string,
-  query: string,
-  { tags, panelIds }: { tags: string; panelIds?: number[] },
-): AnnotationQueryBuilder {
-  const target = influxQuery('Anno', query)
-  const builder = new AnnotationQueryBuilder()
-    .name(name)
-    .datasource(DATASOURCE)
-    .enable(true)
-    .iconColor(colour)
-    .target({
-      build: () => ({ ...target.build(), fromAnnotations: true, textColumn: 'message', tagsColumn: tags }),
-    })
-  return panelIds ? builder.filter(new AnnotationPanelFilterBuilder().exclude(false).ids(panelIds)) : builder
-}
-
-export const anomalyAnnotation = (kind: string, field: string, title: string, panelId: number) =>
-  annotation(
-    `Anomalies: ${title}`,
-    'purple',
-    `SELECT "message", "device", "detector" FROM "anomaly" WHERE $timeFilter AND ${SITE_AND_DEVICE} ` +
-      `AND "kind" = ${literal(kind)} AND "field" = ${literal(field)} LIMIT 200`,
-    { tags: 'device,detector', panelIds: [panelId] },
-  )
-
-export const alertAnnotation = (kind: string, state: 'firing' | 'resolved', colour: string) =>
-  annotation(
-    `Alerts ${state}`,
-    colour,
-    `SELECT "message", "device", "severity", "state" FROM "alert" WHERE $timeFilter AND ${SITE_AND_DEVICE} ` +
-      `AND "kind" = ${literal(kind)} AND "state" = ${literal(state)} LIMIT 200`,
-    { tags: 'device,severity,state' },
-  )

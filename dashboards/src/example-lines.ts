@@ -3,6 +3,7 @@
  * their health, a day of it. For tests only; every value is a function of device, field and time.
  */
 import type { Contract, ContractField, Contracts } from '@tributary/protocol'
+import { exampleEvents } from './example-events.ts'
 
 export const EXAMPLE_SITE = 'workshop'
 export const EXAMPLE_DEVICES: Readonly<Record<string, readonly string[]>> = {
@@ -83,7 +84,7 @@ export function exampleLines(contracts: Contracts, nowMs: number): { raw: string
         for (let start = Math.floor(nowMs / windowMs) * windowMs - windowMs; start > nowMs - spanMs; start -= windowMs)
           rollup.push(`${contract.kind}_${suffix},${tags} ${windowFields(contract, device, start, windowMs)} ${start}`)
     }
-  raw.push(...accountLines(nowMs), ...eventLines(nowMs))
+  raw.push(...accountLines(nowMs), ...exampleEvents(EXAMPLE_SITE, nowMs))
   return { raw, rollup }
 }
 
@@ -125,29 +126,4 @@ function accountLines(nowMs: number): string[] {
           )
     }
   return lines
-}
-
-function eventLines(nowMs: number): string[] {
-  const site = `site=${EXAMPLE_SITE}`
-  const anomalies: [string, string, string, string, number, string][] = [
-    ['pump-1', 'velocity_rms_mm_s', 'outlier', 'vibration', 150_000, 'velocity_rms_mm_s is 7.9, expected 2.1 ± 0.6'],
-    ['pump-1', 'velocity_rms_mm_s', 'threshold', 'vibration', 145_000, 'velocity_rms_mm_s is above 7.1'],
-    ['thermometer-2', 'temperature_c', 'outlier', 'climate', 320_000, 'temperature_c is 31.2, expected 21.7 ± 0.5'],
-    ['power-2', 'voltage_v', 'outlier', 'power', 95_000, 'voltage_v is 214.8, expected 230.1 ± 3.0'],
-    ['tank-1', 'level_percent', 'threshold', 'tank', 210_000, 'level_percent is above 95'],
-    ['agent-1', 'inputs_down', 'threshold', 'agent_health', 260_000, 'inputs_down is above 0.5'],
-    ['gateway-1', 'spool_used_percent', 'threshold', 'gateway_health', 260_000, 'spool_used_percent is above 80'],
-    ['processor-1', 'lag_batches', 'threshold', 'processor_health', 260_000, 'lag_batches is above 1000'],
-    ['agent-2', 'disk_used_percent', 'threshold', 'host', 260_000, 'disk_used_percent is above 90'],
-  ]
-  return anomalies.flatMap(([device, field, detector, kind, ageMs, message], i) => {
-    const open = i === 1
-    const alert = (state: string, severity: string, timeMs: number) =>
-      `alert,${site},device=${device},rule=${detector}-${field},field=${field},detector=${detector} episode="e${i}",state="${state}",severity="${severity}",kind="${kind}",value=${7 + i},message="${message}" ${timeMs}`
-    return [
-      `anomaly,${site},device=${device},field=${field},detector=${detector} kind="${kind}",value=${7 + i},score=0.9${i},expected=2.1,lower=1.5,upper=2.7,message="${message}" ${nowMs - ageMs}`,
-      alert('firing', open ? 'critical' : 'warning', nowMs - ageMs + 1_000),
-      ...(open ? [] : [alert('resolved', 'warning', nowMs - ageMs + 60_000)]),
-    ]
-  })
 }

@@ -10,9 +10,10 @@ import {
   totalRateQuery,
 } from './account-queries.ts'
 import { dashboardFrame, finished, siteVariable } from './dashboard-frame.ts'
+import { newestAnomaliesTable, openAlertsTable } from './events.ts'
 import { CRITICAL, GOOD, kindTitle, QUIET, shownFields, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
-import { isHealth, newestAnomaliesTable, newestTable, openAlertsTable } from './kind-dashboard.ts'
+import { isHealth, newestTable } from './kind-dashboard.ts'
 import { stat, timeSeries } from './panels.ts'
 
 /** Columns of a kind's table: its own dashboard has the rest. Numbers with their units are wider than states. */

@@ -1,30 +1,12 @@
 /** One dashboard a kind, from its contract: the newest values, a panel a field, what was found suspicious. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import { type Contract, type ContractField, fieldsNamedBy, kindUid, outlierSizeOf } from '@tributary/protocol'
-import {
-  aggregateVariable,
-  alertAnnotation,
-  anomalyAnnotation,
-  dashboardFrame,
-  deviceVariable,
-  finished,
-  siteVariable,
-} from './dashboard-frame.ts'
-import {
-  CRITICAL,
-  GOOD,
-  kindTitle,
-  QUIET,
-  shownFields,
-  stateMappings,
-  thresholdSteps,
-  titleOf,
-  unitId,
-  WARNING,
-} from './field-style.ts'
+import { aggregateVariable, dashboardFrame, deviceVariable, finished, siteVariable } from './dashboard-frame.ts'
+import { alertAnnotations, alertsTable, anomaliesTable, anomalyAnnotation } from './events.ts'
+import { kindTitle, shownFields, stateMappings, thresholdSteps, titleOf, unitId } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
-import { fieldQueries, identifier, lastQuery, literal, rateQuery, rawMeanQuery, SITE_AND_DEVICE } from './influxql.ts'
-import { type Column, coloured, link, type PanelPlace, stateTimeline, table, timeSeries } from './panels.ts'
+import { fieldQueries, identifier, lastQuery, rateQuery, rawMeanQuery, SITE_AND_DEVICE } from './influxql.ts'
+import { type Column, link, type PanelPlace, stateTimeline, table, timeSeries } from './panels.ts'
 
 /** Kinds that our own processes speak of themselves in: the device is the process. */
 export const isHealth = (kind: string): boolean => kind.endsWith('_health') || kind === 'host'
@@ -45,8 +27,7 @@ export function kindDashboard(contract: Contract): Dashboard {
   })
     .withVariable(siteVariable(kind))
     .withVariable(deviceVariable(kind, health ? 'Process' : 'Device'))
-    .annotation(alertAnnotation(kind, 'firing', CRITICAL))
-    .annotation(alertAnnotation(kind, 'resolved', GOOD))
+  for (const one of alertAnnotations(kind)) dashboard.annotation(one)
   if (!health) dashboard.withVariable(aggregateVariable())
   const fields = shownFields(contract)
   // The table would not fit otherwise, and the panels below show the rest.
@@ -79,6 +60,8 @@ export function kindDashboard(contract: Contract): Dashboard {
     )
       dashboard.annotation(anomalyAnnotation(kind, name, at.title, id))
   })
+  if (contract.detectors.silence !== undefined || contract.detectors.together !== undefined)
+    dashboard.annotation(anomalyAnnotation(kind, '', health ? 'the process' : 'the device'))
   dashboard
     .withPanel(alertsTable({ id: 3, title: 'Alerts', span: 24, height: 6 }, kind))
     .withPanel(anomaliesTable({ id: 2, title: 'Anomalies', span: 24, height: 6 }, kind))
@@ -161,69 +144,5 @@ export function newestTable(
     query: `SELECT ${selected.join(', ')} FROM ${identifier(contract.kind)} WHERE $timeFilter AND ${where} GROUP BY "site", "device" ORDER BY time DESC LIMIT 1`,
     columns,
     timeFrom: '24h',
-  })
-}
-
-const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
-const BY_STATE = { firing: CRITICAL, pending: WARNING, resolved: GOOD }
-
-function anomaliesTable(at: PanelPlace, kind: string) {
-  return table(at, {
-    query: `SELECT "device", "detector", "message", "score" FROM "anomaly" WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
-    columns: [
-      { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'device', title: 'Device', width: 130 },
-      { name: 'detector', title: 'Detector', width: 150 },
-      { name: 'message', title: 'Message' },
-      { name: 'score', title: 'Score', width: 70, decimals: 2 },
-    ],
-    noValue: 'No anomalies in this time range',
-  })
-}
-
-function alertsTable(at: PanelPlace, kind: string) {
-  return table(at, {
-    query: `SELECT "device", "rule", "state", "severity", "message" FROM "alert" WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
-    columns: [
-      { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'device', title: 'Device', width: 130 },
-      { name: 'state', title: 'State', width: 90, properties: coloured(BY_STATE) },
-      { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
-      { name: 'message', title: 'Message' },
-    ],
-    hidden: ['rule'],
-    noValue: 'No alerts in this time range',
-  })
-}
-
-/** Alerts that are open now, whenever they began. */
-export function openAlertsTable(at: PanelPlace) {
-  return table(at, {
-    query:
-      `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
-      `FROM "alert" WHERE "site" =~ /^$site$/ GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" !~ /^(resolved|historical)$/ GROUP BY "site", "device", "rule", "field", "detector"`,
-    columns: [
-      { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
-      { name: 'device', title: 'Device', width: 130 },
-      { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 100 },
-      { name: 'message', title: 'Message' },
-    ],
-    hidden: ['site', 'rule', 'field', 'detector', 'kind', 'state'],
-    noValue: 'No open alerts',
-  })
-}
-
-/** The newest anomalies of every kind. */
-export function newestAnomaliesTable(at: PanelPlace) {
-  return table(at, {
-    query: `SELECT "device", "detector", "message", "score" FROM "anomaly" WHERE $timeFilter AND "site" =~ /^$site$/ ORDER BY time DESC LIMIT 50`,
-    columns: [
-      { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'device', title: 'Device', width: 130 },
-      { name: 'detector', title: 'Detector', width: 150 },
-      { name: 'message', title: 'Message' },
-      { name: 'score', title: 'Score', width: 70, decimals: 2 },
-    ],
-    noValue: 'No anomalies in this time range',
   })
 }

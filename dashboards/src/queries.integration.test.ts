@@ -100,6 +100,74 @@ describe('queries', () => {
     }
   })
 
+  /** As `title: text | tag, tag`, of every annotation of a dashboard that has events. */
+  async function eventsOf(uid: string): Promise<string[]> {
+    const dashboard = built.find((d) => d.uid === uid) as DashboardJson
+    const variables = await variablesOf(dashboard)
+    const all = (dashboard.annotations?.list ?? []).map(async ({ name, target }) => {
+      const context = { range: rangeOf(900_000), intervalMs: 1_000, variables }
+      const { fields, rowCount } = tableOf(await ask(fillQuery(target?.query ?? '', context)))
+      const cell = (column: string, row: number) => fields.find((f) => f.name === column)?.values[row] ?? ''
+      const tags = (target?.tagsColumn ?? '').split(',')
+      return Array.from({ length: rowCount }, (_, row) => {
+        const said = tags.map((tag) => cell(tag, row)).filter((tag) => tag !== '')
+        return `${name}: ${String(cell(target?.textColumn ?? '', row)).slice(0, 20)} | ${said.join(', ')}`
+      })
+    })
+    return (await Promise.all(all)).flat()
+  }
+
+  it('charts show what was noticed, of a field and of the device, and each state of what people were told', async () => {
+    expect((await eventsOf('tributary-vibration')).sort()).toEqual(
+      [
+        'Alerts acknowledged: Vibration velocity:  | pump-1, critical, acknowledged, ann, on my way',
+        'Alerts escalated: Vibration velocity:  | pump-1, critical, escalated',
+        'Alerts firing: Bearing temperature: | pump-2, warning, firing, silenced by 3f0c9a52',
+        'Alerts firing: Vibration velocity:  | pump-1, critical, firing',
+        'Alerts firing: Vibration velocity:  | pump-1, warning, firing',
+        'Alerts pending: Vibration velocity:  | pump-1, critical, pending',
+        'Alerts resolved: Bearing temperature: | pump-2, warning, resolved',
+        'Alerts resolved: Vibration velocity:  | pump-1, warning, resolved',
+        'Anomalies: Vibration velocity (RMS): Vibration velocity:  | pump-1, outlier, jump, confirmed',
+        'Anomalies: Vibration velocity (RMS): Vibration velocity:  | pump-1, threshold_above_7.1',
+        'Anomalies: the device: Bearing temperature: | pump-2, together_velocity_rms_mm_s+temperature_c, temperature_c, dismissed',
+      ].sort(),
+    )
+    expect(await eventsOf('tributary-agent-health')).toContain(
+      'Alerts firing: nothing was heard of | agent-1, critical, firing',
+    )
+    expect((await eventsOf('tributary-gateway-health')).join()).not.toContain('nothing was heard of')
+  })
+
+  it('tables say who confirmed, dismissed or acknowledged what, and what nobody was told of', async () => {
+    const dashboard = built.find((d) => d.uid === 'tributary-vibration') as DashboardJson
+    const variables = await variablesOf(dashboard)
+    const rowsOf = async (title: string, ...columns: string[]) => {
+      const panel = dashboard.panels?.find((p) => p.title === title) as PanelJson
+      const [answer] = await answersOf(panel, rangeOf(900_000), variables)
+      const { fields, rowCount } = tableOf(answer as InfluxAnswer)
+      return Array.from({ length: rowCount }, (_, row) =>
+        columns.map((column) => fields.find((f) => f.name === column)?.values[row] ?? '').join(' '),
+      )
+    }
+    expect(await rowsOf('Anomalies', 'device', 'component', 'feedback', 'feedback_by')).toEqual([
+      'pump-1   ',
+      'pump-1 jump confirmed ann',
+      'pump-2 temperature_c dismissed ann',
+    ])
+    const alerts = await rowsOf('Alerts', 'device', 'state', 'held', 'by', 'comment')
+    expect(alerts).toContain('pump-1 acknowledged  ann on my way')
+    expect(alerts).toContain('pump-2 firing silenced by 3f0c9a52  ')
+    const fleet = built.find((d) => d.uid === 'tributary-fleet') as DashboardJson
+    const open = fleet.panels?.find((p) => p.title === 'Open alerts') as PanelJson
+    const [answer] = await answersOf(open, rangeOf(900_000), await variablesOf(fleet))
+    const { fields } = tableOf(answer as InfluxAnswer)
+    expect(fields.filter(({ name }) => ['device', 'state'].includes(name)).map(({ values }) => values)).toEqual([
+      ['pump-1'],
+      ['acknowledged'],
+    ])
+  })
+
   it('a device that is picked is the only one shown', async () => {
     const dashboard = built.find((d) => d.uid === 'tributary-climate') as DashboardJson
     const variables = (await variablesOf(dashboard)).map((v) =>

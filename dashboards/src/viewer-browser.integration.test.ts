@@ -138,6 +138,18 @@ describe('every dashboard', () => {
   })
 })
 
+it('tables say what was noticed, who judged it, who acknowledged; what is not known is a dash', async () => {
+  await open('tributary-vibration')
+  await drawAll()
+  const rowsOf = async (title: string) => {
+    const rows = await panel(title).locator('tbody tr').all()
+    return Promise.all(rows.map(async (row) => (await row.locator('td').allTextContents()).slice(1).join(' | ')))
+  }
+  expect((await rowsOf('Anomalies'))[0]).toMatch(/^pump-1 \| threshold_above_7\.1 \| – \| Vib.* \| 0\.91 \| – \| –$/)
+  expect((await rowsOf('Anomalies'))[1]).toMatch(/^pump-1 \| outlier \| jump \| Vib.* \| 0\.90 \| confirmed \| ann$/)
+  expect((await rowsOf('Alerts'))[0]).toMatch(/^pump-1 \| acknowledged \| critical \| Vib.* \| – \| ann \| on my way$/)
+})
+
 describe('what a reader does', () => {
   it('goes from a device in the fleet to its dashboard, and back', async () => {
     await open('tributary-fleet', { query: 'from=now-5m&to=now' })

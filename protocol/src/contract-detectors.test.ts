@@ -78,6 +78,14 @@ test('each detector names fields that it can judge', () => {
   ])
 })
 
+test('a list names a field once', () => {
+  const twice = { out_of_range: ['current_a', 'current_a'], peers: ['temperature_c', 'current_a', 'temperature_c'] }
+  expect(mistakes(twice)).toEqual([
+    'detectors.out_of_range.1: "current_a" is there already',
+    'detectors.peers.2: "temperature_c" is there already',
+  ])
+})
+
 test('fields that are watched together are two to eight others, once', () => {
   expect(mistakes({ together: [['current_a']] })).toEqual(['detectors.together.0: must name 2 to 8 fields'])
   expect(mistakes({ together: [Array.from({ length: 9 }, (_, i) => `field_${i}`)] })[0]).toMatch(

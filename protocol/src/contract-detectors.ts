@@ -121,6 +121,9 @@ export function detectorMistakes(
       mistake(['counter_reset', i], `"${name}" is no counter: give it "role: counter"`)
   if (peers.length > 0 && peerWidthMs(widthsMs, interval) === undefined)
     mistake(['peers'], 'compares means of windows: give the contract windows that are at least as wide as its interval')
+  for (const [key, names] of Object.entries({ out_of_range: ranges, counter_reset: counters, peers }))
+    for (const [i, name] of names.entries())
+      if (names.indexOf(name) < i) mistake([key, i], `"${name}" is there already`)
   const groups = together.map((group) => [...group].sort().join('+'))
   for (const [g, group] of together.entries()) {
     if (new Set(group).size < group.length) mistake(['together', g], 'names a field twice')

@@ -39,7 +39,7 @@ const feedback = (action: 'confirm' | 'dismiss', description: string): Command =
   withSaying(
     new Command(action)
       .description(description)
-      .argument('<ids...>', 'as `anomaly list` prints them; only learned detectors (outlier) take it'),
+      .argument('<ids...>', 'as `anomaly list` prints them; only learned detectors (outlier, peers, together) take it'),
   )
     .option('--json', 'print [{anomaly, outcome, detail, unanswered}]')
     .action((ids: string[], options: SayingOptions) => judge(action, ids, options))
@@ -60,17 +60,18 @@ async function list(options: ListOptions): Promise<void> {
   if (options.json) printJson({ anomalies: shown, unanswered })
   else {
     if (shown.length === 0) print('no anomaly is known')
-    else print(table(['id', 'at', 'site', 'device', 'detector', 'score', 'message', ''], shown.map(row)))
+    else print(table(['id', 'at', 'site', 'device', 'detector', 'component', 'score', 'message', ''], shown.map(row)))
     sayUnanswered(unanswered)
   }
 }
 
-const row = ({ id, at, site, device, detector, score, message, feedback: said }: ListedAnomaly) => [
+const row = ({ id, at, site, device, detector, component, score, message, feedback: said }: ListedAnomaly) => [
   id,
   at,
   site,
   device,
   detector,
+  component,
   score.toFixed(2),
   brief(message),
   said ? `${said.what} by ${said.by}` : '',

@@ -7,10 +7,10 @@
  * Regularised, so that constant and collinear fields do no harm: each variance is raised by the square of RIDGE deviations and of a
  * floor, and the matrix that is inverted is one of correlations.
  */
+import { TOGETHER_FIELDS_MAX } from '@tributary/protocol'
 
 /** Share of a field's deviation that no relation is trusted to explain. */
 const RIDGE = 0.02
-const FIELDS_MAX = 8
 
 export interface Moments {
   /** One a field. */
@@ -27,7 +27,7 @@ export const createMoments = (fields: number): Moments => ({
   covariance: new Array<number>((fields * (fields + 1)) / 2).fill(0),
 })
 
-const shift = new Float64Array(FIELDS_MAX)
+const shift = new Float64Array(TOGETHER_FIELDS_MAX)
 
 /** @param weight of this sample, 0 to 1; the first has 1 */
 export function learn({ mean, covariance }: Moments, values: ArrayLike<number>, weight: number): void {
@@ -40,6 +40,30 @@ export function learn({ mean, covariance }: Moments, values: ArrayLike<number>, 
     for (let j = 0; j <= i; j++, cell++)
       covariance[cell] =
         (1 - weight) * ((covariance[cell] as number) + weight * (shift[i] as number) * (shift[j] as number))
+}
+
+/**
+ * Brings a sample nearer to the mean, all fields by the same share, so that how they move together stays.
+ * @param share 0: to the mean; 1: it stays where it is
+ */
+export function approach({ mean }: Moments, values: Float64Array, share: number): void {
+  for (let i = 0; i < mean.length; i++)
+    values[i] = (mean[i] as number) + share * ((values[i] as number) - (mean[i] as number))
+}
+
+/** @returns the share by which no field would be further from its mean than so many deviations. @param floors as in `relate` */
+export function shareWithin(
+  { mean, covariance }: Moments,
+  values: ArrayLike<number>,
+  floors: readonly number[],
+  sigmas: number,
+): number {
+  let share = 1
+  for (let i = 0; i < mean.length; i++) {
+    const reach = sigmas * Math.max(Math.sqrt(covariance[at(i, i)] as number), floors[i] as number)
+    share = Math.min(share, reach / Math.abs((values[i] as number) - (mean[i] as number)))
+  }
+  return share
 }
 
 /** What `relate` finds; each list is by field. Overwritten by the next call. */
@@ -55,14 +79,14 @@ export interface Relations {
 }
 
 const relations: Relations = {
-  expected: new Float64Array(FIELDS_MAX),
-  deviation: new Float64Array(FIELDS_MAX),
-  explained: new Float64Array(FIELDS_MAX),
+  expected: new Float64Array(TOGETHER_FIELDS_MAX),
+  deviation: new Float64Array(TOGETHER_FIELDS_MAX),
+  explained: new Float64Array(TOGETHER_FIELDS_MAX),
   distance: 0,
 }
-const matrix = new Float64Array(FIELDS_MAX * FIELDS_MAX)
-const scale = new Float64Array(FIELDS_MAX)
-const known = new Int32Array(FIELDS_MAX)
+const matrix = new Float64Array(TOGETHER_FIELDS_MAX * TOGETHER_FIELDS_MAX)
+const scale = new Float64Array(TOGETHER_FIELDS_MAX)
+const known = new Int32Array(TOGETHER_FIELDS_MAX)
 
 /**
  * What the fields that are known say of each of them.

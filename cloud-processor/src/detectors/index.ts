@@ -18,7 +18,7 @@ export { hasRelation } from './relations.ts'
 export { sayDuration, sayNumber, sayTime, sayValue } from './sentence.ts'
 export type { SilenceDetector, SilenceInput, SilenceState, SilenceVerdict } from './silence.ts'
 export { exceeds, type ThresholdState, thresholdName } from './threshold.ts'
-export { type TogetherState, togetherDetector, togetherName } from './together.ts'
+export { fieldsOfTogether, type TogetherState, togetherDetector, togetherName } from './together.ts'
 
 export type DetectorState = ThresholdState | OutlierState | FullState | FlatlineState | ChangeState
 
@@ -41,7 +41,8 @@ export function detectorsFor(
       found.set(thresholdName(threshold), thresholdDetector(threshold, series))
   const size = outlierSizeOf(contract, field)
   if (size !== undefined) found.set('outlier', size === 'full' ? fullDetector(series) : outlierDetector(series))
-  const flatMs = contract.detectors.flatline[field]
+  const { flatline } = contract.detectors
+  const flatMs = Object.hasOwn(flatline, field) ? flatline[field] : undefined
   if (flatMs !== undefined) found.set('flatline', flatlineDetector(flatMs, series))
   for (const detector of changeDetectorsFor(contract, series)) found.set(detector.name, detector)
   return [...found.values()]

@@ -2,8 +2,10 @@
  * How fast a value changes, against the contract's limit: the slope over a stated span, so that noise between two neighbouring
  * samples is no rate. The span is cut into BUCKETS; the slope is the median of those between any two buckets' means (Theil 1950, Sen
  * 1968), which a single wild value does not move. Judged each time a bucket is full. Over once the slope is below CLEAR_SHARE of the limit.
+ * A counter that wraps goes on counting: what was before is taken down by its modulus.
  */
 import { type RateLimit, rateMs, rateSpanMs } from '@tributary/protocol'
+import { changeOf } from '../counter.ts'
 import { type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
 import { sayDuration, sayNumber, sayReading, sayValue } from './sentence.ts'
 
@@ -33,7 +35,12 @@ export interface RateState {
 
 const slopes = new Float64Array((BUCKETS * (BUCKETS - 1)) / 2)
 
-export function rateDetector(limit: RateLimit, series: SeriesContext): Detector<RateState> {
+/** @param wrapsAt of a counter: its modulus */
+export function rateDetector(
+  limit: RateLimit,
+  series: SeriesContext,
+  wrapsAt = Number.POSITIVE_INFINITY,
+): Detector<RateState> {
   const spanMs = rateSpanMs(limit, series.intervalMs)
   const bucketMs = spanMs / BUCKETS
   const most = rateMs(limit)
@@ -85,11 +92,18 @@ export function rateDetector(limit: RateLimit, series: SeriesContext): Detector<
       (state.offsetsMs[i] as number) + (timeMs - number * bucketMs - (state.offsetsMs[i] as number)) / count
   }
 
+  /** As the counter showed it. */
+  const shown = (value: number): number => (value < 0 && Number.isFinite(wrapsAt) ? value + wrapsAt : value)
+  const wrap = (state: RateState): void => {
+    state.means = state.means.map((mean) => mean - wrapsAt)
+    state.fromValue -= wrapsAt
+  }
+
   const beyond = (state: RateState): Verdict => {
     const { slope, lastTimeMs, lastValue, fromMs, fromValue } = state
     const room = most * (lastTimeMs - fromMs)
     const perUnit = sayNumber(Math.abs(slope) * PER_MS[limit.per], Math.max(1, series.decimals))
-    const message = `${sayReading(lastValue, series)}, ${slope > 0 ? 'rising' : 'falling'} by ${perUnit} a ${SAID[limit.per]} over the last ${sayDuration(lastTimeMs - fromMs)}, from ${sayValue(fromValue, series)}; the limit is ${limit.amount}`
+    const message = `${sayReading(lastValue, series)}, ${slope > 0 ? 'rising' : 'falling'} by ${perUnit} a ${SAID[limit.per]} over the last ${sayDuration(lastTimeMs - fromMs)}, from ${sayValue(shown(fromValue), series)}; the limit is ${limit.amount}`
     return {
       anomalous: true,
       score: 1,
@@ -121,6 +135,7 @@ export function rateDetector(limit: RateLimit, series: SeriesContext): Detector<
       const isFirst = state.lastTimeMs === NEVER_MS
       const number = Math.floor(timeMs / bucketMs)
       const isFull = !isFirst && number > Math.floor(state.lastTimeMs / bucketMs)
+      if (!isFirst && changeOf(state.lastValue, value, wrapsAt) === 'wrap') wrap(state)
       state.lastTimeMs = timeMs
       state.lastValue = value
       const was = state.beyond

@@ -79,6 +79,21 @@ describe('rate', () => {
     expect(restarted, 'six a minute, and a restart now and then').toEqual([])
   })
 
+  test('of a counter that wraps all the time the rise is told, once, and is not over before it is', () => {
+    const pulses: SeriesContext = { ...EXAMPLE_SERIES, field: 'pulses', label: 'Pulses', unit: '', decimals: 0 }
+    const counted = (s: number) => (20 * s + 20 * Math.max(0, Math.min(s, 2_000) - 500)) % 1_000
+    const said = watch(rateDetector({ ...limit('rising', 25), per: 's' }, pulses, 1_000), 3_000, counted)
+    expect(heard(said)).toEqual([
+      [expect.any(Number), true],
+      [expect.any(Number), false],
+    ])
+    expect(said[0]?.second).toBeLessThan(510)
+    expect(said[1]?.second).toBeGreaterThanOrEqual(2_000)
+    expect(said[0]?.verdict.message).toMatch(
+      /^Pulses: \d+, rising by [234]\d\.\d a second over the last \d s, from \d+;/,
+    )
+  })
+
   test('noise between neighbours and wild values are no rate; a slope beneath both is', () => {
     const random = seededRandom(4)
     const noisy = (s: number) => 50 + normal(random) + (s % 40 === 20 ? 30 : 0)

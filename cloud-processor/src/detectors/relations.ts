@@ -17,9 +17,10 @@ export function changeDetectorsFor(
   const field = fields[name]
   if (field?.type !== 'float' && field?.type !== 'integer') return []
   const { range, wraps_at: wrapsAt = Number.POSITIVE_INFINITY } = field
-  const limit = detectors.rate?.[name]
+  const { rate = {} } = detectors
+  const limit = Object.hasOwn(rate, name) ? rate[name] : undefined
   const found: (Detector<ChangeState> | undefined)[] = [
-    limit && rateDetector(limit, series),
+    limit && rateDetector(limit, series, wrapsAt),
     range && detectors.out_of_range?.includes(name) ? outOfRangeDetector(range, policy.range, series) : undefined,
     detectors.counter_reset?.includes(name) ? counterResetDetector(wrapsAt, series) : undefined,
   ]
@@ -28,7 +29,7 @@ export function changeDetectorsFor(
 
 /** @param detector a detector's name. @param field '' for one that is about several */
 export function hasRelation({ detectors }: Contract, field: string, detector: string): boolean {
-  if (detector === 'rate') return detectors.rate !== undefined && field in detectors.rate
+  if (detector === 'rate') return detectors.rate !== undefined && Object.hasOwn(detectors.rate, field)
   if (detector === 'out_of_range' || detector === 'counter_reset' || detector === 'peers')
     return detectors[detector]?.includes(field) ?? false
   return detectors.together?.some((fields) => togetherName(fields) === detector) ?? false

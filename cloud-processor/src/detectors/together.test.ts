@@ -99,6 +99,23 @@ describe('together', () => {
     ).toEqual([])
   })
 
+  test('nonsense in all fields at once, and once, blinds it to nothing', () => {
+    const glitch = ([a, v, t]: number[], s: number) => (s === 3_600 ? [1e6, -1e6, 1e9] : [a, v, s < 4_000 ? t : 66])
+    const { said } = watch(4_100, glitch as (sample: number[], second: number) => number[])
+    expect(said[0]?.second).toBeGreaterThanOrEqual(4_002)
+    expect(said[0]?.verdict).toMatchObject({ anomalous: true, component: 'temperature_c' })
+  })
+
+  test('that nothing is heard of the others does not end an anomaly', () => {
+    const alone = watch(5_000, ([a, v, t], s) => [
+      ...(s < 3_700 || s > 4_500 ? [a, v] : [Number.NaN, Number.NaN]),
+      s >= 3_600 && s < 4_600 ? t + 15 : t,
+    ])
+    const ends = alone.said.filter(({ verdict }) => !verdict.anomalous).map(({ second }) => second)
+    expect(ends).toHaveLength(1)
+    expect(ends[0]).toBeGreaterThanOrEqual(4_600)
+  })
+
   test('what lasts becomes normal within the stated time, and is learned anew: the other way round it is told', () => {
     const hours = TOGETHER_NEW_NORMAL_MS / 1_000
     const { said } = watch(4 * hours, ([a, v, t], s) => [a, v, s >= hours && s < 3 * hours ? t + 10 : t])

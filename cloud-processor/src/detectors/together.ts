@@ -11,13 +11,14 @@
  *   RISE_MS, so that what grows is not normal as it grows, and is slowly forgotten), whichever is
  *   more; further while the group is young, and far from where the others were ever seen (relations are not quite straight). Three
  *   samples in a row make an anomaly: fields may follow each other by a sample or two.
+ * - What is far from everything before teaches little before it has lasted (FAR_SIGMAS, ODD_SAMPLES).
  * - Learning: WARM_UP_SAMPLES and WARM_UP_MS, whichever takes longer. Nothing is said before. Forgetting: FORGET_MS, or FORGET_INTERVALS.
  * - New normal: what has lasted for NEW_NORMAL_MS or NEW_NORMAL_INTERVALS, whichever is longer, is learned anew, from nothing.
  * - A field that a sample lacks is as it was heard of last, for HELD_INTERVALS; after that the others are judged without it, and
  *   nothing is learned.
  */
 import { type Cautious, confirm, dismiss } from './caution.ts'
-import { createMoments, learn, type Moments, relate } from './covariance.ts'
+import { approach, createMoments, learn, type Moments, relate, shareWithin } from './covariance.ts'
 import { NEVER_MS, ORDINARY, type SeriesContext } from './detector.ts'
 import type { JointDetector, JointVerdict } from './joint-detector.ts'
 import { sayNumber, sayReading, sayValue } from './sentence.ts'
@@ -41,6 +42,8 @@ const RECORD_MARGIN = 1.6
 const CLIP_SIGMAS = 3
 /** Unless the others are further than this from where they usually are (squared distance): there the relation is still to be learned. */
 const NEAR = 16
+/** What is further than this teaches no more before it has lasted: one sample of nonsense would make the device blind for half a day. */
+const FAR_SIGMAS = 10
 /** Share by which a record approaches an anomaly's peak once that is over: what recurs some ten times is the machine's habit. */
 const HABIT = 0.1
 const YOUTH_SAMPLES = 64
@@ -68,6 +71,8 @@ export interface TogetherState extends Moments, Cautious {
   /** Samples in a row with a field off; with none. */
   odd: number
   calm: number
+  /** Samples in a row that are far from everything before. */
+  far: number
   anomalous: boolean
   anomalySinceMs: number
   saidScore: number
@@ -82,7 +87,11 @@ export interface TogetherState extends Moments, Cautious {
   began: boolean
 }
 
-export const togetherName = (fields: readonly string[]): string => `together_${fields.join('+')}`
+const PREFIX = 'together_'
+export const togetherName = (fields: readonly string[]): string => `${PREFIX}${fields.join('+')}`
+/** @returns none when the name is another detector's */
+export const fieldsOfTogether = (name: string): string[] =>
+  name.startsWith(PREFIX) ? name.slice(PREFIX.length).split('+') : []
 
 /** @param series one a field, two at least */
 export function togetherDetector(series: readonly SeriesContext[]): JointDetector<TogetherState> {
@@ -151,6 +160,9 @@ export function togetherDetector(series: readonly SeriesContext[]): JointDetecto
       const apart = state.field < 0 ? 0 : (aparts[state.field] as number)
       if (apart > CLIP_SIGMAS && rest < NEAR)
         values[state.field] = state.expected + ((state.value - state.expected) * CLIP_SIGMAS) / apart
+      const share = shareWithin(state, values, floors, FAR_SIGMAS)
+      state.far = share < 1 ? state.far + 1 : 0
+      if (state.far < ODD_SAMPLES) approach(state, values, share)
     }
     state.samples += 1
     learn(state, values, Math.max(1 / state.samples, forget))
@@ -201,7 +213,8 @@ export function togetherDetector(series: readonly SeriesContext[]): JointDetecto
     }
     state.odd = state.ratio >= 1 ? state.odd + 1 : 0
     if (state.anomalous) {
-      state.calm = state.ratio < CALM_RATIO ? state.calm + 1 : 0
+      // What cannot be judged is not known to be over.
+      if (isJudged) state.calm = state.ratio < CALM_RATIO ? state.calm + 1 : 0
       const isNormal =
         timeMs - state.anomalySinceMs >= Math.max(TOGETHER_NEW_NORMAL_MS, NEW_NORMAL_INTERVALS * intervalMs)
       if (state.calm < CALM_SAMPLES && !isNormal) return sayMore(state)
@@ -257,6 +270,7 @@ const startState = (fields: number): TogetherState => ({
   record: new Array<number>(fields).fill(0),
   odd: 0,
   calm: 0,
+  far: 0,
   anomalous: false,
   anomalySinceMs: 0,
   saidScore: 0,

@@ -7,6 +7,7 @@ import { formatValue } from './units.ts'
 const PROPERTIES: Readonly<Record<string, (settings: FieldSettings, value: never) => FieldSettings>> = {
   unit: (s, unit: string) => ({ ...s, unit }),
   decimals: (s, decimals: number) => ({ ...s, decimals }),
+  noValue: (s, noValue: string) => ({ ...s, noValue }),
   mappings: (s, mappings: NonNullable<FieldSettings['mappings']>) => ({ ...s, mappings }),
   thresholds: (s, thresholds: NonNullable<FieldSettings['thresholds']>) => ({ ...s, thresholds }),
   color: (s, color: NonNullable<FieldSettings['color']>) => ({ ...s, color }),

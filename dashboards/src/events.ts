@@ -1,0 +1,139 @@
+/** What detectors noticed and people were told: as lines over the charts, and in tables. */
+import { AnnotationPanelFilterBuilder, AnnotationQueryBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
+import { CRITICAL, GOOD, QUIET, WARNING } from './field-style.ts'
+import { DATASOURCE, influxQuery } from './influx-query.ts'
+import { identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
+import { coloured, type PanelPlace, table } from './panels.ts'
+
+const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
+const BY_STATE = {
+  pending: 'yellow',
+  firing: CRITICAL,
+  escalated: WARNING,
+  acknowledged: QUIET,
+  resolved: GOOD,
+  historical: 'gray',
+}
+/** Of these nobody was told: not shown in the charts before somebody asks for them. */
+const QUIET_STATES = ['pending', 'historical']
+const BY_FEEDBACK = { confirmed: CRITICAL, dismissed: 'gray' }
+/** Of cells: an empty table says something else. */
+const BLANK = { id: 'noValue', value: '–' }
+/** Alerts that somebody cannot be reached are of no kind. */
+const LINK_DETECTORS: Readonly<Record<string, string>> = {
+  agent_health: 'agent_unreachable',
+  gateway_health: 'gateway_unreachable',
+}
+
+function alertsOf(kind: string): string {
+  const ofKind = `"kind" = ${literal(kind)}`
+  const link = LINK_DETECTORS[kind]
+  return link === undefined ? ofKind : `(${ofKind} OR "detector" = ${literal(link)})`
+}
+
+/** The newest of a time range. */
+const EVENTS_MAX = 200
+
+/** Vertical lines over the panels. */
+function annotation(
+  name: string,
+  colour: string,
+  query: string,
+  { tags, panelId, isShown = true }: { tags: readonly string[]; panelId?: number | undefined; isShown?: boolean },
+): AnnotationQueryBuilder {
+  const target = influxQuery('Anno', `${query} ORDER BY time DESC LIMIT ${EVENTS_MAX}`)
+  const builder = new AnnotationQueryBuilder()
+    .name(name)
+    .datasource(DATASOURCE)
+    .enable(isShown)
+    .iconColor(colour)
+    .target({
+      build: () => ({ ...target.build(), fromAnnotations: true, textColumn: 'message', tagsColumn: tags.join(',') }),
+    })
+  return panelId === undefined
+    ? builder
+    : builder.filter(new AnnotationPanelFilterBuilder().exclude(false).ids([panelId]))
+}
+
+const select = (columns: readonly string[], from: string): string =>
+  `SELECT ${columns.map(identifier).join(', ')} FROM ${identifier(from)} WHERE $timeFilter AND ${SITE_AND_DEVICE}`
+
+/** @param field '' for what is about the device: that it is silent, fields that move together. @param panelId all when left out */
+export function anomalyAnnotation(kind: string, field: string, title: string, panelId?: number) {
+  const tags = ['device', 'detector', 'component', 'feedback']
+  const where = `"kind" = ${literal(kind)} AND "field" = ${literal(field)}`
+  const query = `${select(['message', ...tags], 'anomaly')} AND ${where}`
+  return annotation(`Anomalies: ${title}`, 'purple', query, { tags, panelId })
+}
+
+/** One a state. */
+export function alertAnnotations(kind: string): AnnotationQueryBuilder[] {
+  const tags = ['device', 'severity', 'state', 'held', 'by', 'comment']
+  return Object.entries(BY_STATE).map(([state, colour]) => {
+    const query = `${select(['message', ...tags], 'alert')} AND ${alertsOf(kind)} AND "state" = ${literal(state)}`
+    return annotation(`Alerts ${state}`, colour, query, { tags, isShown: !QUIET_STATES.includes(state) })
+  })
+}
+
+/** @param of the condition on them */
+function anomalyTable(at: PanelPlace, of: string, rowsMax: number) {
+  return table(at, {
+    query:
+      `SELECT "device", "detector", "component", "message", "score", "feedback", "feedback_by" FROM "anomaly" ` +
+      `WHERE $timeFilter AND ${of} ORDER BY time DESC LIMIT ${rowsMax}`,
+    columns: [
+      { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
+      { name: 'device', title: 'Device', width: 130 },
+      { name: 'detector', title: 'Detector', width: 150 },
+      { name: 'component', title: 'Component', width: 120, properties: [BLANK] },
+      { name: 'message', title: 'Message' },
+      { name: 'score', title: 'Score', width: 70, decimals: 2 },
+      { name: 'feedback', title: 'Judged', width: 100, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
+      { name: 'feedback_by', title: 'By', width: 90, properties: [BLANK] },
+    ],
+    noValue: 'No anomalies in this time range',
+  })
+}
+
+export const anomaliesTable = (at: PanelPlace, kind: string) =>
+  anomalyTable(at, `${SITE_AND_DEVICE} AND "kind" = ${literal(kind)}`, 100)
+
+/** The newest anomalies of every kind. */
+export const newestAnomaliesTable = (at: PanelPlace) => anomalyTable(at, SITE, 50)
+
+export function alertsTable(at: PanelPlace, kind: string) {
+  return table(at, {
+    query:
+      `SELECT "device", "state", "severity", "message", "held", "by", "comment" FROM "alert" ` +
+      `WHERE $timeFilter AND ${SITE_AND_DEVICE} AND ${alertsOf(kind)} ORDER BY time DESC LIMIT 100`,
+    columns: [
+      { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
+      { name: 'device', title: 'Device', width: 130 },
+      { name: 'state', title: 'State', width: 115, properties: coloured(BY_STATE) },
+      { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
+      { name: 'message', title: 'Message' },
+      { name: 'held', title: 'Not told', width: 150, properties: [BLANK] },
+      { name: 'by', title: 'By', width: 90, properties: [BLANK] },
+      { name: 'comment', title: 'Comment', width: 150, properties: [BLANK] },
+    ],
+    noValue: 'No alerts in this time range',
+  })
+}
+
+/** Alerts that are open now, whenever they began. */
+export function openAlertsTable(at: PanelPlace) {
+  return table(at, {
+    query:
+      `SELECT "state", "severity", "message" FROM (SELECT last("state") AS "state", "severity", "message" ` +
+      `FROM "alert" WHERE ${SITE} GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" !~ /^(resolved|historical)$/ GROUP BY "site", "device", "rule", "field", "detector"`,
+    columns: [
+      { name: 'severity', title: 'Severity', width: 80, properties: coloured(BY_SEVERITY) },
+      { name: 'device', title: 'Device', width: 115 },
+      { name: 'Time', title: 'Changed', unit: 'dateTimeFromNow', width: 100 },
+      { name: 'message', title: 'Message' },
+      { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) },
+    ],
+    hidden: ['site', 'rule', 'field', 'detector'],
+    noValue: 'No open alerts',
+  })
+}
