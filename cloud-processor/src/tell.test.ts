@@ -1,0 +1,55 @@
+/** What the store holds of an alert that somebody acknowledged: its last state, by time, is the last thing that happened. */
+import { contractSchema } from '@tributary/protocol'
+import { expect, test } from 'vitest'
+import { alertStory } from './alert-story.ts'
+import { rulesSchema } from './alerts/index.ts'
+import { contextOf } from './testing.ts'
+
+const watched = contractSchema.parse({
+  kind: 'watched',
+  version: 1,
+  description: 'A level that somebody cares about.',
+  interval: '1s',
+  fields: { level: { type: 'float', label: 'Level' } },
+  thresholds: [{ field: 'level', above: 10 }],
+})
+const rules = rulesSchema.parse({
+  rules: [{ name: 'level', keep_firing_for: '5s', escalate: { after: '10s', notify: ['chief'] } }],
+})
+const story = () => alertStory(contextOf([watched], { rules, receivers: ['people', 'chief'] }))
+/** As a query finds them: one a point, by time. */
+function stored({ lines }: ReturnType<typeof story>): string[] {
+  const points = new Map<number, string>()
+  for (const line of lines.filter((one) => one.startsWith('alert,')))
+    points.set(Number(line.split(' ').at(-1)), /state="(\w+)"/.exec(line)?.[1] ?? '')
+  return [...points].sort(([a], [b]) => a - b).map(([, state]) => state)
+}
+function fire() {
+  const s = story()
+  s.give('pi-1', 1, { 'pump-1': [[1, 50]] })
+  const acknowledge = (second: number) =>
+    s.ask(second, { action: 'acknowledge', episode: Object.keys(s.state.desk.firing)[0] as string })
+  return { s, acknowledge }
+}
+
+test('one of a device that nothing more is heard of', () => {
+  const { s, acknowledge } = fire()
+  for (let second = 5; second <= 20; second += 5) s.tick(second)
+  expect(acknowledge(21)).toBe('done')
+  expect(stored(s)).toEqual(['firing', 'escalated', 'acknowledged'])
+  const day = 86_400
+  s.give('pi-2', 8 * day, { 'pump-2': [[8 * day, 1]] })
+  s.give('pi-2', 8 * day + 60, { 'pump-2': [[8 * day + 60, 1]] })
+  expect(Object.keys(s.state.alerts.episodes)).toEqual([])
+  expect(stored(s).at(-1)).toBe('resolved')
+})
+
+test('one whose end is known to come, acknowledged at the last moment', () => {
+  const { s, acknowledge } = fire()
+  s.give('pi-1', 2, { 'pump-1': [[2, 1]] })
+  s.give('pi-1', 7, { 'pump-1': [[7, 1]] })
+  expect(acknowledge(7)).toBe('done')
+  s.give('pi-1', 8, { 'pump-1': [[8, 1]] })
+  expect(Object.keys(s.state.alerts.episodes)).toEqual([])
+  expect(stored(s).at(-1)).toBe('resolved')
+})
