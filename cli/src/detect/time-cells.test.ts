@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createTimeCells } from './time-cells.ts'
+import { createTimeCells, numberRows, unitNamed } from './time-cells.ts'
 import { timeZone, UTC } from './time-zone.ts'
 
 const read = (cell: string, options: Parameters<typeof createTimeCells>[0] = {}) => createTimeCells(options).read(cell)
@@ -28,6 +28,7 @@ describe('times', () => {
 
   test('days alone, minutes alone, parts of a second, the end of a day', () => {
     expect(read('2026-01-31')).toBe(Date.UTC(2026, 0, 31))
+    expect(read('1949-11')).toBe(Date.UTC(1949, 10, 1))
     expect(read('2026-01-31 14:03')).toBe(expected - 20_000)
     expect(read('2026-01-31T14:03:20,25Z')).toBe(expected + 250)
     expect(read('2026-01-31T24:00:00')).toBe(Date.UTC(2026, 1, 1))
@@ -41,6 +42,8 @@ describe('times', () => {
     '01/31/2026 14:00',
     '2026-02-30',
     '2026-13-01',
+    '2026-13',
+    '2026-01-123',
     '2026-01-31T25:00:00',
     '2026-01-31T14:60',
     '31.02.2026',
@@ -78,6 +81,25 @@ describe('times', () => {
         },
       ),
     )
+  })
+
+  test('numbers of rows are told from times by their steps, and count intervals', () => {
+    expect(numberRows(['0', '1', '2', '4'])).toBe(true)
+    expect(numberRows(['5.0', '6.0'])).toBe(true)
+    for (const cells of [
+      [],
+      ['0'],
+      ['0', '10', '20'],
+      ['0.5', '1.5'],
+      ['1769868200', '1769868201'],
+      ['-1', 'x'],
+      ['0', '0'],
+    ])
+      expect(numberRows(cells), cells.join()).toBe(false)
+    expect(read('3', { unit: 'row', rowMs: 60_000 })).toBe(180_000)
+    expect(['time_ms', 'Time (s)', 'ts [us]', 't_ns', 'times', 'radius'].map(unitNamed)).toEqual([
+      ...['ms', 's', 'us', 'ns', undefined, undefined],
+    ])
   })
 
   test('the first number decides the unit of all, and it is told', () => {
