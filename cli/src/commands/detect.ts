@@ -26,6 +26,7 @@ export interface DetectOptions {
   readonly interval?: number
   readonly timezone: string
   readonly timeUnit?: TimeUnit
+  readonly dayFirst?: boolean
   readonly delimiter?: string
   readonly unit: string
   readonly decimals?: number
@@ -84,6 +85,7 @@ export function detectCommand(): Command {
         'of times that are numbers; "row": they number the rows; else told from the first of them',
       ).choices(TIME_UNITS),
     )
+    .option('--day-first', 'dates with slashes are day/month/year; else told from the first rows')
     .option('--delimiter <character>', 'between cells: , or ; or tab; guessed when left out')
     .option('--unit <unit>', 'of the values, for sentences and the picture', '')
     .option(

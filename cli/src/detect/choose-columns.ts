@@ -2,7 +2,7 @@
 import { UserError } from '@tributary/runtime'
 import type { CsvRow } from './csv-rows.ts'
 import { readNumber } from './number-cell.ts'
-import { createTimeCells, numberRows, TIMES_THAT_ARE_READ } from './time-cells.ts'
+import { createTimeCells, daysComeFirst, numberRows, TIMES_THAT_ARE_READ } from './time-cells.ts'
 
 /** Rows that are looked at before anything is chosen. */
 export const HEAD_ROWS = 32
@@ -23,6 +23,8 @@ export interface Columns {
   readonly label: string
   /** Do the cells of the time's column number the rows? */
   readonly rowsAreNumbered: boolean
+  /** Is there a date with slashes among them that only begins with its day? */
+  readonly daysComeFirst: boolean
   readonly hasHeader: boolean
 }
 
@@ -36,11 +38,12 @@ export interface WantedColumns {
 /** @throws UserError when they cannot be told */
 export function chooseColumns(head: readonly CsvRow[], wanted: WantedColumns): Columns {
   const rows = head.filter(({ mistake }) => mistake === undefined).map(({ cells }) => cells)
-  const [first] = rows
+  // Some programs put the header into a comment.
+  const first = rows[0]?.map((cell, i) => (i === 0 ? cell.replace(/^#\s*/, '') : cell))
   if (first === undefined) throw new UserError('there is no row', { hint: 'a header and rows of cells are expected' })
   const others = rows.slice(1)
   const isNumber = (cell = '') => Number.isFinite(readNumber(cell, wanted.decimalComma) ?? Number.NaN)
-  const isTime = (cell = '') => createTimeCells().read(cell) !== undefined
+  const isTime = (cell = '') => [false, true].some((dayFirst) => createTimeCells({ dayFirst }).read(cell) !== undefined)
   const isDate = (cell: string | undefined) => isTime(cell) && !isNumber(cell)
   const isData = (cell = '') =>
     cell !== '' && (isTime(cell) || !Number.isNaN(readNumber(cell, wanted.decimalComma) ?? 0))
@@ -99,6 +102,7 @@ export function chooseColumns(head: readonly CsvRow[], wanted: WantedColumns): C
     timeLabel: time === undefined ? undefined : nameOf(time),
     label: hasHeader ? nameOf(value) : 'value',
     rowsAreNumbered: time !== undefined && numberRows(filled(time)),
+    daysComeFirst: time !== undefined && daysComeFirst(filled(time)),
     hasHeader,
   }
 

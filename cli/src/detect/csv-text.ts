@@ -27,7 +27,7 @@ export async function* textOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator
 
 const withLineFeeds = (text: string): string => (text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text)
 
-const DELIMITERS = [',', ';', '\t']
+const DELIMITERS = [',', ';', '|', '\t']
 
 /** What stands most often outside of quotes in a line; of two that stand as often not the comma, which may be in numbers. */
 export function guessDelimiter(line: string): string {

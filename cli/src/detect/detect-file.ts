@@ -49,6 +49,7 @@ export async function detectFile(path: string, options: DetectOptions): Promise<
       intervalMs: options.interval,
       zone,
       timeUnit: options.timeUnit,
+      dayFirst: options.dayFirst,
     })
     const judge = createSeriesJudge({ ...options, label: file.columns.label, intervalMs: options.interval })
     const explain = options.explain === true

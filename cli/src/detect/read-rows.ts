@@ -13,6 +13,9 @@ import type { TimeZone } from './time-zone.ts'
 /** Between rows that have no times. */
 const ROW_MS = 1_000
 
+/** What InfluxDB writes above the header of its CSV. */
+const ANNOTATION = /^#(group|datatype|default)$/
+
 export const LEFT_OUT = {
   broken: 'could not be taken apart',
   no_time: 'without a time that can be read',
@@ -37,6 +40,8 @@ export interface SeriesRow {
 export interface Assumed {
   unit?: TimeUnit
   zone?: string
+  /** Of dates with slashes. */
+  order?: string
   /** How far rows are apart that have no times. */
   intervalMs?: number
 }
@@ -48,6 +53,8 @@ export interface ReadOptions {
   readonly intervalMs?: number | undefined
   readonly zone: TimeZone
   readonly timeUnit?: TimeUnit | undefined
+  /** Dates with slashes begin with the day; else told from the first rows. */
+  readonly dayFirst?: boolean | undefined
 }
 
 export interface SeriesFile {
@@ -79,6 +86,7 @@ export async function readSeriesFile(chunks: AsyncIterable<Uint8Array>, options:
     for (const row of [...parser.push(text), ...(isAll ? parser.end() : [])]) head.push(row)
     text = ''
   }
+  while (ANNOTATION.test(head[0]?.cells[0] ?? '')) head.shift()
   const decimalComma = delimiter !== ','
   const wanted: WantedColumns = { timestamp: options.timestampColumn, value: options.valueColumn, decimalComma }
   const columns = chooseColumns(head.slice(0, HEAD_ROWS), wanted)
@@ -90,7 +98,8 @@ export async function readSeriesFile(chunks: AsyncIterable<Uint8Array>, options:
   const { timeLabel = '', rowsAreNumbered } = columns
   const unit = options.timeUnit ?? unitNamed(timeLabel) ?? (rowsAreNumbered ? 'row' : undefined)
   const rowMs = options.intervalMs ?? ROW_MS
-  const times = createTimeCells({ zone: options.zone, unit, rowMs })
+  const dayFirst = options.dayFirst ?? columns.daysComeFirst
+  const times = createTimeCells({ zone: options.zone, unit, rowMs, dayFirst })
   const readRow = rowReader(columns, times, rowMs, decimalComma)
   const hasNoTimes = columns.time === undefined || unit === 'row'
   const assumed: Assumed = times.assumed

@@ -37,9 +37,11 @@ export function judgedBy({
 export const alarmsText = ({ alarms }: Findings): string => (alarms === 1 ? '1 alarm' : `${count(alarms)} alarms`)
 
 export function sayAssumptions({ assumed, columns }: SeriesFile, options: DetectOptions): void {
-  const { zone, unit, intervalMs } = assumed
+  const { zone, unit, order, intervalMs } = assumed
   if (zone !== undefined && options.timezone === 'UTC')
     say('times without a zone are taken as UTC; --timezone says another')
+  if (order !== undefined && options.dayFirst === undefined)
+    say(`dates with slashes are taken as ${order}${order.startsWith('d') ? '' : '; --day-first says another'}`)
   if (unit === 'row' && options.timeUnit === undefined)
     say(`"${plain(columns.timeLabel ?? '')}" numbers the rows; --time-unit s says that it counts seconds`)
   else if (unit !== undefined && unit !== 'row' && options.timeUnit === undefined)

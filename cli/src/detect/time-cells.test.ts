@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createTimeCells, numberRows, unitNamed } from './time-cells.ts'
+import { createTimeCells, daysComeFirst, numberRows, unitNamed } from './time-cells.ts'
 import { timeZone, UTC } from './time-zone.ts'
 
 const read = (cell: string, options: Parameters<typeof createTimeCells>[0] = {}) => createTimeCells(options).read(cell)
@@ -19,6 +19,9 @@ describe('times', () => {
     '2026-01-31 09:33:20 -0430',
     '31.01.2026 14:03:20',
     '31.1.2026, 14:03:20',
+    '01/31/2026 14:03:20',
+    '1/31/2026 2:03:20 pm',
+    '1/31/2026, 2:03:20.000PM UTC',
     '1769868200',
     '1769868200000',
     '1769868200000000',
@@ -39,7 +42,9 @@ describe('times', () => {
   test.each([
     '',
     'yesterday',
-    '01/31/2026 14:00',
+    '13/31/2026 14:00',
+    '01/31/2026 13:00 PM',
+    '1/31/26',
     '2026-02-30',
     '2026-13-01',
     '2026-13',
@@ -99,6 +104,15 @@ describe('times', () => {
     expect(read('3', { unit: 'row', rowMs: 60_000 })).toBe(180_000)
     expect(['time_ms', 'Time (s)', 'ts [us]', 't_ns', 'times', 'radius'].map(unitNamed)).toEqual([
       ...['ms', 's', 'us', 'ns', undefined, undefined],
+    ])
+  })
+
+  test('dates with slashes: month or day first, midnight and noon', () => {
+    expect(read('12/1/2026 12:00 AM')).toBe(Date.UTC(2026, 11, 1))
+    expect(read('12/1/2026 12:00 PM', { dayFirst: true })).toBe(Date.UTC(2026, 0, 12, 12))
+    expect(read('31/12/2026')).toBeUndefined()
+    expect([['1/2/2026', '31/12/2026'], ['12/31/2026', '1/2/2026'], ['2026/31/12']].map(daysComeFirst)).toEqual([
+      ...[true, false, false],
     ])
   })
 
