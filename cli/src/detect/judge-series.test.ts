@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createSeriesJudge, type JudgeOptions } from './judge-series.ts'
 import { decimalsOf, readNumber } from './number-cell.ts'
@@ -60,6 +61,39 @@ describe('a series is judged', () => {
       expect([judged[501]?.score, judged[501]?.said]).toEqual([0, ''])
     },
   )
+
+  test('whatever is measured whenever, scores lie between 0 and 1, and a cut changes none', () => {
+    const wild = fc.oneof(
+      fc.double({ noNaN: true, noDefaultInfinity: true }),
+      fc.constantFrom(0, 1, -1, 1e300, -1e300, 1.7e308, 5e-324),
+    )
+    const step = fc.constantFrom(1, 1_000, 1e-3, 60_000, 1e9, 1e13)
+    const part = fc.tuple(wild, wild, step, fc.integer({ min: 1, max: 150 }))
+    fc.assert(
+      fc.property(
+        fc.array(part, { minLength: 1, maxLength: 6 }),
+        fc.constantFrom('lite', 'full'),
+        fc.nat(800),
+        (parts, detector, cut) => {
+          const rows: { timeMs: number; value: number }[] = []
+          for (const [value, other, stepMs, count] of parts)
+            for (let i = 0; i < count; i++)
+              rows.push({
+                timeMs: (rows.at(-1)?.timeMs ?? 0) + stepMs,
+                value: i % 7 === 6 ? other : value * (1 - i / 1e3),
+              })
+          const options = { intervalMs: undefined, detector, above: 5, flatline: 10_000, rate: '5/min' } as const
+          const scoresOf = (some: typeof rows) => {
+            const judge = judgeOf(options)
+            return some.map(({ timeMs, value }) => judge.judge(timeMs, value, 2).score)
+          }
+          const whole = scoresOf(rows)
+          for (const score of whole) if (!(score >= 0 && score <= 1)) throw new Error(`a score of ${score}`)
+          expect(scoresOf(rows.slice(0, cut))).toEqual(whole.slice(0, cut))
+        },
+      ),
+    )
+  })
 
   test('rows that are almost no time apart, or ages', () => {
     for (const stepMs of [1e-9, 1e12]) {
