@@ -33,6 +33,8 @@ export interface WantedColumns {
   readonly timestamp?: string | undefined
   readonly value?: string | undefined
   readonly decimalComma: boolean
+  /** Was it said how far rows are apart? Then times that cannot be read are not asked for. */
+  readonly evenly: boolean
 }
 
 /** @throws UserError when they cannot be told */
@@ -86,13 +88,13 @@ export function chooseColumns(head: readonly CsvRow[], wanted: WantedColumns): C
       ? find('--timestamp-column', wanted.timestamp)
       : (places.find((i) => TIME_NAME.test(nameOf(i)) && (body.length === 0 || most(i, isTime))) ??
         places.find((i) => most(i, isDate)) ??
-        places.find((i) => TIME_NAME.test(nameOf(i))) ??
+        places.find((i) => !wanted.evenly && TIME_NAME.test(nameOf(i))) ??
         places.find(
           (i) => i !== givenValue && numberRows(filled(i)) && places.some((j) => j !== i && most(j, isNumber)),
         ))
   if (time !== undefined && filled(time).length > 0 && !filled(time).some(isTime))
     throw new UserError(`the times of "${names[time]}" cannot be read: "${filled(time)[0]}"`, {
-      hint: `what can be read: ${TIMES_THAT_ARE_READ}`,
+      hint: `what can be read: ${TIMES_THAT_ARE_READ}${wanted.timestamp === undefined ? '; or say with --interval how far rows are apart' : ''}`,
     })
   const value = givenValue ?? guessValue()
   if (value === time) throw new UserError(`"${names[value]}" cannot hold both times and values`, { hint: listed })
@@ -114,6 +116,10 @@ export function chooseColumns(head: readonly CsvRow[], wanted: WantedColumns): C
     const found =
       called ?? only ?? (candidates.length === 0 && names.length === 2 && time !== undefined ? 1 - time : undefined)
     if (found !== undefined) return found
+    if (names.length === 1 && candidates.length === 0)
+      throw new UserError(`no number can be read in "${names[0]}"`, {
+        hint: 'is there another --delimiter than , ; | or tab?',
+      })
     throw new UserError(candidates.length === 0 ? 'no column holds numbers' : 'which column holds the values?', {
       hint: `name it with --value-column; ${candidates.length === 0 ? listed : `numbers are in ${candidates.map((i) => `"${nameOf(i)}"`).join(', ')}`}`,
     })

@@ -40,6 +40,8 @@ describe('columns', () => {
       'which column holds the values? → name it with --value-column; numbers are in "a", "b"',
     )
     expect(await refused('time,a\n31 Jan,1\n')).toContain('the times of "time" cannot be read: "31 Jan"')
+    expect((await read('time,a\n31 Jan,1\n', { intervalMs: 1_000 })).columns.time).toBeUndefined()
+    expect(await refused('a b\n1 2\n')).toContain('no number can be read in "a b" → is there another --delimiter')
     expect(await refused('time,a\n2026-01-01,red\n2026-01-02,blue\n', { valueColumn: 'c' })).toBe(
       '--value-column: there is no column "c" → the columns are "time", "a"',
     )

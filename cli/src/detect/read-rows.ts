@@ -88,7 +88,12 @@ export async function readSeriesFile(chunks: AsyncIterable<Uint8Array>, options:
   }
   while (ANNOTATION.test(head[0]?.cells[0] ?? '')) head.shift()
   const decimalComma = delimiter !== ','
-  const wanted: WantedColumns = { timestamp: options.timestampColumn, value: options.valueColumn, decimalComma }
+  const wanted: WantedColumns = {
+    timestamp: options.timestampColumn,
+    value: options.valueColumn,
+    decimalComma,
+    evenly: options.intervalMs !== undefined,
+  }
   const columns = chooseColumns(head.slice(0, HEAD_ROWS), wanted)
   if (columns.hasHeader)
     head.splice(
