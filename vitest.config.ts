@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           isolate: false,
-          include: ['*.test.ts', '*/src/**/*.test.ts'],
+          include: ['*.test.ts', '*/src/**/*.test.ts', 'bench/**/*.test.ts'],
           exclude: slow,
           testTimeout: 30_000,
         },

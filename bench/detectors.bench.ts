@@ -35,18 +35,28 @@ export async function run(report: Report): Promise<void> {
   manySeries(report)
 }
 
-/** All that a contract can ask for beside the learned one. */
+/** All that a contract can ask for of one field, beside the learned one. */
 function explicitDetectors(): Detector<DetectorState>[] {
   const contract: Contract = contractSchema.parse({
     kind: 'bench',
     version: 1,
-    description: 'One number.',
+    description: 'Two numbers.',
     interval: `${INTERVAL_MS}ms`,
-    fields: { level: { type: 'float', label: 'Level', decimals: 2 } },
+    fields: {
+      level: { type: 'float', label: 'Level', decimals: 2, range: [10, 25] },
+      starts: { type: 'float', label: 'Starts', role: 'counter' },
+    },
     thresholds: [{ field: 'level', above: 24, hysteresis: 0.5 }],
-    detectors: { flatline: { level: '5m' } },
+    detectors: {
+      flatline: { level: '5m' },
+      rate: { level: '5/min' },
+      out_of_range: ['level'],
+      counter_reset: ['starts'],
+    },
   })
-  return detectorsFor(contract, 'level', seriesContext(contract, 'bench', 'device-1', 'level'))
+  return ['level', 'starts'].flatMap((field) =>
+    detectorsFor(contract, field, seriesContext(contract, 'bench', 'device-1', field)),
+  )
 }
 
 /** A day's wave with noise; now and then a spike, so that detectors speak, too. */

@@ -6,8 +6,9 @@
  */
 import { UserError } from '@tributary/runtime'
 import { LEARNED, type Learned, learnedDetector } from './learned-detector.ts'
+import { crossed, type Setting } from './nab/choose.ts'
 import { type Corpus, type NabFile, type Profile, readCorpus } from './nab/corpus.ts'
-import { groupsOf, type Halving, halveFiles, halveGroups } from './nab/halves.ts'
+import { groupsOf, halveFiles, halveGroups } from './nab/halves.ts'
 import { checkPublished } from './nab/published.ts'
 import {
   type CreateDetector,
@@ -16,10 +17,11 @@ import {
   restartViolations,
   scoresOf,
   type Violations,
+  withFeedback,
 } from './nab/run-detector.ts'
 import { normalised, type Tally, tallyAll } from './nab/score.ts'
 import { writeScoreFiles } from './nab/score-files.ts'
-import { createSweep, type Sweep } from './nab/sweep.ts'
+import { createSweep } from './nab/sweep.ts'
 import { type Report, tableLines } from './report.ts'
 
 const FIXED_THRESHOLD = 0.5
@@ -27,6 +29,8 @@ const FIXED_THRESHOLD = 0.5
 const DECIMALS = 9
 const SEED = 1
 const HALVINGS = 50
+/** Words of a person before the first row, which are what a detector's sensitivity is set by: confirmed below 0, dismissed above. */
+const FEEDBACK = [-2, -1, 1, 2]
 /** Of the standard profile, for the full detector: with its fixed parameters, and with what was chosen on the other half. */
 const AIM = 74
 const AIM_OTHER_HALF = 71
@@ -106,8 +110,8 @@ async function runOne(
   for (const profile of profiles) {
     const at = (threshold: number) => normalised(tallyAll(files, scores, threshold, profile), profile)
     const threshold = best.get(profile.name) as number
-    const fixed = at(FIXED_THRESHOLD)
-    figure(`${profile.name}, threshold ${FIXED_THRESHOLD}`, fixed, `no choice was made${aimed(profile, fixed, AIM)}`)
+    const asItIs = at(FIXED_THRESHOLD)
+    figure(`${profile.name}, threshold ${FIXED_THRESHOLD}`, asItIs, `no choice was made${aimed(profile, asItIs, AIM)}`)
     const optimistic = at(threshold)
     figure(
       `${profile.name}, best threshold`,
@@ -116,31 +120,43 @@ async function runOne(
     )
   }
 
-  report.print(
-    'threshold chosen on one half of the files and reported on the other; all other parameters are constants of the detector,',
-  )
-  report.print('and what files those were found with does not show here')
-  for (const halving of [halveFiles(files, SEED), halveGroups(files, SEED)]) {
-    report.print(`  seed ${halving.seed}, ${halving.what}`)
+  const fixed: Setting = { what: 'as it is', scores, sweep }
+  const sensitivities = FEEDBACK.map((words): Setting => {
+    report.progress(`${name}: another sensitivity`)
+    const others = files.map((file) => scoresOf((intervalMs) => withFeedback(create(intervalMs), words), file).scores)
+    return { what: feedbackText(words), scores: others, sweep: createSweep(files, others) }
+  })
+  for (const [chosen, settings] of [
+    ['threshold', [fixed]],
+    ['threshold and sensitivity', [fixed, ...sensitivities]],
+  ] as const) {
+    report.print(`${chosen} chosen on one half of the files and reported on the other`)
+    for (const halving of [halveFiles(files, SEED), halveGroups(files, SEED)]) {
+      report.print(`  seed ${halving.seed}, ${halving.what}`)
+      for (const profile of profiles) {
+        const { there, back, together, settings: taken } = crossed(corpus, settings, halving, profile)
+        const which = settings.length > 1 ? ` (${taken.join(', ')})` : ''
+        figure(
+          `${profile.name}, ${chosen} ${halving.way}`,
+          together,
+          `first half chosen, second reported ${there.toFixed(2)}; the other way ${back.toFixed(2)}${which}${aimed(profile, together, AIM_OTHER_HALF)}`,
+        )
+      }
+    }
     for (const profile of profiles) {
-      const { there, back, together } = crossed(corpus, scores, sweep, halving, profile)
-      figure(
-        `${profile.name}, ${halving.way}`,
-        together,
-        `first half chosen, second reported ${there.toFixed(2)}; the other way ${back.toFixed(2)}${aimed(profile, together, AIM_OTHER_HALF)}`,
+      const many = Array.from(
+        { length: HALVINGS },
+        (_, i) => crossed(corpus, settings, halveFiles(files, SEED + i), profile).together,
+      )
+      const mean = many.reduce((a, b) => a + b, 0) / many.length
+      report.print(
+        `  ${profile.name}, ${HALVINGS} halvings of each group: mean ${mean.toFixed(2)}, from ${Math.min(...many).toFixed(2)} to ${Math.max(...many).toFixed(2)}`,
       )
     }
   }
-  for (const profile of profiles) {
-    const many = Array.from(
-      { length: HALVINGS },
-      (_, i) => crossed(corpus, scores, sweep, halveFiles(files, SEED + i), profile).together,
-    )
-    const mean = many.reduce((a, b) => a + b, 0) / many.length
-    report.print(
-      `  ${profile.name}, ${HALVINGS} halvings of each group: mean ${mean.toFixed(2)}, from ${Math.min(...many).toFixed(2)} to ${Math.max(...many).toFixed(2)}`,
-    )
-  }
+  report.print(
+    'all other parameters are constants of the detector: what files those were found with does not show here',
+  )
 
   const count = (check: typeof restartViolations, what: string): Violations => {
     const sum = { compared: 0, violations: 0 }
@@ -184,6 +200,8 @@ async function runOne(
   ]
 }
 
+const feedbackText = (words: number): string => (words < 0 ? `${-words} × confirmed` : `${words} × dismissed`)
+
 /** Windows found and rows wrongly detected by the first profile, scores of all. */
 function groupTable(
   { files, profiles }: Corpus,
@@ -214,25 +232,4 @@ function groupTable(
     ...groupsOf(files).map((group) => rowOf(group, (one) => one === group)),
     rowOf('all', () => true),
   ])
-}
-
-/** Each half at the threshold that is best for the other, and both so together. */
-function crossed(
-  { files }: Corpus,
-  scores: readonly Float64Array[],
-  sweep: Sweep,
-  { isFirst }: Halving,
-  profile: Profile,
-): { there: number; back: number; together: number } {
-  const reported = (onFirst: boolean): Tally => {
-    const { threshold } = sweep.best(profile, (f) => isFirst[f] !== onFirst)
-    const isIn = (_: unknown, f: number) => isFirst[f] === onFirst
-    return tallyAll(files.filter(isIn), scores.filter(isIn), threshold, profile)
-  }
-  const [second, first] = [reported(false), reported(true)]
-  return {
-    there: normalised(second, profile),
-    back: normalised(first, profile),
-    together: normalised({ sum: first.sum + second.sum, windows: first.windows + second.windows }, profile),
-  }
 }

@@ -113,7 +113,7 @@ test.each(['lite', 'full'])(
   },
 )
 
-test('a hostile file: every row comes out, those that cannot be judged with an empty score, counted and named', async () => {
+test('a hostile file: every row comes out, those that cannot be judged with the score 0, counted and named', async () => {
   const lines = readings(400).map(lineOf)
   lines[10] = '2026-05-01T00:00:10Z,'
   lines[20] = '2026-05-01T00:00:20Z,broken'
@@ -125,12 +125,16 @@ test('a hostile file: every row comes out, those that cannot be judged with an e
   const { code, stdout, stderr } = await runTributary(['detect', '-', '--explain', '--above', '24'], {}, text)
   expect([code, stderr]).toEqual([
     0,
-    expect.stringContaining('400 rows of "room\ttemperature", 394 judged by full, above 24'),
+    expect.stringContaining('400 rows of "room·temperature", 394 judged by full, above 24'),
   ])
   const rows = rowsOf(stdout)
   expect(stdout.split('\n')[0]).toBe('timestamp,value,anomaly_score,expected,lower,upper,component,message')
   expect(rows.length).toBe(400)
-  expect(rows.flatMap(([, , score], i) => (score === '' ? [i] : []))).toEqual([10, 20, 30, 40, 50, 60])
+  expect(rows.flatMap(([, , , , , , component], i) => (component === 'not_judged' ? [i] : []))).toEqual([
+    ...[10, 20, 30, 40, 50, 60],
+  ])
+  expect(rows[20]?.slice(1)).toEqual(['broken', '0', '', '', '', 'not_judged', 'with a value that is no number'])
+  expect(rows.filter(([, , score]) => !/^[01](\.\d+)?$/.test(score ?? ''))).toEqual([])
   for (const said of [
     'left out: 1 could not be taken apart (line 52)',
     'left out: 2 without a time that can be read (lines 32, 62)',
@@ -145,13 +149,20 @@ test('a hostile file: every row comes out, those that cannot be judged with an e
 test('summary as JSON, rows to a file, a picture', async () => {
   const file = await fileOf('plot.csv', ['time,value', ...readings(900).map(lineOf)])
   const [output, plot] = [join(folder, 'out.csv'), join(folder, 'out.svg')]
-  const { code, stdout } = await detect(file, '--detector', 'lite', '--json', '--output', output, '--plot', plot)
+  const { code, stdout, stderr } = await detect(
+    file,
+    ...['--detector', 'lite', '--json', '--output', output, '--plot', plot],
+  )
   expect(code).toBe(0)
   const rows = rowsOf(await readFile(output, 'utf8'))
   const alarms = rows.filter(([, , score], i) => Number(score) >= 0.5 && !(Number(rows[i - 1]?.[2]) >= 0.5))
+  expect(stderr).toBe('')
   const summary = JSON.parse(stdout) as { alarmList: { from: string; message: string }[]; highest: { score: number } }
   expect(summary).toMatchObject({
     file: 'plot.csv',
+    timestampColumn: 'time',
+    column: 'value',
+    assumed: {},
     rows: 900,
     judged: 900,
     leftOut: {},
@@ -175,6 +186,29 @@ test('a file without times, and one whose value stands still', async () => {
   const flat = rowsOf(stdout).filter(([, , score]) => score === '1')
   expect(flat[0]?.[0]).toBe(String(1_200 + 300))
   expect(flat.length).toBe(80 - 30)
+})
+
+test('a file with numbers of rows, a range and a counter; newest rows first', async () => {
+  const values = Array.from({ length: 100 }, (_, i) => (i === 50 ? 120 : i === 70 ? 2 : 10 + i))
+  const file = await fileOf('index.csv', ['index,level', ...values.map((value, i) => `${i},${value}`)])
+  const options = ['--detector', 'none', '--min', '0', '--max', '115', '--counter', '--explain']
+  const { stdout, stderr } = await detect(file, ...options)
+  for (const said of [
+    '"index" numbers the rows; --time-unit s says',
+    'rows are taken as 1 s apart; --interval says another',
+    '100 rows of "level", 100 judged by range 0 to 115, counter',
+  ])
+    expect(stderr).toContain(said)
+  expect(rowsOf(stdout).flatMap(([index, , score, , , , by]) => (score === '1' ? [`${index} ${by}`] : []))).toEqual([
+    '50 out_of_range',
+    '51 counter_reset',
+    '70 counter_reset',
+  ])
+  const backwards = await fileOf('back.csv', ['time,level', ...values.map((value, i) => `${2e9 - i},${value}`)])
+  const turned = await detect(backwards, '--detector', 'lite')
+  expect(turned.stderr).toContain('→ a series is judged in order of time: sort the rows by time')
+  expect(rowsOf(turned.stdout).length).toBe(100)
+  expect((await detect(file, '--min', '5')).stderr).toContain('for one limit alone give --above or --below')
 })
 
 test('a value that rises faster than a limit', async () => {
@@ -228,7 +262,7 @@ test('what cannot be done ends with 2 and says what to do', { timeout: 180_000 }
     [[join(folder, 'absent.csv')], 'there is no file'],
     [[file], 'name it with --value-column; numbers are in "a", "b"'],
     [[file, '--value-column', 'a', '--output', file], 'is the file that is read'],
-    [[file, '--value-column', 'a', '--detector', 'none'], 'give --above, --below, --flatline or --rate'],
+    [[file, '--value-column', 'a', '--detector', 'none'], 'give --above, --below, --min and --max'],
     [[file, '--value-column', 'a', '--rate', '5/day'], 'must be a change per time'],
     [[file, '--value-column', 'a', '--detector', 'huge'], 'Allowed choices are full, lite, none'],
     [[file, '--value-column', 'a', '--timezone', 'Mars/Olympus'], 'there is no time zone'],

@@ -3,8 +3,10 @@ import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { createRandom } from '@tributary/runtime'
 import { repositoryFolder } from '@tributary/stack'
 import { afterAll, beforeEach, expect, test } from 'vitest'
+import { runTributary } from './harness/run-tributary.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'tributary-nab-'))
 afterAll(() => rm(folder, { recursive: true, force: true }))
@@ -122,6 +124,117 @@ test('published results come out; tables, halves, prefix, restart, time and byte
   const json = await bench('--data', folder, '--detector', 'lite', '--json')
   const { figures } = JSON.parse(json.stdout) as { figures: { what: string; value: number }[] }
   expect(figures.find(({ what }) => what === 'lite, standard, threshold 0.5')?.value).toBeCloseTo(50 * (1 + reward), 9)
+})
+
+/** Nine files in three groups, of which six have a window, and what the benchmark says of them: `random` alone, without results. */
+async function writeGroups(): Promise<void> {
+  const random = createRandom(11)
+  const labels: Record<string, [string, string][]> = {}
+  for (const [f, name] of ['a/1', 'a/2', 'a/3', 'b/1', 'b/2', 'b/3', 'c/1', 'c/2', 'c/3'].entries()) {
+    const spikes = new Set(Array.from({ length: 4 }, () => 40 + random.below(ROWS - 60)))
+    const rows = Array.from({ length: ROWS }, (_, row) => {
+      const size = spikes.has(row) ? 1 + 9 * random.next() : 0
+      return `${timeOf(f === 1 && row === 90 ? 80 : row)},${(20 + random.next() + size).toFixed(3)}`
+    })
+    await write(`data/${name}.csv`, `timestamp,value\n${rows.join('\n')}\n`)
+    const [first = 0] = spikes
+    labels[`${name}.csv`] = f % 3 === 2 ? [] : [[`${timeOf(first - 4)}.000000`, `${timeOf(first + 8)}.000000`]]
+  }
+  await write('labels/combined_windows.json', JSON.stringify(labels))
+  for (const detector of ['hand', 'null']) await rm(join(folder, 'published', detector), { recursive: true })
+  for (const profile of Object.keys(PROFILES))
+    await write(`published/random/random_${profile}_scores.csv`, 'Detector,Profile,File,Threshold,Score,TP,TN,FP,FN\n')
+  await write('published/final_results.json', '{}')
+}
+
+interface Scored {
+  readonly group: string
+  readonly scores: readonly number[]
+  /** Row and last row of its window. */
+  readonly window: readonly [number, number] | undefined
+}
+
+/** The sum of some files at a threshold, row by row, in the standard profile. */
+function sumOf(files: readonly Scored[], threshold: number): number {
+  const sigmoid = (y: number) => (y > 3 ? -1 : 2 / (1 + Math.exp(5 * y)) - 1)
+  let sum = 0
+  for (const { scores, window } of files) {
+    const [from, to] = window ?? [ROWS, ROWS]
+    const width = to - from + 1
+    const found = scores.findIndex((score, row) => row >= PROBATION && row >= from && row <= to && score >= threshold)
+    if (window) sum += found < 0 ? -1 : sigmoid((found - to - 1) / width) / sigmoid(-1)
+    for (let row = PROBATION; row < ROWS; row++)
+      if ((scores[row] as number) >= threshold && (row < from || row > to))
+        sum += 0.11 * (row < from ? -1 : sigmoid((row - to) / (width - 1)))
+  }
+  return sum
+}
+const windowsOf = (files: readonly Scored[]) => files.filter(({ window }) => window !== undefined).length
+const onScale = (sum: number, windows: number) => (100 * (sum + windows)) / (2 * windows)
+/** The highest of the thresholds that are best. */
+function bestFor(files: readonly Scored[]): number {
+  const thresholds = [Number.POSITIVE_INFINITY, ...new Set(files.flatMap(({ scores }) => scores))].sort((a, b) => b - a)
+  return thresholds.reduce((best, one) => (sumOf(files, one) > sumOf(files, best) ? one : best))
+}
+
+test('the best threshold, and what one half chooses for the other, are what trying all of them finds', {
+  timeout: 120_000,
+}, async () => {
+  await writeGroups()
+  const scoresFolder = join(folder, 'scores')
+  const { code, stdout, stderr } = await bench(
+    '--data',
+    folder,
+    '--detector',
+    'lite',
+    '--scores',
+    scoresFolder,
+    '--json',
+  )
+  expect(code, stderr).toBe(0)
+  const labels = JSON.parse(await readFile(join(folder, 'labels/combined_windows.json'), 'utf8')) as Record<
+    string,
+    [string, string][]
+  >
+  const files = await Promise.all(
+    Object.entries(labels).map(async ([name, [window]]): Promise<Scored> => {
+      const [group = '', file] = name.split('/')
+      const rows = (await readFile(join(scoresFolder, 'lite', group, `lite_${file}`), 'utf8'))
+        .trim()
+        .split('\n')
+        .slice(1)
+      const rowOf = (time: string) => rows.findIndex((row) => row.startsWith(time.slice(0, 19)))
+      const scores = rows.map((row) => Number(row.split(',')[2]))
+      return { group, scores, window: window && [rowOf(window[0]), rowOf(window[1])] }
+    }),
+  )
+  expect(new Set(files.flatMap(({ scores }) => scores)).size).toBeGreaterThan(500)
+  const { figures } = JSON.parse(stdout) as { figures: { what: string; value: number; beside: string }[] }
+  const figure = (what: string) => figures.find((one) => one.what === `lite, standard, ${what}`)
+  expect(figure('best threshold')?.value).toBeCloseTo(onScale(sumOf(files, bestFor(files)), 6), 9)
+
+  const first = /first half: (\w(?:, \w)*)$/m.exec(stderr)?.[1]?.split(', ') ?? []
+  const halves = [true, false].map((isFirst) => files.filter(({ group }) => first.includes(group) === isFirst))
+  const [one = [], other = []] = halves
+  const sums = [sumOf(one, bestFor(other)), sumOf(other, bestFor(one))] as const
+  const chosen = figure('threshold halved by groups')
+  expect(chosen?.value).toBeCloseTo(onScale(sums[0] + sums[1], 6), 9)
+  expect(chosen?.beside).toContain(
+    `second reported ${onScale(sums[1], windowsOf(other)).toFixed(2)}; the other way ${onScale(sums[0], windowsOf(one)).toFixed(2)}`,
+  )
+  expect(figure('threshold and sensitivity halved by groups')?.beside).toMatch(
+    /\((as it is|\d × (confirmed|dismissed)), /,
+  )
+
+  // What `tributary detect` writes can be scored as it is: all rows, a number each, the same ones.
+  const data = join(folder, 'data/a/2.csv')
+  const detected = await runTributary(['detect', data, '--detector', 'lite'])
+  const given = (await readFile(join(scoresFolder, 'lite/a/lite_2.csv'), 'utf8')).trim().split('\n')
+  const found = detected.stdout.trim().split('\n')
+  expect(found.map((row) => row.split(',')[0])).toEqual(given.map((row) => row.split(',')[0]))
+  const scoresIn = (rows: readonly string[]) => rows.slice(1).map((row) => Number(row.split(',')[2]))
+  expect(scoresIn(found)).toEqual(scoresIn(given).map((score) => Number(score.toFixed(6))))
+  expect(found[91]).toMatch(/,0$/)
 })
 
 test('a published number that does not come out ends it with 1, and is named', async () => {

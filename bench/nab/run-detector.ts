@@ -49,6 +49,19 @@ export function scoresOf(
   return { scores, bytesMax: Math.max(bytesMax, JSON.stringify(state).length) }
 }
 
+/** The detector as people's feedback makes it. @param words so many dismissed anomalies; below 0: confirmed ones */
+export function withFeedback(detector: Detector<DetectorState>, words: number): Detector<DetectorState> {
+  const say = words < 0 ? detector.confirm : detector.dismiss
+  return {
+    ...detector,
+    start() {
+      const state = detector.start()
+      for (let n = 0; n < Math.abs(words); n++) say?.(state)
+      return state
+    },
+  }
+}
+
 export interface Violations {
   /** Rows compared, and those with another score. */
   readonly compared: number

@@ -27,7 +27,15 @@ export interface RowWorth {
   readonly worth: Float64Array
 }
 
+const worths = new WeakMap<NabFile, RowWorth>()
+
 export function rowWorthOf(file: NabFile): RowWorth {
+  const known = worths.get(file) ?? findRowWorth(file)
+  worths.set(file, known)
+  return known
+}
+
+function findRowWorth(file: NabFile): RowWorth {
   const window = new Int32Array(file.values.length).fill(-1)
   const worth = new Float64Array(file.values.length).fill(1)
   for (const [w, { from, to }] of file.windows.entries()) {

@@ -13,8 +13,12 @@ export interface DetectOptions {
   readonly above?: number
   readonly below?: number
   readonly hysteresis?: number
+  readonly min?: number
+  readonly max?: number
   readonly flatline?: number
   readonly rate?: string
+  readonly counter?: boolean
+  readonly wrapsAt?: number
   readonly explain?: boolean
   readonly output?: string
   readonly plot?: string
@@ -22,6 +26,7 @@ export interface DetectOptions {
   readonly interval?: number
   readonly timezone: string
   readonly timeUnit?: TimeUnit
+  readonly dayFirst?: boolean
   readonly delimiter?: string
   readonly unit: string
   readonly decimals?: number
@@ -29,9 +34,9 @@ export interface DetectOptions {
 
 const HELP = `
 Rows come out in the order of the file, all of them; those without a time or value that can be read, and those that are not newer than the row
-before, with an empty score. A detector sees only what came before a row: cutting the file changes no score above the cut.
+before, are not judged and have the score 0; --explain names them "not_judged". A detector sees only what came before a row: cutting the file changes no score above the cut.
 Times that are read: ${TIMES_THAT_ARE_READ}.
---json prints {file, column, detector, threshold, rows, judged, leftOut, alarms, alarmList: [{from, to, rows, score, value, message}], highest, seconds, interrupted}.
+--json prints {file, timestampColumn, column, assumed, detector, threshold, rows, judged, leftOut, alarms, alarmList: [{from, to, rows, score, value, message}], highest, seconds, interrupted}.
 
   tributary detect pump.csv                                    columns guessed, CSV to standard output
   tributary detect pump.csv --value-column temp --plot out.svg --output out.csv
@@ -59,6 +64,10 @@ export function detectCommand(): Command {
       'a value that stays the same for this long is an anomaly, too; such as 10m',
       stretch,
     )
+    .option('--min <limit>', 'with --max: values out of this range are anomalies, too', number)
+    .option('--max <limit>', 'with --min', number)
+    .option('--counter', 'the values only grow: where they fall, and did not wrap, is an anomaly, too')
+    .option('--wraps-at <modulus>', 'of a --counter: the value that would follow its highest is 0', number)
     .option('--rate <limit>', 'faster changes are anomalies, too; such as 5/min, +2/s (rising), -0.5/h (falling)', rate)
     .option('--explain', 'also write expected, lower, upper, component and message')
     .option('--output <file>', 'write the rows there, over what it holds; default: standard output')
@@ -66,15 +75,17 @@ export function detectCommand(): Command {
     .option('--json', 'print the summary as JSON; rows are written only with --output')
     .option(
       '--interval <duration>',
-      'expected distance of rows, such as 1s; without a column of times they are this far apart',
+      'expected distance of rows, such as 1h; without times, or with numbers of rows, they are this far apart (else 1s)',
       stretch,
     )
     .option('--timezone <name>', 'of times that name none, such as Europe/Berlin', 'UTC')
     .addOption(
-      new Option('--time-unit <unit>', 'of times that are numbers; else told from their size').choices(
-        Object.keys(TIME_UNITS),
-      ),
+      new Option(
+        '--time-unit <unit>',
+        'of times that are numbers; "row": they number the rows; else told from the first of them',
+      ).choices(TIME_UNITS),
     )
+    .option('--day-first', 'dates with slashes are day/month/year; else told from the first rows')
     .option('--delimiter <character>', 'between cells: , or ; or tab; guessed when left out')
     .option('--unit <unit>', 'of the values, for sentences and the picture', '')
     .option(

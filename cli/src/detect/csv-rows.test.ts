@@ -18,6 +18,7 @@ const quoted = (cell: string) => `"${cell.replaceAll('"', '""')}"`
 describe('rows of CSV', () => {
   test('quotes, blanks, line ends of every sort', () => {
     const text = 'time, value\r\n2026-01-01,"1,5"\n\n"say ""hi""","two\nlines"\r\n  \nlast,5" pipe,'
+    expect(parse(['""\n \n5']).map(({ cells }) => cells)).toEqual([[''], ['5']])
     expect(parse([text])).toEqual([
       { line: 1, cells: ['time', 'value'] },
       { line: 2, cells: ['2026-01-01', '1,5'] },
@@ -106,6 +107,11 @@ describe('bytes to text', () => {
     expect(await read(...[...bytes].map((byte) => Uint8Array.of(byte)))).toBe('größer,°C\n')
     expect(await read(Buffer.from('\uFEFFa,ü\n', 'utf16le'))).toBe('a,ü\n')
     expect(await read()).toBe('')
+  })
+  test('lines end with a line feed, whatever they ended with and wherever they are cut', async () => {
+    const bytes = Buffer.from('a\rb\r\nc\n\rd\r')
+    expect(await read(bytes)).toBe('a\nb\nc\n\nd\n')
+    expect(await read(...[...bytes].map((byte) => Uint8Array.of(byte)))).toBe('a\nb\nc\n\nd\n')
   })
   test('what is no text is refused with what to do', async () => {
     await expect(read(Uint8Array.of(0x1f, 0x8b, 8, 0))).rejects.toMatchObject({ hint: expect.stringContaining('zcat') })

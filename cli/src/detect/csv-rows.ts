@@ -54,7 +54,8 @@ export function createCsvRows(delimiter: string): CsvRows {
       const taken = takeRow(rest, at, delimiter, isAll)
       if (taken === undefined) break
       const { cells, mistake, end, lines } = taken
-      if (cells.length > 1 || cells[0] !== '') rows.push({ line, cells, ...(mistake !== undefined && { mistake }) })
+      if (cells.length > 1 || cells[0] !== '' || rest.slice(at, end).trim() !== '')
+        rows.push({ line, cells, ...(mistake !== undefined && { mistake }) })
       line += lines
       at = end
       skipping = lines === 0 && !isAll

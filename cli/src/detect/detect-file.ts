@@ -1,40 +1,33 @@
 /** From a file to scores, summary and picture, in memory that does not grow with the file. */
 
-import { createReadStream, open } from 'node:fs'
-import { stat, writeFile } from 'node:fs/promises'
-import { Socket } from 'node:net'
-import { addAbortSignal } from 'node:stream'
-import { promisify } from 'node:util'
-import { errorCode, isAbort, messageOf, systemClock, UserError } from '@tributary/runtime'
+import { writeFile } from 'node:fs/promises'
+import { isAbort, messageOf, systemClock, UserError } from '@tributary/runtime'
 import type { DetectOptions } from '../commands/detect.ts'
 import { csvCell } from '../export-rows.ts'
-import { brief, bytes, count, printJson } from '../print.ts'
+import { count, printJson } from '../print.ts'
 import { createProgress } from '../progress.ts'
 import { openTextOutput, type TextOutput } from '../text-output.ts'
-import { collectFindings, type Findings, highestAlarms, leftOutLines } from './findings.ts'
+import { collectFindings } from './findings.ts'
 import { createSeriesJudge, type Judgement } from './judge-series.ts'
 import { decimalsOf } from './number-cell.ts'
+import { openInput, refuseOverwriting } from './open-input.ts'
 import { createPlotBuckets } from './plot-buckets.ts'
 import { plotSvg } from './plot-svg.ts'
-import { delimiterNamed, readSeriesFile, type SeriesFile, type SeriesRow } from './read-rows.ts'
+import { delimiterNamed, LEFT_OUT, type LeftOut, readSeriesFile, type SeriesFile, type SeriesRow } from './read-rows.ts'
+import { alarmsText, judgedBy, sayAssumptions, summarise } from './summary.ts'
 import { timeZone, UTC } from './time-zone.ts'
 
 const EXIT_INTERRUPTED = 130
-const CHUNK_BYTES = 256 * 1024
-const ALARMS_SHOWN = 10
 const HEAD = ['timestamp', 'value', 'anomaly_score']
 const HEAD_EXPLAINED = [...HEAD, 'expected', 'lower', 'upper', 'component', 'message']
 
-const say = (text: string): void => {
-  process.stderr.write(`${text}\n`)
-}
-
 export async function detectFile(path: string, options: DetectOptions): Promise<void> {
-  const { above, below, flatline, rate } = options
-  if (options.detector === 'none' && [above, below, flatline, rate].every((one) => one === undefined))
+  if (judgedBy(options) === '')
     throw new UserError('nothing is left to judge by', {
-      hint: 'with --detector none give --above, --below, --flatline or --rate',
+      hint: 'with --detector none give --above, --below, --min and --max, --flatline, --rate or --counter',
     })
+  if ((options.min === undefined) !== (options.max === undefined))
+    throw new UserError('--min and --max go together', { hint: 'for one limit alone give --above or --below' })
   await refuseOverwriting(path, options)
   const zone = options.timezone === 'UTC' ? UTC : timeZone(options.timezone)
   const stopping = new AbortController()
@@ -56,19 +49,9 @@ export async function detectFile(path: string, options: DetectOptions): Promise<
       intervalMs: options.interval,
       zone,
       timeUnit: options.timeUnit,
+      dayFirst: options.dayFirst,
     })
-    const judge = createSeriesJudge({
-      learned: options.detector,
-      label: file.columns.label,
-      unit: options.unit,
-      decimals: options.decimals,
-      intervalMs: options.interval,
-      above,
-      below,
-      hysteresis: options.hysteresis,
-      flatlineMs: flatline,
-      rate,
-    })
+    const judge = createSeriesJudge({ ...options, label: file.columns.label, intervalMs: options.interval })
     const explain = options.explain === true
     if (options.output !== undefined || !options.json)
       output = await openTextOutput(options.output, { overwrite: true, signal: stopping.signal })
@@ -79,7 +62,7 @@ export async function detectFile(path: string, options: DetectOptions): Promise<
         const { timeMs, number, leftOut } = row
         if (leftOut !== undefined) {
           collector.leftOut(row, leftOut)
-          text += emptyLine(row, explain)
+          text += unjudgedLine(row, leftOut, explain)
           continue
         }
         const judgement = judge.judge(timeMs, number, decimalsOf(row.value))
@@ -112,7 +95,7 @@ export async function detectFile(path: string, options: DetectOptions): Promise<
       subtitle: `${count(findings.judged)} rows judged by ${judgedBy(options)}; ${alarmsText(findings)} at ${options.threshold} or above`,
       value: options.unit === '' ? file.columns.label : `${file.columns.label} (${options.unit})`,
       threshold: options.threshold,
-      zone: file.columns.time === undefined ? undefined : zone,
+      zone: file.columns.time === undefined || file.assumed.unit === 'row' ? undefined : zone,
     })
     await writeFile(options.plot, svg).catch((cause) => {
       throw new UserError(`${options.plot} cannot be written: ${messageOf(cause)}`, {
@@ -122,10 +105,13 @@ export async function detectFile(path: string, options: DetectOptions): Promise<
     })
   }
   const seconds = Math.round(systemClock.monotonicMs() - startedMs) / 1_000
+  if (file !== undefined) sayAssumptions(file, options)
   if (options.json)
     printJson({
       file: input.name,
+      timestampColumn: file?.columns.timeLabel ?? null,
       column: file?.columns.label,
+      assumed: file?.assumed,
       detector: options.detector,
       threshold: options.threshold,
       ...findings,
@@ -137,8 +123,11 @@ export async function detectFile(path: string, options: DetectOptions): Promise<
   if (interrupted) process.exit(EXIT_INTERRUPTED)
 }
 
-const emptyLine = ({ timestamp, value }: SeriesRow, explain: boolean): string =>
-  `${csvCell(timestamp)},${csvCell(value)},${explain ? ',,,,,' : ''}\n`
+/** The score is 0, as files of scores are read by programs that know numbers alone. */
+function unjudgedLine({ timestamp, value }: SeriesRow, reason: LeftOut, explain: boolean): string {
+  const scored = `${csvCell(timestamp)},${csvCell(value)},0`
+  return explain ? `${scored},,,,not_judged,${LEFT_OUT[reason]}\n` : `${scored}\n`
+}
 
 function scoredLine({ timestamp, value }: SeriesRow, judgement: Judgement, explain: boolean): string {
   const scored = `${csvCell(timestamp)},${csvCell(value)},${Number(judgement.score.toFixed(6))}`
@@ -146,106 +135,4 @@ function scoredLine({ timestamp, value }: SeriesRow, judgement: Judgement, expla
   const { expected, lower, upper, component } = judgement
   const number = (one: number | undefined) => (one === undefined ? '' : Number(one.toPrecision(9)))
   return `${scored},${number(expected)},${number(lower)},${number(upper)},${component},${csvCell(judgement.message())}\n`
-}
-
-function judgedBy({ detector, above, below, flatline, rate }: DetectOptions): string {
-  const limits = [
-    above === undefined ? '' : `above ${above}`,
-    below === undefined ? '' : `below ${below}`,
-    flatline === undefined ? '' : 'flatline',
-    rate === undefined ? '' : `rate ${rate}`,
-  ]
-  return [detector === 'none' ? '' : detector, ...limits].filter((part) => part !== '').join(', ')
-}
-
-const alarmsText = ({ alarms }: Findings): string => (alarms === 1 ? '1 alarm' : `${count(alarms)} alarms`)
-
-function summarise(
-  findings: Findings,
-  file: SeriesFile | undefined,
-  options: DetectOptions,
-  seconds: number,
-  interrupted: boolean,
-): void {
-  const { rows, judged, highest, alarms, alarmList } = findings
-  const { zone, unit } = file?.assumed ?? {}
-  if (zone !== undefined && options.timezone === 'UTC')
-    say('times without a zone are taken as UTC; --timezone says another')
-  if (unit !== undefined && options.timeUnit === undefined)
-    say(
-      `times are taken as ${{ s: 'seconds', ms: 'milliseconds', us: 'microseconds', ns: 'nanoseconds' }[unit]} since 1970; --time-unit says another`,
-    )
-  say(
-    `${interrupted ? 'interrupted after ' : ''}${count(rows)} rows of "${file?.columns.label ?? ''}", ${count(judged)} judged by ${judgedBy(options)}, in ${seconds.toFixed(1)} s`,
-  )
-  for (const line of leftOutLines(findings)) say(`left out: ${line}`)
-  say(`${alarmsText(findings)} at ${options.threshold} or above`)
-  for (const { from, to, score, message } of highestAlarms(alarmList, ALARMS_SHOWN))
-    say(`  ${brief(from)}${to === from ? '' : ` to ${brief(to)}`}  score ${score.toFixed(2)}  ${message}`)
-  if (alarms > ALARMS_SHOWN) say(`  and ${count(alarms - ALARMS_SHOWN)} more with lower scores`)
-  if (highest !== undefined && highest.score < options.threshold)
-    say(`highest score ${highest.score.toFixed(2)} at ${brief(highest.timestamp)}`)
-  for (const path of [options.output, options.plot]) if (path !== undefined) say(`→ ${path}`)
-}
-
-interface OpenedInput {
-  readonly name: string
-  readonly chunks: AsyncIterable<Uint8Array>
-  /** "45 %  ", or how much was read of what has no known end. */
-  share(): string
-}
-
-async function openInput(path: string, signal: AbortSignal): Promise<OpenedInput> {
-  let read = 0
-  const found = path === '-' ? undefined : await stat(path).catch(() => undefined)
-  const size = found?.isFile() ? found.size : 0
-  const stream =
-    path === '-'
-      ? process.stdin
-      : found?.isFIFO()
-        ? await openPipe(path)
-        : createReadStream(path, { highWaterMark: CHUNK_BYTES })
-  addAbortSignal(signal, stream)
-  async function* chunks() {
-    try {
-      for await (const chunk of stream) {
-        read += (chunk as Uint8Array).length
-        yield chunk as Uint8Array
-      }
-    } catch (error) {
-      if (isAbort(error)) throw error
-      const absent = errorCode(error) === 'ENOENT'
-      throw new UserError(absent ? `there is no file ${path}` : `${path} cannot be read: ${messageOf(error)}`, {
-        cause: error,
-        hint: 'give a CSV file, or - for standard input',
-      })
-    }
-  }
-  return {
-    name: path === '-' ? 'standard input' : (path.split('/').at(-1) ?? path),
-    chunks: chunks(),
-    share: () => (size > 0 ? `${Math.floor((100 * read) / size)} %  ` : `${bytes(read)}  `),
-  }
-}
-
-/** A pipe that is read as a file is cannot be left while it is waited for, not even by the end of the process. */
-async function openPipe(path: string): Promise<Socket> {
-  return new Socket({ fd: await promisify(open)(path, 'r'), readable: true, writable: false })
-}
-
-/** Results written over the file that they are made from would destroy it. */
-async function refuseOverwriting(input: string, { output, plot }: DetectOptions): Promise<void> {
-  const identity = async (path: string | undefined) => {
-    const found = path === undefined || path === '-' ? undefined : await stat(path).catch(() => undefined)
-    return found?.isFile() ? `${found.dev}:${found.ino}` : undefined
-  }
-  const source = await identity(input)
-  for (const [option, path] of [
-    ['--output', output],
-    ['--plot', plot],
-  ] as const)
-    if (source !== undefined && (await identity(path)) === source)
-      throw new UserError(`${option} ${path} is the file that is read`, { hint: 'give another path' })
-  if (output !== undefined && output === plot)
-    throw new UserError('--output and --plot are the same file', { hint: 'give another path' })
 }

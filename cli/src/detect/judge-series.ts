@@ -3,17 +3,19 @@ import {
   type Detector,
   type DetectorState,
   detectorsFor,
+  ORDINARY,
   seriesContext,
   type Verdict,
 } from '@tributary/cloud-processor'
 import { type Contract, contractSchema } from '@tributary/protocol'
+import { UserError } from '@tributary/runtime'
 
 /** Sizes of the learned detector, and none of it. */
 export const LEARNED = ['full', 'lite', 'none'] as const
 export type Learned = (typeof LEARNED)[number]
 
 export interface JudgeOptions {
-  readonly learned: Learned
+  readonly detector: Learned
   readonly label: string
   readonly unit: string
   /** As the field's contract would say; else nothing is too small a change, and sentences have as many as were seen. */
@@ -23,9 +25,17 @@ export interface JudgeOptions {
   readonly above?: number | undefined
   readonly below?: number | undefined
   readonly hysteresis?: number | undefined
-  readonly flatlineMs?: number | undefined
+  /** Both or none. */
+  readonly min?: number | undefined
+  readonly max?: number | undefined
+  /** Milliseconds. */
+  readonly flatline?: number | undefined
   /** As in a contract: "5/min". */
   readonly rate?: string | undefined
+  /** The values only grow. */
+  readonly counter?: boolean | undefined
+  /** Of a counter. */
+  readonly wrapsAt?: number | undefined
 }
 
 export interface Judgement {
@@ -38,7 +48,7 @@ export interface Judgement {
   readonly upper: number | undefined
   /** Which view spoke, or which explicit detector. */
   readonly component: string
-  /** Asked for only when it is wanted: it costs more than the rest. */
+  /** Of this reading until the next one is judged. Asked for only when it is wanted: it costs more than the rest. */
   message(): string
 }
 
@@ -48,17 +58,19 @@ export interface SeriesJudge {
 }
 
 const FIELD = 'value'
-const DECIMALS_MAX = 9
+/** Finer than anything that is measured, when no contract says how fine. */
+const DECIMALS_FINEST = 18
 /** Of a sentence's largest number, when no contract says how many decimals it has. */
 const SAID_DIGITS = 4
 const INTERVAL_MS_DEFAULT = 1_000
+const INTERVAL_MS_MIN = 1e-6
 
 interface Running {
   readonly detector: Detector<DetectorState>
   readonly state: DetectorState
 }
 
-/** @throws ZodError when the options make no contract, such as without any detector */
+/** @throws UserError when the options contradict each other */
 export function createSeriesJudge(options: JudgeOptions): SeriesJudge {
   let intervalMs = options.intervalMs
   let saidDecimals = options.decimals ?? 0
@@ -69,11 +81,11 @@ export function createSeriesJudge(options: JudgeOptions): SeriesJudge {
   let speakers = speakersOf()
 
   function detectors(decimals: number): Detector<DetectorState>[] {
-    const contract = contractOf(options, intervalMs ?? INTERVAL_MS_DEFAULT, decimals)
-    return detectorsFor(contract, FIELD, seriesContext(contract, '', '', FIELD))
+    const contract = contractOf(options, intervalMs ?? INTERVAL_MS_DEFAULT)
+    return detectorsFor(contract, FIELD, { ...seriesContext(contract, '', '', FIELD), decimals })
   }
   function start(): Running[] {
-    return detectors(options.decimals ?? DECIMALS_MAX).map((detector) => ({ detector, state: detector.start() }))
+    return detectors(options.decimals ?? DECIMALS_FINEST).map((detector) => ({ detector, state: detector.start() }))
   }
   /** A detector keeps nothing beside its state: another one with fewer decimals says the same in a shorter sentence. */
   function speakersOf(): Detector<DetectorState>[] {
@@ -92,7 +104,7 @@ export function createSeriesJudge(options: JudgeOptions): SeriesJudge {
         finest = Math.max(finest, decimals)
         largest = Math.max(largest, Math.abs(value))
         const enough = SAID_DIGITS - 1 - Math.floor(Math.log10(largest || 1))
-        const said = Math.max(0, Math.min(finest, enough, DECIMALS_MAX))
+        const said = Math.max(0, Math.min(finest, enough, DECIMALS_FINEST))
         if (said !== saidDecimals) {
           saidDecimals = said
           speakers = speakersOf()
@@ -101,7 +113,8 @@ export function createSeriesJudge(options: JudgeOptions): SeriesJudge {
       let loudest = 0
       const verdicts = running.map(({ detector, state }): Verdict => {
         detector.observe(state, timeMs, value)
-        return detector.last(state)
+        // What is too large for its arithmetic a detector passes over: it holds the reading before.
+        return state.lastTimeMs === timeMs ? detector.last(state) : ORDINARY
       })
       for (const [i, { score }] of verdicts.entries()) if (score > (verdicts[loudest] as Verdict).score) loudest = i
       const spoke = verdicts[loudest] as Verdict
@@ -115,31 +128,48 @@ export function createSeriesJudge(options: JudgeOptions): SeriesJudge {
         lower,
         upper,
         component: by.detector.family === 'outlier' ? spoke.component : spoke.score > 0 ? by.detector.name : '',
-        message: () => (speakers[loudest] as Detector<DetectorState>).last(by.state).message,
+        message: () =>
+          spoke === ORDINARY ? '' : (speakers[loudest] as Detector<DetectorState>).last(by.state).message,
       }
     },
   }
 }
 
 /** What a kind of devices with this one field would have in its contract. */
-export function contractOf(options: JudgeOptions, intervalMs: number, decimals: number): Contract {
-  const { learned, label, unit, above, below, hysteresis = 0, flatlineMs, rate } = options
-  return contractSchema.parse({
+function contractOf(options: JudgeOptions, intervalMs: number): Contract {
+  const { detector, label, unit, above, below, hysteresis = 0, min, max, flatline, rate, counter, wrapsAt } = options
+  const { success, data, error } = contractSchema.safeParse({
     kind: 'file',
     version: 1,
     description: 'A series out of a file.',
-    interval: durationText(intervalMs),
-    fields: { [FIELD]: { type: 'float', label, unit, decimals } },
+    interval: durationText(Math.max(INTERVAL_MS_MIN, intervalMs)),
+    fields: {
+      [FIELD]: {
+        type: 'float',
+        label,
+        unit,
+        range: min === undefined ? undefined : [min, max],
+        role: counter ? 'counter' : undefined,
+        wraps_at: wrapsAt,
+      },
+    },
+    // All that was measured is judged by all.
+    policy: { range: 'pass' },
     thresholds: [
       ...(above === undefined ? [] : [{ field: FIELD, above, hysteresis }]),
       ...(below === undefined ? [] : [{ field: FIELD, below, hysteresis }]),
     ],
     detectors: {
-      outlier: learned === 'none' ? [] : learned === 'lite' ? [FIELD] : { [FIELD]: learned },
-      flatline: flatlineMs === undefined ? {} : { [FIELD]: durationText(flatlineMs) },
-      ...(rate === undefined ? {} : { rate: { [FIELD]: rate } }),
+      outlier: detector === 'none' ? {} : { [FIELD]: detector },
+      flatline: flatline === undefined ? {} : { [FIELD]: durationText(flatline) },
+      rate: rate === undefined ? undefined : { [FIELD]: rate },
+      out_of_range: min === undefined ? undefined : [FIELD],
+      counter_reset: counter ? [FIELD] : undefined,
     },
   })
+  if (success) return data
+  const said = error.issues.map(({ path, message }) => `${String(path.at(-1))} ${message}`).join('; ')
+  throw new UserError(`the options contradict each other: ${said}`, { hint: '`tributary detect --help` lists them' })
 }
 
 const durationText = (milliseconds: number): string => `${milliseconds.toFixed(6)}ms`

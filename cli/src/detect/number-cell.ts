@@ -17,5 +17,8 @@ export function readNumber(cell: string, decimalComma: boolean): number | undefi
   return /^false$/i.test(text) ? 0 : Number.NaN
 }
 
-/** Digits after the point, as written. */
-export const decimalsOf = (cell: string): number => /[.,](\d+)/.exec(cell)?.[1]?.length ?? 0
+/** Digits after the point, as written: "0.50" and "5.0e-1" have two. */
+export function decimalsOf(cell: string): number {
+  const [, digits = '', exponent = '0'] = /^[^.,e]*(?:[.,](\d+))?(?:e([+-]?\d+))?/i.exec(cell) ?? []
+  return Math.max(0, digits.length - Number(exponent))
+}

@@ -7,8 +7,14 @@ import { type Columns, chooseColumns, HEAD_ROWS, type WantedColumns } from './ch
 import { type CsvRow, createCsvRows, ROW_CHARACTERS_MAX } from './csv-rows.ts'
 import { guessDelimiter, textOf } from './csv-text.ts'
 import { readNumber } from './number-cell.ts'
-import { createTimeCells, type TimeCells, type TimeUnit } from './time-cells.ts'
+import { createTimeCells, type TimeCells, type TimeUnit, unitNamed } from './time-cells.ts'
 import type { TimeZone } from './time-zone.ts'
+
+/** Between rows that have no times. */
+const ROW_MS = 1_000
+
+/** What InfluxDB writes above the header of its CSV. */
+const ANNOTATION = /^#(group|datatype|default)$/
 
 export const LEFT_OUT = {
   broken: 'could not be taken apart',
@@ -30,6 +36,16 @@ export interface SeriesRow {
   readonly leftOut?: LeftOut
 }
 
+/** What was taken for granted and not told: filled as rows are read. */
+export interface Assumed {
+  unit?: TimeUnit
+  zone?: string
+  /** Of dates with slashes. */
+  order?: string
+  /** How far rows are apart that have no times. */
+  intervalMs?: number
+}
+
 export interface ReadOptions {
   readonly timestampColumn?: string | undefined
   readonly valueColumn?: string | undefined
@@ -37,12 +53,14 @@ export interface ReadOptions {
   readonly intervalMs?: number | undefined
   readonly zone: TimeZone
   readonly timeUnit?: TimeUnit | undefined
+  /** Dates with slashes begin with the day; else told from the first rows. */
+  readonly dayFirst?: boolean | undefined
 }
 
 export interface SeriesFile {
   readonly columns: Columns
   readonly delimiter: string
-  readonly assumed: TimeCells['assumed']
+  readonly assumed: Assumed
   /** A list for each chunk of the file. */
   readonly rows: AsyncIterable<readonly SeriesRow[]>
 }
@@ -65,15 +83,16 @@ export async function readSeriesFile(chunks: AsyncIterable<Uint8Array>, options:
       delimiter = guessDelimiter(begin.split('\n', 1)[0] as string)
       parser = createCsvRows(delimiter)
     }
-    head.push(...parser.push(text), ...(isAll ? parser.end() : []))
+    for (const row of [...parser.push(text), ...(isAll ? parser.end() : [])]) head.push(row)
     text = ''
   }
+  while (ANNOTATION.test(head[0]?.cells[0] ?? '')) head.shift()
   const decimalComma = delimiter !== ','
   const wanted: WantedColumns = {
     timestamp: options.timestampColumn,
     value: options.valueColumn,
-    evenly: options.intervalMs !== undefined,
     decimalComma,
+    evenly: options.intervalMs !== undefined,
   }
   const columns = chooseColumns(head.slice(0, HEAD_ROWS), wanted)
   if (columns.hasHeader)
@@ -81,23 +100,30 @@ export async function readSeriesFile(chunks: AsyncIterable<Uint8Array>, options:
       head.findIndex(({ mistake }) => mistake === undefined),
       1,
     )
-  const times = createTimeCells({ zone: options.zone, unit: options.timeUnit })
-  const readRow = rowReader(columns, times, options.intervalMs, decimalComma)
+  const { timeLabel = '', rowsAreNumbered } = columns
+  const unit = options.timeUnit ?? unitNamed(timeLabel) ?? (rowsAreNumbered ? 'row' : undefined)
+  const rowMs = options.intervalMs ?? ROW_MS
+  const dayFirst = options.dayFirst ?? columns.daysComeFirst
+  const times = createTimeCells({ zone: options.zone, unit, rowMs, dayFirst })
+  const readRow = rowReader(columns, times, rowMs, decimalComma)
+  const hasNoTimes = columns.time === undefined || unit === 'row'
+  const assumed: Assumed = times.assumed
+  if (hasNoTimes && options.intervalMs === undefined) assumed.intervalMs = ROW_MS
   async function* rows() {
     yield head.map(readRow)
     head.length = 0
     for await (const more of texts) yield parser.push(more).map(readRow)
     yield parser.end().map(readRow)
   }
-  return { columns, delimiter: delimiter ?? ',', assumed: times.assumed, rows: rows() }
+  return { columns, delimiter: delimiter ?? ',', assumed, rows: rows() }
 }
 
-function rowReader({ time, value }: Columns, times: TimeCells, intervalMs: number | undefined, decimalComma: boolean) {
+function rowReader({ time, value }: Columns, times: TimeCells, rowMs: number, decimalComma: boolean) {
   let lastMs = Number.NEGATIVE_INFINITY
   let place = -1
   return ({ line, cells, mistake }: CsvRow): SeriesRow => {
     place += 1
-    const evenMs = place * (intervalMs ?? 0)
+    const evenMs = place * rowMs
     const text = cells[value] ?? ''
     const timestamp = time === undefined ? String(evenMs / 1_000) : (cells[time] ?? '')
     const row = { line, timestamp, value: mistake === undefined ? text : '', timeMs: 0, number: 0 }

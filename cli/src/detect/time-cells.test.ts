@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createTimeCells } from './time-cells.ts'
+import { createTimeCells, daysComeFirst, numberRows, unitNamed } from './time-cells.ts'
 import { timeZone, UTC } from './time-zone.ts'
 
 const read = (cell: string, options: Parameters<typeof createTimeCells>[0] = {}) => createTimeCells(options).read(cell)
@@ -19,6 +19,9 @@ describe('times', () => {
     '2026-01-31 09:33:20 -0430',
     '31.01.2026 14:03:20',
     '31.1.2026, 14:03:20',
+    '01/31/2026 14:03:20',
+    '1/31/2026 2:03:20 pm',
+    '1/31/2026, 2:03:20.000PM UTC',
     '1769868200',
     '1769868200000',
     '1769868200000000',
@@ -28,6 +31,7 @@ describe('times', () => {
 
   test('days alone, minutes alone, parts of a second, the end of a day', () => {
     expect(read('2026-01-31')).toBe(Date.UTC(2026, 0, 31))
+    expect(read('1949-11')).toBe(Date.UTC(1949, 10, 1))
     expect(read('2026-01-31 14:03')).toBe(expected - 20_000)
     expect(read('2026-01-31T14:03:20,25Z')).toBe(expected + 250)
     expect(read('2026-01-31T24:00:00')).toBe(Date.UTC(2026, 1, 1))
@@ -38,9 +42,13 @@ describe('times', () => {
   test.each([
     '',
     'yesterday',
-    '01/31/2026 14:00',
+    '13/31/2026 14:00',
+    '01/31/2026 13:00 PM',
+    '1/31/26',
     '2026-02-30',
     '2026-13-01',
+    '2026-13',
+    '2026-01-123',
     '2026-01-31T25:00:00',
     '2026-01-31T14:60',
     '31.02.2026',
@@ -78,6 +86,34 @@ describe('times', () => {
         },
       ),
     )
+  })
+
+  test('numbers of rows are told from times by their steps, and count intervals', () => {
+    expect(numberRows(['0', '1', '2', '4'])).toBe(true)
+    expect(numberRows(['5.0', '6.0'])).toBe(true)
+    for (const cells of [
+      [],
+      ['0'],
+      ['0', '10', '20'],
+      ['0.5', '1.5'],
+      ['1769868200', '1769868201'],
+      ['-1', 'x'],
+      ['0', '0'],
+    ])
+      expect(numberRows(cells), cells.join()).toBe(false)
+    expect(read('3', { unit: 'row', rowMs: 60_000 })).toBe(180_000)
+    expect(['time_ms', 'Time (s)', 'ts [us]', 't_ns', 'times', 'radius'].map(unitNamed)).toEqual([
+      ...['ms', 's', 'us', 'ns', undefined, undefined],
+    ])
+  })
+
+  test('dates with slashes: month or day first, midnight and noon', () => {
+    expect(read('12/1/2026 12:00 AM')).toBe(Date.UTC(2026, 11, 1))
+    expect(read('12/1/2026 12:00 PM', { dayFirst: true })).toBe(Date.UTC(2026, 0, 12, 12))
+    expect(read('31/12/2026')).toBeUndefined()
+    expect([['1/2/2026', '31/12/2026'], ['12/31/2026', '1/2/2026'], ['2026/31/12']].map(daysComeFirst)).toEqual([
+      ...[true, false, false],
+    ])
   })
 
   test('the first number decides the unit of all, and it is told', () => {
