@@ -40,7 +40,7 @@ const CALM_SCORE = 0.3
 const GAP_INTERVALS = 20
 const GAP_MS_MIN = 30_000
 const SCORE_STEP = 0.1
-const PLAIN_SHARE = 0.6
+const PLAIN_SHARE = 0.8
 const VALUE_MAX = 1e300
 const DAY_MS = 86_400_000
 
