@@ -5,10 +5,12 @@
  * age of the series and with recent alarms; nearly the loudness of the loudest of late, which is slowly forgotten; and that the last
  * alarm is some time ago, the longer the older the series is (at most REFRACTORY_MAX readings).
  *
+ * The constants were chosen on the Numenta benchmark, simulated anomalies and healthy series at once, and are as round as that allows.
+ *
  * The score of an alarm is 0.5 and more. What is as loud and no alarm, since one has just been or since as much is nothing new,
  * scores 0.4 to 0.5, all else less, so that readings can also be ranked by their scores, however often something recurs.
  */
-import { type Findings, VIEWS } from './views/findings.ts'
+import { type Findings, VIEWS, type View } from './views/findings.ts'
 
 export interface AlarmState {
   /** Readings since the last alarm. */
@@ -34,29 +36,27 @@ export const startAlarm = (): AlarmState => ({
 
 /** A rarity up to here is of every day, in decimal orders of magnitude. */
 const ORDINARY = 0.8
-const CAP = 6.6
+const CAP = 6
 /** For the ranking of readings, where all views count alike. */
 const RANKED_ORDINARY = 1.2
 const RANKED_CAP = 12
 /** What is left of a rarity with each reading. */
 const FADING = 0.9
-const THRESHOLD = 2.23
+const THRESHOLD = 2.6
 /** Rise of the threshold for each power of ten of readings beyond a thousand, as a share. */
+const RISE_OF_AGE = 0.25
 /** And for its youth: tails of few sizes are not to be trusted. */
-const YOUTH_READINGS = 100
-const RISE_OF_AGE = 0.243
+const YOUTH_READINGS = 200
 const RISE_OF_ALARM = 0.035
-const ALARMS_REMEMBERED = 12_800
-const LOUDEST_REMEMBERED = 676
-const LOUDEST_LEARNED = 0.83
-const LOUDEST_SHARE = 0.812
-const REFRACTORY_MIN = 38
-const REFRACTORY_SHARE = 0.0318
+const ALARMS_REMEMBERED = 10_000
+const LOUDEST_REMEMBERED = 700
+const LOUDEST_SHARE = 0.75
+const REFRACTORY_MIN = 40
+const REFRACTORY_SHARE = 0.03
 const REFRACTORY_MAX = 600
-/**
- * What a view's word counts for alarms, in the order of `VIEWS`: those that stay loud for long, or speak often, count less.
- */
-const WEIGHTS = [0.5, 0.32, 1.17, 1.07, 0.24, 0.35, 0.2, 0.75, 1.29, 0.45, 2.37, 0.73, 0.58, 0.3, 2.4]
+/** What a view's word counts for alarms, when it is not 1. */
+const WEIGHT_OF: Partial<Record<View, number>> = { hour_record: 0.5, variability_record: 0.5, variability: 2, shape: 3 }
+const WEIGHTS = VIEWS.map((view) => WEIGHT_OF[view] ?? 1)
 
 /** @param count readings so far @param caution multiplies the threshold @returns is it an alarm? */
 export function judgeFindings(
@@ -73,7 +73,7 @@ export function judgeFindings(
     ranked += squareOf(rarity[i] as number, RANKED_ORDINARY, RANKED_CAP)
     const faded = Math.max(rarity[i] as number, FADING * (fading[i] as number))
     fading[i] = faded > ORDINARY ? faded : 0
-    weighted += (WEIGHTS[i] as number) * squareOf(faded, ORDINARY, CAP)
+    weighted += wordOf(i, faded)
   }
   const { loudest } = state
   state.loudest *= 1 - 1 / LOUDEST_REMEMBERED
@@ -88,7 +88,7 @@ export function judgeFindings(
     loudness >= threshold * (1 + RISE_OF_ALARM * state.recent) &&
     loudness >= LOUDEST_SHARE * loudest &&
     state.since > Math.max(REFRACTORY_MIN, Math.min(REFRACTORY_MAX, REFRACTORY_SHARE * count))
-  if (loudness >= threshold && loudness > loudest) state.loudest += LOUDEST_LEARNED * (loudness - loudest)
+  if (loudness >= threshold && loudness > loudest) state.loudest = loudness
   const heard = Math.sqrt(ranked)
   const score = heard / (heard + threshold)
   if (alarms) {
@@ -98,6 +98,10 @@ export function judgeFindings(
   } else state.score = score < 0.5 ? 0.8 * score : 0.4 + 0.19 * (score - 0.5)
   return alarms
 }
+
+/** What a view alone adds to the square of the loudness. */
+export const wordOf = (view: number, rarity: number): number =>
+  (WEIGHTS[view] as number) * squareOf(rarity, ORDINARY, CAP)
 
 function squareOf(rarity: number, ordinary: number, cap: number): number {
   const beyond = rarity - ordinary

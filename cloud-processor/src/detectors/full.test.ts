@@ -57,7 +57,7 @@ describe('what the ensemble finds, however often it recurs', () => {
     'one odd stretch of a long wave': 0.35,
     'changes of variance': 0.5,
     drifts: 0.4,
-    'stuck for a while': 0.3,
+    'stuck for a while': 0.25,
     'a working day without work': 0.25,
     'spikes of a few steps in coarse values': 0.7,
     'spikes in noise with a long tail': 0.9,

@@ -3,22 +3,26 @@
  * (`alarm.ts`). What each view sees stands at the top of its file in `views/`.
  * - Warm-up: WARM_UP_READINGS readings. Nothing is said before.
  * - Episodes: an anomaly ends after CALM_READINGS calm readings, or when it has gone on for so long that it is the new normal
- *   (as in `outlier.ts`); then the level is taken from the last readings.
+ *   (as in `outlier.ts`); then level and distribution are taken from the last readings.
  * - Gaps: what comes after one is not compared with the few readings before it, but with all that was learned.
  * - Quantised values: differences below GRAINS of the smallest step ever seen are none, to all views that measure differences.
  */
-import { type AlarmState, judgeFindings, startAlarm } from './alarm.ts'
+import { type AlarmState, judgeFindings, startAlarm, wordOf } from './alarm.ts'
 import { type Cautious, confirm, dismiss } from './caution.ts'
 import { type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
 import { type Extremes, noteExtremes, startExtremes } from './extremes.ts'
 import { NEW_NORMAL_INTERVALS, NEW_NORMAL_MS } from './outlier.ts'
 import { type Held, sayHeld } from './say-held.ts'
-import { type DistributionState, startDistribution, viewDistribution } from './views/distribution-view.ts'
+import {
+  acceptDistribution,
+  type DistributionState,
+  startDistribution,
+  viewDistribution,
+} from './views/distribution-view.ts'
 import { findings, VIEWS } from './views/findings.ts'
 import { acceptLevel, type LevelState, startLevel, viewLevel } from './views/level-view.ts'
 import { type PredictionState, startPrediction, viewPrediction } from './views/prediction-view.ts'
 import { type ProfileState, startProfile, viewProfile } from './views/profile-view.ts'
-import { type ResidualState, startResidual, viewResidual } from './views/residual-view.ts'
 import { type ShapeState, startShape, viewShape } from './views/shape-view.ts'
 import { startVariability, type VariabilityState, viewVariability } from './views/variability-view.ts'
 
@@ -36,6 +40,7 @@ const CALM_SCORE = 0.3
 const GAP_INTERVALS = 20
 const GAP_MS_MIN = 30_000
 const SCORE_STEP = 0.1
+const PLAIN_SHARE = 0.8
 const VALUE_MAX = 1e300
 const DAY_MS = 86_400_000
 
@@ -51,7 +56,6 @@ export interface FullState extends Cautious {
   level: LevelState
   profile: ProfileState
   variability: VariabilityState
-  residual: ResidualState
   distribution: DistributionState
   prediction: PredictionState
   shape: ShapeState
@@ -79,14 +83,12 @@ export function fullDetector(series: SeriesContext): Detector<FullState> {
     const late = state.intervalMs > 0 ? Math.max(1, elapsedMs / state.intervalMs) : 1
     const move = settled ? Math.abs(value - state.lastValue) / late : 0
     const usual = level.level
-    const jumped = settled && count > 1 ? Math.abs(value - level.short) / late : 0
     // A view that has nothing to say of this reading leaves what was found in another series.
     findings.rarity.fill(0)
     viewLevel(level, count, value, grain, late, settled, findings)
     const spread = Math.max(level.spread, grain)
     viewProfile(state.profile, timeMs, elapsedMs, value, spread, grain, findings)
     if (settled) viewVariability(state.variability, count, move, grain, findings)
-    viewResidual(state.residual, count, spread > 0 ? Math.max(0, jumped - grain) / spread : 0, findings)
     viewDistribution(state.distribution, count, value, grain, findings)
     viewPrediction(state.prediction, count, value, usual, spread, grain, late, settled, findings)
     viewShape(state.shape, count, value, usual, spread, settled, findings)
@@ -95,8 +97,11 @@ export function fullDetector(series: SeriesContext): Detector<FullState> {
 
   function hold({ held }: FullState, value: number, score: number): void {
     const { rarity, seen, usual, margin } = findings
+    let loudest = 0
+    for (let i = 0; i < rarity.length; i++) loudest = Math.max(loudest, wordOf(i, rarity[i] as number))
+    // Of those nearly as loud the first: they stand in the order of how plain what they say is.
     let view = 0
-    for (let i = 1; i < rarity.length; i++) if ((rarity[i] as number) > (rarity[view] as number)) view = i
+    while (wordOf(view, rarity[view] as number) < PLAIN_SHARE * loudest) view += 1
     held.view = view
     held.value = value
     held.seen = seen[view] as number
@@ -165,6 +170,7 @@ function hasEnded(state: FullState, timeMs: number, score: number): boolean {
     state.lastOddMs = timeMs
     if (timeMs - state.anomalySinceMs < Math.max(NEW_NORMAL_MS, NEW_NORMAL_INTERVALS * state.intervalMs)) return false
     acceptLevel(state.level)
+    acceptDistribution(state.distribution)
     return true
   }
   state.calmReadings += 1
@@ -183,7 +189,6 @@ function startState(): FullState {
     level: startLevel(),
     profile: startProfile(),
     variability: startVariability(),
-    residual: startResidual(),
     distribution: startDistribution(),
     prediction: startPrediction(),
     shape: startShape(),

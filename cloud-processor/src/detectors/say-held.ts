@@ -53,6 +53,8 @@ export function sayHeld(
       return ofValue(`${side(value, usual)} the usual for ${sayHour(timeMs)}`, usual, margin)
     case 'jump':
       return ofValue(`${side(value, usual)} the readings before it`, usual, margin)
+    case 'shift':
+      return ofValue(`on average ${number(seen)} of late, ${number(usual)} before`, level, reach)
     case 'prediction':
       return ofValue(`${side(value, usual)} what the readings before it foretold`, usual, margin)
     case 'short_mean':
@@ -64,14 +66,7 @@ export function sayHeld(
       )
     case 'variability':
     case 'variability_record':
-    case 'long_variability_record':
       return ofValue(`moves by ${finer(seen)} from one reading to the next, usually by ${finer(usual)}`, level, reach)
-    case 'residual':
-      return ofValue(
-        `strays ${(seen / Math.max(usual, 1e-3)).toFixed(1)} times as far as usual from reading to reading`,
-        level,
-        reach,
-      )
     case 'distribution':
       return ofValue(`the last ${DISTRIBUTION_READINGS} readings are spread otherwise than those before`, level, reach)
     case 'shape':

@@ -74,7 +74,7 @@ export const ANOMALIES: Readonly<Record<string, Family>> = {
     const values = Array.from({ length: 6_000 }, (_, i) => {
       if (i > 0 && i % 1_500 === 0) {
         level += either(random) * (6 + 4 * random())
-        spans.push([i, i + 20])
+        spans.push([i, i + 100])
       }
       return level + normal(random)
     })

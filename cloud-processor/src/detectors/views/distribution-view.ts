@@ -7,7 +7,9 @@ const BINS = 16
 const LONG_READINGS = 3_000
 /** So many readings say where the bins lie. */
 const COUNT_MIN = 30
-const DISTRIBUTION = 10
+const DISTRIBUTION = 8
+/** So many in a row tell nearly the same, see `tail.ts`. */
+const ALIKE_READINGS = 24
 /** Share of an even distribution in the long one: no bin is impossible. */
 const EVEN = 0.02
 
@@ -60,7 +62,12 @@ export function viewDistribution(
     if (share > 1e-4) entropy += share * Math.log(share / (usual * (1 - EVEN) + EVEN / BINS))
   }
   const size = Math.max(0, entropy)
-  find(to, DISTRIBUTION, rarityOf(state.tail, size), size, 0, state.tail.level)
+  find(to, DISTRIBUTION, rarityOf(state.tail, size, ALIKE_READINGS), size, 0, state.tail.level)
+}
+
+/** What is usual from now on is what the last readings were. */
+export function acceptDistribution({ recent, long }: DistributionState): void {
+  for (let i = 0; i < BINS; i++) long[i] = recent[i] as number
 }
 
 /** Bins twice as wide, towards the side that is needed. */

@@ -9,12 +9,11 @@ export const VIEWS = [
   'short_mean',
   'long_mean',
   'variability_record',
-  'long_variability_record',
   'variability',
-  'residual',
   'distribution',
   'prediction',
   'jump',
+  'shift',
   'shape',
   'long_shape',
 ] as const

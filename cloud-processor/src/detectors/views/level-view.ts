@@ -1,4 +1,7 @@
-/** The value against its records, its slow level, and the few readings before it; and its short means against their records. */
+/**
+ * The value against its records, its slow level, and the few readings before it; its short means against their records; and the
+ * mean of the last readings against that of some more (*shift*).
+ */
 import { type Findings, find } from './findings.ts'
 import { type RecordRange, recordRarity, startRange } from './record-range.ts'
 import { rarityOf, startTail, type Tail } from './tail.ts'
@@ -14,6 +17,10 @@ export interface LevelState {
   meanRecords: [RecordRange, RecordRange]
   away: Tail
   jump: Tail
+  /** Means of the last SHIFT_READINGS. */
+  recent: number
+  before: number
+  shift: Tail
 }
 
 export const startLevel = (): LevelState => ({
@@ -25,18 +32,27 @@ export const startLevel = (): LevelState => ({
   meanRecords: [startRange(), startRange()],
   away: startTail(),
   jump: startTail(),
+  recent: 0,
+  before: 0,
+  shift: startTail(),
 })
 
 const RECORD = 0
 const LEVEL = 1
 const SHORT_MEAN = 4
-const JUMP = 12
+const JUMP = 10
+const SHIFT = 11
 const LEVEL_READINGS = 2_000
 const SPREAD_READINGS = 1_000
 const SPREAD_CLIP = 6
 const CLIPPED_AFTER = 30
 const SHORT_WEIGHT = 0.3
 const MEAN_READINGS = [6, 40] as const
+const SHIFT_READINGS = [10, 80] as const
+/** So many in a row tell nearly the same, see `tail.ts`. */
+const ALIKE_READINGS = 4
+/** A mean differs by a share of what one reading does. */
+const MEAN_GRAIN = 0.2
 
 /**
  * @param grain the smallest difference that means anything
@@ -52,7 +68,7 @@ export function viewLevel(
   settled: boolean,
   to: Findings,
 ): void {
-  const { record, away, jump } = state
+  const { record, away, jump, shift } = state
   if (count === 1) state.level = state.short = state.means[0] = state.means[1] = value
   const middle = (record.high + record.low) / 2
   const half = (record.high - record.low) / 2
@@ -63,10 +79,14 @@ export function viewLevel(
     ((count > CLIPPED_AFTER ? Math.min(distance, SPREAD_CLIP * state.spread + grain) : distance) - state.spread) *
     Math.max(1 / count, 1 / SPREAD_READINGS)
   state.level += (value - state.level) * Math.max(1 / count, 1 / LEVEL_READINGS)
-  if (!settled) state.short = value
+  if (!settled) state.short = state.recent = state.before = value
   const jumped = Math.abs(value - state.short) / late
   find(to, JUMP, settled ? rarityOf(jump, Math.max(0, jumped - grain)) : 0, value, state.short, jump.level)
   state.short += SHORT_WEIGHT * (value - state.short)
+  state.recent += (value - state.recent) * Math.max(1 / count, 1 / SHIFT_READINGS[0])
+  state.before += (value - state.before) * Math.max(1 / count, 1 / SHIFT_READINGS[1])
+  const shifted = Math.max(0, Math.abs(state.recent - state.before) - MEAN_GRAIN * grain)
+  find(to, SHIFT, rarityOf(shift, shifted, ALIKE_READINGS), state.recent, state.before, shift.level)
   for (let i = 0; i < 2; i++) {
     const readings = MEAN_READINGS[i] as number
     const mean = (state.means[i] as number) + (value - (state.means[i] as number)) * Math.max(1 / count, 1 / readings)

@@ -12,7 +12,7 @@ const SPREADS_MAX = 20
 /** A strange error teaches as if it were so many usual ones. */
 const ERROR_CLIP = 4
 const CLIPPED_AFTER = 60
-const PREDICTION = 11
+const PREDICTION = 9
 
 export interface PredictionState {
   weights: number[]

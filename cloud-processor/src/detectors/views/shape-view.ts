@@ -22,8 +22,8 @@ const UNITS_MAX = 999
 const RESCALED_BEYOND = 4
 /** The spread means something then. */
 const COUNT_MIN = 64
-const SHAPE = 13
-const LONG_SHAPE = 14
+const SHAPE = 12
+const LONG_SHAPE = 13
 
 interface Ring {
   values: number[]

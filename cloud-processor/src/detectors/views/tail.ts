@@ -3,6 +3,9 @@
  * the mean excess beyond it; beyond the level the tail is taken to be a generalised Pareto distribution of shape SHAPE (peaks over
  * threshold: Pickands 1975). Strange sizes teach by a share only (an excess counts up to CLIP mean excesses), so that anomalies
  * which recur, as long as they are fewer than some two in a hundred, stay rare.
+ *
+ * What sums up many readings changes slowly: the tail of such sizes learns as much more slowly, or it would follow a single episode
+ * and find nothing rare in it.
  */
 export interface Tail {
   count: number
@@ -25,8 +28,12 @@ const COUNT_MIN = 30
 const MEMORY = 2_000
 const EXCESS_MEMORY = 25
 
-/** Decimal orders of magnitude of 1/probability, from what came before; then learns the size. @param size 0 or more */
-export function rarityOf(tail: Tail, size: number): number {
+/**
+ * Decimal orders of magnitude of 1/probability, from what came before; then learns the size.
+ * @param size 0 or more
+ * @param alike so many sizes in a row tell nearly the same
+ */
+export function rarityOf(tail: Tail, size: number, alike = 1): number {
   const known = tail.count >= COUNT_MIN
   const beyond = size - tail.level
   let rarity = 0
@@ -39,12 +46,12 @@ export function rarityOf(tail: Tail, size: number): number {
   tail.count += 1
   const clip = CLIP * tail.excess
   const taught = known && beyond > clip ? tail.level + clip : size
-  tail.mean += (taught - tail.mean) * Math.max(1 / tail.count, 1 / MEMORY)
+  tail.mean += (taught - tail.mean) * Math.max(1 / tail.count, 1 / (MEMORY * Math.sqrt(alike)))
   tail.share += ((beyond > 0 ? 1 : 0) - tail.share) * Math.max(1 / (tail.count + 20), 1 / MEMORY)
-  const step = tail.mean * Math.max(0.02, 4 / (tail.count + 3))
+  const step = tail.mean * Math.max(0.02 / alike, 4 / (tail.count + 3))
   if (beyond > 0) {
     tail.excesses += 1
-    tail.excess += (taught - tail.level - tail.excess) * Math.max(1 / tail.excesses, 1 / EXCESS_MEMORY)
+    tail.excess += (taught - tail.level - tail.excess) * Math.max(1 / tail.excesses, 1 / (EXCESS_MEMORY * alike))
     tail.level += step * (1 - SHARE)
   } else tail.level = Math.max(0, tail.level - step * SHARE)
   tail.excess = Math.max(tail.excess, tail.mean / 50)

@@ -5,23 +5,28 @@ import { rarityOf, startTail, type Tail } from './tail.ts'
 
 export interface VariabilityState {
   /** Mean move of the last few readings, of some more, and of a thousand. */
-  moves: [number, number]
+  short: number
+  long: number
   usual: number
-  records: [RecordRange, RecordRange]
+  record: RecordRange
   tail: Tail
 }
 
 export const startVariability = (): VariabilityState => ({
-  moves: [0, 0],
+  short: 0,
+  long: 0,
   usual: 0,
-  records: [startRange(), startRange()],
+  record: startRange(),
   tail: startTail(),
 })
 
 const RECORD = 6
-const VARIABILITY = 8
-const READINGS = [8, 48] as const
+const VARIABILITY = 7
+const SHORT_READINGS = 8
+const LONG_READINGS = 48
 const USUAL_READINGS = 1_000
+/** So many in a row tell nearly the same, see `tail.ts`. */
+const ALIKE_READINGS = 3
 const CLIP = 6
 const CLIPPED_AFTER = 30
 /** Less than this share of the usual is as good as none. */
@@ -40,15 +45,11 @@ export function viewVariability(
   state.usual += (clipped - state.usual) * Math.max(1 / count, 1 / USUAL_READINGS)
   const floor = FLOOR * (state.usual + grain)
   if (!(floor > 0)) return
-  for (let i = 0; i < 2; i++) {
-    const readings = READINGS[i] as number
-    const mean = (state.moves[i] as number) + (move - (state.moves[i] as number)) * Math.max(1 / count, 1 / readings)
-    state.moves[i] = mean
-    const range = state.records[i] as RecordRange
-    const rarity = count > readings ? recordRarity(range, Math.log(mean + floor), RANGE_FLOOR) : 0
-    find(to, RECORD + i, rarity, mean, state.usual, state.usual)
-  }
-  const ratio = Math.abs(Math.log(((state.moves[0] as number) + floor) / (state.usual + floor)))
-  const size = Math.max(0, ratio - RANGE_FLOOR)
-  find(to, VARIABILITY, rarityOf(state.tail, size), state.moves[0], state.usual, state.usual)
+  state.short += (move - state.short) * Math.max(1 / count, 1 / SHORT_READINGS)
+  state.long += (move - state.long) * Math.max(1 / count, 1 / LONG_READINGS)
+  const leaving = count > LONG_READINGS ? recordRarity(state.record, Math.log(state.long + floor), RANGE_FLOOR) : 0
+  find(to, RECORD, leaving, state.long, state.usual, state.usual)
+  const ratio = Math.abs(Math.log((state.short + floor) / (state.usual + floor)))
+  const rarity = rarityOf(state.tail, Math.max(0, ratio - RANGE_FLOOR), ALIKE_READINGS)
+  find(to, VARIABILITY, rarity, state.short, state.usual, state.usual)
 }
