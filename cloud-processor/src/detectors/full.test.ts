@@ -124,6 +124,23 @@ describe('what the ensemble holds for normal', () => {
     expect(begun(listen(constant(0.01)).said)).toEqual([])
   })
 
+  test('what happens at the same hour day by day is a habit after some days; at another hour, or larger, it is an anomaly', () => {
+    const random = seededRandom(11)
+    const perDay = 288
+    const backups = (spikes: ReadonlyMap<number, number>) =>
+      evenly(5 * MINUTE_MS, perDay * 14, (i) => {
+        const size = spikes.get(i) ?? (i % perDay === 30 ? 12 : 0)
+        return 20 + 0.3 * normal(random) + size
+      })
+    const daily = begun(listen(backups(new Map())).said)
+    expect(daily.filter((at) => at < 5 * perDay).length).toBeGreaterThan(0)
+    expect(daily.filter((at) => at >= 6 * perDay)).toEqual([])
+    const atNoon = 12 * perDay + 144
+    expect(begun(listen(backups(new Map([[atNoon, 12]]))).said)).toContain(atNoon)
+    const larger = 13 * perDay + 30
+    expect(begun(listen(backups(new Map([[larger, 60]]))).said)).toContain(larger)
+  })
+
   test('when clocks change a day is an hour early, of which the views of hours say nothing', () => {
     const random = seededRandom(6)
     const day = (timeMs: number) => 10 + 8 * Math.sin((2 * Math.PI * timeMs) / DAY_MS) + 0.4 * normal(random)
@@ -152,7 +169,7 @@ describe('what the ensemble holds for normal', () => {
 
 describe('what the ensemble says', () => {
   const sentence = (family: string, component: RegExp) => {
-    for (let seed = 1; seed <= 6; seed++)
+    for (let seed = 1; seed <= 10; seed++)
       for (const { anomalous, component: spoke, message } of listen(labelled(family, seed)).said)
         if (anomalous && component.test(spoke)) return message
     return 'nothing'

@@ -92,7 +92,7 @@ export function fullDetector(series: SeriesContext): Detector<FullState> {
     viewDistribution(state.distribution, count, value, grain, findings)
     viewPrediction(state.prediction, count, value, usual, spread, grain, late, settled, findings)
     viewShape(state.shape, count, value, usual, spread, settled, findings)
-    return judgeFindings(state.alarm, findings, count, count > WARM_UP_READINGS, state.caution)
+    return judgeFindings(state.alarm, findings, count, count > WARM_UP_READINGS, state.caution, timeMs, state.anomalous)
   }
 
   function hold({ held }: FullState, value: number, score: number): void {
@@ -171,6 +171,7 @@ function hasEnded(state: FullState, timeMs: number, score: number): boolean {
     if (timeMs - state.anomalySinceMs < Math.max(NEW_NORMAL_MS, NEW_NORMAL_INTERVALS * state.intervalMs)) return false
     acceptLevel(state.level)
     acceptDistribution(state.distribution)
+    state.alarm.fading.fill(0)
     return true
   }
   state.calmReadings += 1
