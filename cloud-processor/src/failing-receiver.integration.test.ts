@@ -18,7 +18,7 @@ fields:
 thresholds:
   - { field: level, above: 90, severity: warning }
 `
-let behaviour: Behaviour = { status: 410, body: 'no such hook' }
+let behaviour: Behaviour = { status: 400, body: 'no such field' }
 let gone: Receiver
 let alive: Receiver
 let surroundings: Surroundings | undefined
@@ -75,7 +75,7 @@ test('who refuses for good is told of to the others, until it takes something', 
   })
   const status = async () => (await fetch(`${surroundings?.admin}/status`)).json() as Promise<Record<string, unknown>>
   expect((await status())['failingReceivers']).toMatchObject([
-    { receiver: 'gone', lastError: expect.stringMatching(/answered 410: no such hook/) },
+    { receiver: 'gone', lastError: expect.stringMatching(/answered 400: no such field/) },
   ])
   behaviour = { status: 200 }
   await fill('tank-2', 2)
