@@ -3,18 +3,11 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { mqttTopic } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
+import { selfSigned } from '@tributary/runtime/testing'
 import { generate } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { CLIENT_PACKETS_IN_FLIGHT_MAX } from './config.ts'
-import {
-  connectAgent,
-  makeBatch,
-  PASSWORD,
-  publishBatch,
-  selfSigned,
-  startGateway,
-  temporaryFolder,
-} from './testing.ts'
+import { connectAgent, makeBatch, PASSWORD, publishBatch, startGateway, temporaryFolder } from './testing.ts'
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 beforeEach(async () => {

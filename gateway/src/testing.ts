@@ -1,5 +1,4 @@
 /** What the gateway's tests share: a real nats-server, a gateway in this process, agents that are MQTT.js, batches. */
-import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -264,36 +263,4 @@ export async function sayToGateway(natsUrl: string, subject: string, message: un
   connection.publish(subject, JSON.stringify(message))
   await connection.flush()
   await connection.close()
-}
-
-/** Certificate and key of 127.0.0.1, made by hand: there is nothing in Node that makes one. Source: RFC 5280, RFC 5480. */
-export function selfSigned(): { cert: string; key: string } {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  const der = (tag: number, ...parts: Uint8Array[]): Buffer => {
-    const content = Buffer.concat(parts)
-    const length = content.length < 128 ? [content.length] : [0x82, content.length >> 8, content.length & 0xff]
-    return Buffer.concat([Buffer.of(tag, ...length), content])
-  }
-  const ecdsaWithSha256 = der(0x30, der(0x06, Buffer.from('2a8648ce3d040302', 'hex')))
-  const name = der(
-    0x30,
-    der(0x31, der(0x30, der(0x06, Buffer.from('550403', 'hex')), der(0x0c, Buffer.from('127.0.0.1')))),
-  )
-  const validity = der(0x30, der(0x17, Buffer.from('200101000000Z')), der(0x17, Buffer.from('491231235959Z')))
-  const toBeSigned = der(
-    0x30,
-    der(0xa0, der(0x02, Buffer.of(2))),
-    der(0x02, Buffer.of(1)),
-    ecdsaWithSha256,
-    name,
-    validity,
-    name,
-    publicKey.export({ type: 'spki', format: 'der' }),
-  )
-  const signature = sign('sha256', toBeSigned, privateKey)
-  const certificate = der(0x30, toBeSigned, ecdsaWithSha256, der(0x03, Buffer.of(0), signature))
-  return {
-    cert: `-----BEGIN CERTIFICATE-----\n${certificate.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`,
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-  }
 }

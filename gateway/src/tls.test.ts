@@ -1,7 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import { selfSigned } from '@tributary/runtime/testing'
 import { connectAsync } from 'mqtt'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { makeBatch, PASSWORD, publishBatch, selfSigned, startGateway, temporaryFolder, until } from './testing.ts'
+import { makeBatch, PASSWORD, publishBatch, startGateway, temporaryFolder, until } from './testing.ts'
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let gateway: Awaited<ReturnType<typeof startGateway>>

@@ -3,12 +3,12 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLogger, PermanentError, systemClock } from '@tributary/runtime'
+import { selfSigned } from '@tributary/runtime/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type EmailOptions, emailNotifier } from './email.ts'
 import { exampleNotification } from './example-notification.ts'
 import { ATTEMPT_MS, describeNotifier } from './notifier.conformance.ts'
 import { AccessRefusedError } from './notifier.ts'
-import { selfSigned } from './self-signed-harness.ts'
 import { type SmtpBehaviour, type SmtpReceiver, startSmtpReceiver } from './smtp-receiver-harness.ts'
 
 const signal = new AbortController().signal

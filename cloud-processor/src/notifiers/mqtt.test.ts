@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '@tributary/runtime'
+import { selfSigned } from '@tributary/runtime/testing'
 import { afterEach, expect, test } from 'vitest'
 import { exampleNotification } from './example-notification.ts'
 import { type MqttOptions, mqttNotifier } from './mqtt.ts'
@@ -9,7 +10,6 @@ import { type MqttBehaviour, type MqttReceiver, startMqttReceiver } from './mqtt
 import { ATTEMPT_MS, describeNotifier } from './notifier.conformance.ts'
 import { AccessRefusedError } from './notifier.ts'
 import { payloadOf } from './payload.ts'
-import { selfSigned } from './self-signed-harness.ts'
 
 const signal = new AbortController().signal
 const create = (url: string, given: Partial<MqttOptions> = {}) =>
