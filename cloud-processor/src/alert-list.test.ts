@@ -1,17 +1,9 @@
-import { contractSchema } from '@tributary/protocol'
 import { expect, test } from 'vitest'
 import { alertsOf } from './alert-list.ts'
-import { alertStory } from './alert-story.ts'
+import { alertStory, watchedContract } from './alert-story.ts'
 import { contextOf } from './testing.ts'
 
-const watched = contractSchema.parse({
-  kind: 'watched',
-  version: 1,
-  description: 'A level that somebody cares about.',
-  interval: '1s',
-  fields: { level: { type: 'float', label: 'Level' } },
-  thresholds: [{ field: 'level', above: 10 }],
-})
+const watched = watchedContract()
 /** What a server of NATS takes by default. */
 const PAYLOAD_BYTES_MAX = 1024 * 1024
 

@@ -1,5 +1,5 @@
 /** For tests: a partition with several agents, ticks, requests of operators, and what people are told. */
-import type { DeviceBlock, OperatorRequest } from '@tributary/protocol'
+import { type Contract, contractSchema, type DeviceBlock, type OperatorRequest } from '@tributary/protocol'
 import { adoptContracts } from './adopt-contracts.ts'
 import type { StepContext } from './batch-scope.ts'
 import { clearEffects, createEffects } from './effects.ts'
@@ -13,6 +13,18 @@ import { askedOf, batchOf, blockOf, intakeOf, readingsOf, stateFor } from './tes
 
 export const T = 1_767_225_600_000
 export const TICK_MS = 5_000
+
+/** Of a kind with one field and a threshold at 10. */
+export const watchedContract = (more: object = {}): Contract =>
+  contractSchema.parse({
+    kind: 'watched',
+    version: 1,
+    description: 'A level that somebody cares about.',
+    interval: '1s',
+    fields: { level: { type: 'float', label: 'Level' } },
+    thresholds: [{ field: 'level', above: 10 }],
+    ...more,
+  })
 
 type Request = OperatorRequest extends infer One
   ? One extends OperatorRequest

@@ -1,18 +1,10 @@
 import { contractSchema } from '@tributary/protocol'
 import { expect, test } from 'vitest'
-import { alertStory, TICK_MS } from './alert-story.ts'
+import { alertStory, TICK_MS, watchedContract } from './alert-story.ts'
 import { rulesSchema } from './alerts/index.ts'
 import { contextOf } from './testing.ts'
 
-const watched = contractSchema.parse({
-  kind: 'watched',
-  version: 1,
-  description: 'A level that somebody cares about.',
-  interval: '1s',
-  fields: { level: { type: 'float', label: 'Level' } },
-  thresholds: [{ field: 'level', above: 10 }],
-  detectors: { silence: '30s' },
-})
+const watched = watchedContract({ detectors: { silence: '30s' } })
 const health = contractSchema.parse({
   kind: 'gateway_health',
   version: 1,

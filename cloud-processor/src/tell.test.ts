@@ -1,18 +1,10 @@
 /** What the store holds of an alert that somebody acknowledged: its last state, by time, is the last thing that happened. */
-import { contractSchema } from '@tributary/protocol'
 import { expect, test } from 'vitest'
-import { alertStory } from './alert-story.ts'
+import { alertStory, watchedContract } from './alert-story.ts'
 import { rulesSchema } from './alerts/index.ts'
 import { contextOf } from './testing.ts'
 
-const watched = contractSchema.parse({
-  kind: 'watched',
-  version: 1,
-  description: 'A level that somebody cares about.',
-  interval: '1s',
-  fields: { level: { type: 'float', label: 'Level' } },
-  thresholds: [{ field: 'level', above: 10 }],
-})
+const watched = watchedContract()
 const rules = rulesSchema.parse({
   rules: [{ name: 'level', keep_firing_for: '5s', escalate: { after: '10s', notify: ['chief'] } }],
 })

@@ -1,18 +1,10 @@
-import { contractSchema } from '@tributary/protocol'
 import { describe, expect, test } from 'vitest'
-import { alertStory, T } from '../alert-story.ts'
+import { alertStory, T, watchedContract } from '../alert-story.ts'
 import { payloadOf } from '../notifiers/index.ts'
 import { contextOf } from '../testing.ts'
 import { rulesSchema } from './rules-file.ts'
 
-const watched = contractSchema.parse({
-  kind: 'watched',
-  version: 1,
-  description: 'A level that somebody cares about.',
-  interval: '1s',
-  fields: { level: { type: 'float', label: 'Level' } },
-  thresholds: [{ field: 'level', above: 10 }],
-})
+const watched = watchedContract()
 const LOW = 5
 const HIGH = 12
 
