@@ -1,5 +1,5 @@
 /**
- * What `npm start`, `npm test`, `npm run check|chaos|bench|build` run first: plain JavaScript without dependencies, so that it works in a
+ * What `npm start`, `npm test`, `npm run check|chaos|bench|build|screenshots` run first: plain JavaScript without dependencies, so that it works in a
  * checkout where nothing is installed yet. Installs what package-lock.json says when that changed, then hands over.
  */
 import { spawn } from 'node:child_process'
@@ -34,6 +34,7 @@ const steps = {
   chaos: () => [tsx('cli/src/main.ts', 'chaos', ...rest)],
   bench: () => [tsx('stack/prepare-servers.ts'), tsx('bench/main.ts', ...rest)],
   build: () => [tsx('cli/build.ts', ...rest)],
+  screenshots: () => [tsx('stack/prepare-servers.ts'), tsx('e2e/screenshots.ts', ...rest)],
 }
 
 await main()

@@ -17,15 +17,20 @@ const SETTLE_MS_MAX = 90_000
 
 export const scenario = (name: string): string => join(repositoryFolder, 'firmware-sim', 'scenarios', `${name}.yaml`)
 
-/** Starts, works, stops; keeps the folder with all logs when the work throws, and says where. */
+/**
+ * Starts, works, stops; keeps the folder with all logs when the work throws, and says where.
+ * @param prepare what is done before anything starts
+ */
 export async function withPipeline<T>(
   options: Partial<PipelineOptions>,
   work: (pipeline: Pipeline, folder: string) => Promise<T>,
+  prepare?: (pipeline: Pipeline, folder: string) => Promise<unknown>,
 ): Promise<T> {
   const dataFolder = await mkdtemp(join(tmpdir(), 'tributary-e2e-'))
   const pipeline = await createPipeline({ dataFolder, scenarioFile: scenario('steady'), seed: 1, ...options })
   let failed = true
   try {
+    await prepare?.(pipeline, dataFolder)
     await pipeline.start(AbortSignal.timeout(60_000))
     const result = await work(pipeline, dataFolder)
     failed = false

@@ -1,0 +1,89 @@
+/** A real Chromium on a page of ours, and what its console complains of. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { findServer } from '@tributary/stack'
+import { chromium, type Page } from 'playwright-core'
+
+const CHROMIUM_ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+const WAIT = { timeout: 30_000 }
+
+export const DESKTOP = { width: 1440, height: 900 }
+export const PHONE = { width: 390, height: 844 }
+
+export interface Browser {
+  readonly page: Page
+  /** What the console said since the last page was opened: errors and warnings. */
+  complaints(): readonly string[]
+  stop(): Promise<void>
+}
+
+export interface PanelState {
+  readonly title: string
+  /** `ready`, `loading`, `empty` or `error`. */
+  readonly state: string
+  readonly text: string
+}
+
+/** @throws when there is no Chromium and none can be unpacked */
+export async function startBrowser(): Promise<Browser> {
+  const found = await findServer('chromium')
+  const profile = await mkdtemp(join(tmpdir(), 'tributary-chromium-'))
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: found.path,
+    env: { ...process.env, ...found.environment } as Record<string, string>,
+    headless: true,
+    viewport: DESKTOP,
+    args: CHROMIUM_ARGUMENTS,
+  })
+  const page = context.pages()[0] ?? (await context.newPage())
+  let complaints: string[] = []
+  page.on('framenavigated', (frame) => {
+    if (frame === page.mainFrame()) complaints = []
+  })
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  return {
+    page,
+    complaints: () => complaints,
+    async stop() {
+      await context.close()
+      await rm(profile, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Opens a dashboard of the viewer that does not refresh by itself, and waits until every panel has been drawn once. */
+export async function openDashboard(page: Page, viewerUrl: string, uid: string, query: string): Promise<PanelState[]> {
+  await page.goto(new URL(`/d/${uid}?refresh=&${query}`, viewerUrl).href)
+  await page.locator('.panel').first().waitFor(WAIT)
+  for (const panel of await page.locator('.panel').all()) await panel.scrollIntoViewIfNeeded()
+  await page.waitForFunction(
+    'document.querySelectorAll(".panel[data-state=loading], .refresh.busy").length === 0',
+    undefined,
+    WAIT,
+  )
+  await page.evaluate('scrollTo(0, 0)')
+  const panels = await page.locator('.panel').all()
+  return Promise.all(
+    panels.map(async (panel) => ({
+      title: (await panel.getByRole('heading').first().textContent()) ?? '',
+      state: (await panel.getAttribute('data-state')) ?? '',
+      text: (await panel.textContent()) ?? '',
+    })),
+  )
+}
+
+export async function dashboardsOf(viewerUrl: string): Promise<{ uid: string; title: string }[]> {
+  return (await fetch(new URL('/api/dashboards', viewerUrl))).json() as Promise<{ uid: string; title: string }[]>
+}
