@@ -220,6 +220,13 @@ export function closeWindows(s: BatchScope, series: DeviceSeries, watermarkMs: n
   if (Number.isFinite(watermarkMs)) s.closed.push({ series, watermarkMs })
 }
 
+/** A row that something late began ends behind the watermark already: what is told as closed must be written, or the loss of the state takes it along. */
+export function closeOverdue(s: BatchScope, series: DeviceSeries): void {
+  const { watermarkMs } = s.agent
+  const isOverdue = ({ open, widthMs }: Windows) => open[0] !== undefined && open[0].startMs + widthMs <= watermarkMs
+  if (series.windows?.some(isOverdue)) closeWindows(s, series, watermarkMs)
+}
+
 /** A device that is never late needs less memory. */
 const memoryOf = ({ context }: BatchScope, { lateAtMs }: DeviceSeries, watermarkMs: number): number =>
   watermarkMs - lateAtMs < LATE_FOR_MS ? context.memoryMs : Math.min(context.memoryMs, context.punctualMemoryMs)

@@ -24,13 +24,17 @@ import {
 const START_MS = 1_767_225_600_000
 const NOW = { atMs: RECEIVED_AT_MS, patienceMs: RECEIVED_AT_MS }
 
-/** Of each sequence: seconds between its samples, how many, whether one is refused; shed ones come as a tombstone in the next. */
+/**
+ * Of each sequence: time between its samples, how many, whether one is refused; shed ones come as a tombstone in the next. Some have one
+ * of another device, too, measured so long before: in time, or behind what was promised.
+ */
 const history = fc.array(
   fc.record({
     samples: fc.integer({ min: 1, max: 4 }),
     stepMs: fc.integer({ min: 500, max: 4_000 }),
     refused: fc.boolean(),
     isShed: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+    otherBeforeMs: fc.option(fc.integer({ min: 0, max: 40_000 })),
   }),
   { minLength: 4, maxLength: 40 },
 )
@@ -40,6 +44,7 @@ interface Measured {
   stepMs: number
   refused: boolean
   isShed: boolean
+  otherBeforeMs: number | null
 }
 
 function plansOf(batches: readonly Measured[]): BatchPlan[] {
@@ -47,13 +52,16 @@ function plansOf(batches: readonly Measured[]): BatchPlan[] {
   let readingsBefore = 0
   let shed: Tombstone[] = []
   const plans: BatchPlan[] = []
-  for (const [i, { samples, stepMs, refused, isShed }] of batches.entries()) {
+  for (const [i, { samples, stepMs, refused, isShed, otherBeforeMs }] of batches.entries()) {
     const sequence = i + 1
     const levels = Array.from({ length: samples }, (_, s) => {
       timeMs += stepMs
       return { timeMs, values: { level: refused && s === 0 ? 5_000 : s } }
     })
     const blocks = [blockOf('pump-1', 'mixed', levels)]
+    // No two samples of a device share a time.
+    const other = { timeMs: timeMs - (otherBeforeMs ?? 0) + (i + 1) / 64, values: { level: i } }
+    if (otherBeforeMs !== null) blocks.push(blockOf('pump-2', 'mixed', [other]))
     const readings = readingsOf(blocks)
     if (isShed && i < batches.length - 1)
       shed.push({ epoch: EPOCH, fromSequence: sequence, toSequence: sequence, readingCount: readings, reason: 'shed' })
@@ -79,7 +87,8 @@ function life(store: Store) {
     for (let i = 0; i < effects.rollups.count; i++) {
       const text = effects.rollups.line(i).toString().trim()
       const count = Number(/level_count=(\d+)i/.exec(text)?.[1] ?? 0)
-      store.set(`${text.slice(0, text.indexOf(','))} ${text.slice(text.lastIndexOf(' ') + 1)}`, count)
+      const [, kind, device] = /^(\w+),\S*?device=([\w-]+)/.exec(text) ?? []
+      store.set(`${kind} ${device} ${text.slice(text.lastIndexOf(' ') + 1)}`, count)
     }
   }
   return { state, give, answer: (kept: KeptWatermark) => takeOver(state, 'workshop', kept, NOW) }
@@ -97,7 +106,11 @@ const keptBy = (state: PartitionState): KeptWatermark => {
   return epoch ? watermarkOfEpoch(agent, epoch) : { agent: 'agent-a', epoch: EPOCH, sequence: 0 }
 }
 const dirtyOf = ({ dirty }: PartitionState) =>
-  new Set([...dirty.values()].map(({ kind, widthMs, startMs }) => `${kind}_${windowName(widthMs)} ${startMs}`))
+  new Set(
+    [...dirty.values()].map(
+      (window) => `${window.kind}_${windowName(window.widthMs)} ${window.device} ${window.startMs}`,
+    ),
+  )
 
 const lives = history.map(plansOf).filter((plans) => plans.length >= 2)
 const losses = lives.chain((plans) =>
@@ -125,8 +138,14 @@ test('the state is lost: the account comes out as if it had not been, to the rea
         sequence: (plans.at(-1) as BatchPlan).sequence + 1,
         readingsBefore: sumBefore(plans),
         completeThroughMs: START_MS + 3_600_000,
+        // Windows of a device that is never heard again are not known to the second life.
+        blocks: [blockOf('pump-2', 'mixed', [{ timeMs: START_MS + 3_590_000, values: { level: 1 } }])],
       }
-      const last = { ...end, sequence: end.sequence + 1, completeThroughMs: START_MS + 3_720_000 }
+      const last = {
+        sequence: end.sequence + 1,
+        readingsBefore: sumBefore(plans) + 1,
+        completeThroughMs: START_MS + 3_720_000,
+      }
       const truth: Store = new Map()
       const calm = life(truth)
       for (const plan of [...plans, end, last]) calm.give(plan)

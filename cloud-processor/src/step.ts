@@ -9,7 +9,7 @@ import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { isLinkDetector, sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
-import { closeWindows, foldBlock, writeQuiet, writeTouched } from './fold-block.ts'
+import { closeOverdue, closeWindows, foldBlock, writeQuiet, writeTouched } from './fold-block.ts'
 import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
 import type { Intake, TakenRefusal, TakenRequeue } from './intake.ts'
@@ -209,6 +209,7 @@ function stepBlock(s: BatchScope, placed: Placed<DeviceBlock>): void {
   const { block, refusals, flags } = judgeBlock(s, series, received)
   writeSamples(s, series, block, refusals, flags)
   if (series.windows) foldBlock(s, series, block, refusals)
+  closeOverdue(s, series)
   watchBlock(s, series, block, refusals)
   if (series.together.length > 0) watchTogether(s, series, block, refusals)
   observeShape(s, series, received)
@@ -227,6 +228,7 @@ function stepRollup(s: BatchScope, placed: Placed<RollupBlock>, isMergeable: boo
   const series = seriesOf(s, contract, placed)
   if (isMergeable) foldRollup(s, series, block)
   else leaveRollup(s, series, block)
+  closeOverdue(s, series)
   if (s.epoch) s.epoch.newestMs = Math.max(s.epoch.newestMs, newestIn(block, s.receivedAtMs + AHEAD_MS_MAX))
 }
 
