@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { findServer } from '@tributary/stack'
 import { chromium, type Page } from 'playwright-core'
+import { until } from './run-tributary.ts'
 
 const CHROMIUM_ARGUMENTS = [
   '--no-sandbox',
@@ -68,11 +69,8 @@ export async function openDashboard(page: Page, viewerUrl: string, uid: string, 
   await page.goto(new URL(`/d/${uid}?refresh=&${query}`, viewerUrl).href)
   await page.locator('.panel').first().waitFor(WAIT)
   for (const panel of await page.locator('.panel').all()) await panel.scrollIntoViewIfNeeded()
-  await page.waitForFunction(
-    'document.querySelectorAll(".panel[data-state=loading], .refresh.busy").length === 0',
-    undefined,
-    WAIT,
-  )
+  const busy = page.locator('.panel[data-state=loading], .refresh.busy')
+  await until(async () => (await busy.count()) === 0, `all panels of ${uid} are drawn`)
   await page.evaluate('scrollTo(0, 0)')
   const panels = await page.locator('.panel').all()
   return Promise.all(
