@@ -164,6 +164,7 @@ function stepBatch(s: BatchScope, batch: Batch): void {
   endOldDoubts(state, agent, s.receivedAtMs, context.missingAfterMs)
   s.inDoubt = isInDoubt(agent)
   s.originIndex = effects.origins.push(s.origin) - 1
+  if (s.live) effects.receivedTimesMs.push(s.receivedAtMs)
   for (const [i, letter] of batch.deadLetters.entries())
     if (letter.reason === SHED_AT_THE_DOOR) {
       if (s.epoch) countShed(s.epoch.sequences, header.sequence, letter.reason, letter.readingCount)
