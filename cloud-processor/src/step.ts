@@ -10,6 +10,7 @@ import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { isLinkDetector, sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
+import { writeExpected } from './expected-lines.ts'
 import { closeWindows, foldBlock, writeQuiet, writeTouched } from './fold-block.ts'
 import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
@@ -220,7 +221,9 @@ function stepBlock(s: BatchScope, placed: Placed<DeviceBlock>, header: BatchHead
   if (!series.left) followLimits(s, series, placed.now?.thresholds)
   noteClock(s, series, received, header)
   const { block, refusals, flags } = judgeBlock(s, series, received)
+  const beforeMs = series.newestMs
   writeSamples(s, series, block, refusals, flags)
+  writeExpected(s, series, beforeMs)
   if (series.windows) foldBlock(s, series, block, refusals)
   watchBlock(s, series, block, refusals)
   if (series.together.length > 0) watchTogether(s, series, block, refusals)
