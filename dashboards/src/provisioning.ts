@@ -2,6 +2,7 @@
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contracts } from '@tributary/protocol'
 import { accountDashboard } from './account-dashboard.ts'
+import { alertingFiles } from './alerting-files.ts'
 import { fleetDashboard } from './fleet-dashboard.ts'
 import { kindDashboard } from './kind-dashboard.ts'
 import { REBUILD_COMMAND } from './provisioning-folder.ts'
@@ -19,7 +20,9 @@ export function provisioningFiles(contracts: Contracts): ReadonlyMap<string, str
   const files = new Map<string, string>([
     ['datasources/tributary.yaml', INFLUX_1],
     ['datasources-influxdb2/tributary.yaml', INFLUX_2],
+    ['datasources-influxdb3/tributary.yaml', INFLUX_3],
     ['dashboards/tributary.yaml', PROVIDER],
+    ...alertingFiles(NOTICE),
   ])
   for (const dashboard of dashboards(contracts))
     files.set(`dashboards/${dashboard.uid?.replace(/^tributary-/, '')}.json`, `${JSON.stringify(dashboard, null, 2)}\n`)
@@ -52,6 +55,29 @@ const INFLUX_2 = `${NOTICE}
 # InfluxDB 2.x through its InfluxQL interface: the buckets must be mapped (DBRP) as database TRIBUTARY_INFLUX_DATABASE with
 # the retention policies autogen (default) and rollup. Needs TRIBUTARY_INFLUX_URL, TRIBUTARY_INFLUX_DATABASE and
 # TRIBUTARY_INFLUX_TOKEN in the environment of grafana-server. Let the token be one that may only read those buckets.
+apiVersion: 1
+datasources:
+  - name: Tributary
+    uid: tributary
+    type: influxdb
+    access: proxy
+    isDefault: true
+    editable: false
+    url: $TRIBUTARY_INFLUX_URL
+    database: $TRIBUTARY_INFLUX_DATABASE
+    jsonData:
+      version: InfluxQL
+      httpMode: GET
+      dbName: $TRIBUTARY_INFLUX_DATABASE
+      httpHeaderName1: Authorization
+    secureJsonData:
+      httpHeaderValue1: Token $TRIBUTARY_INFLUX_TOKEN
+`
+
+const INFLUX_3 = `${NOTICE}
+# InfluxDB 3 Core by its InfluxQL interface: TRIBUTARY_INFLUX_DATABASE is one database, in which "rollup"."climate_1m" is the table
+# climate_1m. Needs TRIBUTARY_INFLUX_URL, TRIBUTARY_INFLUX_DATABASE and TRIBUTARY_INFLUX_TOKEN in the environment of
+# grafana-server; without --without-auth the token is an admin's, as Core has no others.
 apiVersion: 1
 datasources:
   - name: Tributary
