@@ -1,4 +1,6 @@
 /** The panels that the dashboards are put together from, with the project's defaults. */
+
+import type { PanelBuilder as BarGaugePanel } from '@grafana/grafana-foundation-sdk/bargauge'
 import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog'
 import {
   AxisPlacement,
@@ -26,12 +28,13 @@ import {
   FieldColorModeId,
   type Threshold,
 } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { PanelBuilder as HeatmapPanel } from '@grafana/grafana-foundation-sdk/heatmap'
 import { PanelBuilder as StatPanel } from '@grafana/grafana-foundation-sdk/stat'
 import { PanelBuilder as StateTimelinePanel } from '@grafana/grafana-foundation-sdk/statetimeline'
 import { PanelBuilder as TablePanel } from '@grafana/grafana-foundation-sdk/table'
 import { PanelBuilder as TimeSeriesPanel } from '@grafana/grafana-foundation-sdk/timeseries'
 import { GOOD, thresholds } from './field-style.ts'
-import { DATASOURCE, influxQuery } from './influx-query.ts'
+import { DATASOURCE, influxQuery, refIdOf } from './influx-query.ts'
 
 export interface PanelPlace {
   readonly id: number
@@ -43,7 +46,9 @@ export interface PanelPlace {
   readonly height: number
 }
 
-const place = <P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelinePanel>(
+export const place = <
+  P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelinePanel | BarGaugePanel | HeatmapPanel,
+>(
   panel: P,
   at: PanelPlace,
 ): P => {
@@ -52,7 +57,7 @@ const place = <P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelin
   return panel
 }
 
-const fixed = (colour: string) => new FieldColorBuilder().mode(FieldColorModeId.Fixed).fixedColor(colour)
+export const fixed = (colour: string) => new FieldColorBuilder().mode(FieldColorModeId.Fixed).fixedColor(colour)
 
 export interface TimeSeriesOptions {
   readonly targets: readonly Builder<Dataquery>[]
@@ -144,28 +149,39 @@ export interface Column {
 }
 
 export interface TableOptions {
-  readonly query: string
+  /** Several: their rows below each other. */
+  readonly query: string | readonly string[]
   /** In order; a column of the answer that is not listed is hidden. */
   readonly columns: readonly Column[]
   readonly hidden?: readonly string[]
   readonly noValue?: string
+  /** By its title. */
+  readonly sortedBy?: { readonly column: string; readonly desc: boolean }
   /** Instead of the dashboard's range, such as "24h". */
   readonly timeFrom?: string
 }
 
 export function table(at: PanelPlace, options: TableOptions): TablePanel {
   const titles = options.columns.map((c) => c.title ?? c.name)
+  const queries = [options.query].flat()
   const panel = place(new TablePanel(), at)
-    .targets([influxQuery('A', options.query, { format: 'table' })])
+    .targets(queries.map((query, i) => influxQuery(refIdOf(i), query, { format: 'table' })))
     .showHeader(true)
     .noValue(options.noValue ?? '–')
-    .withTransformation({
-      id: 'organize',
-      options: {
-        excludeByName: Object.fromEntries((options.hidden ?? []).map((name) => [name, true])),
-        indexByName: Object.fromEntries(options.columns.map((c, i) => [c.name, i])),
-        renameByName: Object.fromEntries(options.columns.filter((c) => c.title).map((c) => [c.name, c.title])),
-      },
+  if (queries.length > 1) panel.withTransformation({ id: 'merge', options: {} })
+  panel.withTransformation({
+    id: 'organize',
+    options: {
+      excludeByName: Object.fromEntries((options.hidden ?? []).map((name) => [name, true])),
+      indexByName: Object.fromEntries(options.columns.map((c, i) => [c.name, i])),
+      renameByName: Object.fromEntries(options.columns.filter((c) => c.title).map((c) => [c.name, c.title])),
+    },
+  })
+  const { sortedBy } = options
+  if (sortedBy)
+    panel.withTransformation({
+      id: 'sortBy',
+      options: { fields: {}, sort: [{ field: sortedBy.column, desc: sortedBy.desc }] },
     })
   if (options.timeFrom) panel.timeFrom(options.timeFrom).hideTimeOverride(true)
   options.columns.forEach((column, i) => {
