@@ -11,12 +11,14 @@ import {
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { Contracts } from '@tributary/protocol'
 import { DATASOURCE } from './influx-query.ts'
 import { AGGREGATES, identifier, SITE } from './influxql.ts'
 
 /** Grafana 9.3's. Later versions migrate it to theirs; an earlier one does not understand a later number. */
 const SCHEMA_VERSION = 37
 const ALL = { text: ['All'], value: ['$__all'], selected: true }
+const ALL_OPTION = { text: 'All', value: '$__all', selected: true }
 
 export interface Frame {
   readonly uid: string
@@ -68,6 +70,23 @@ const tagVariable = (name: string, label: string, query: string) =>
 
 export const siteVariable = (measurement: string) =>
   tagVariable('site', 'Site', `SHOW TAG VALUES FROM ${identifier(measurement)} WITH KEY = "site"`)
+
+/** Of several measurements: devices of each. */
+export const deviceOfVariable = (measurements: readonly string[], label: string) =>
+  tagVariable('device', label, `SHOW TAG VALUES FROM /^(${measurements.join('|')})$/ WITH KEY = "device" WHERE ${SITE}`)
+
+/** Of all contracts, whether there is data of them or not. */
+export const kindVariable = (contracts: Contracts) => {
+  const kinds = [...contracts.keys()].sort()
+  return new CustomVariableBuilder('kind')
+    .label('Kind')
+    .values(kinds.join(','))
+    .options([ALL_OPTION, ...kinds.map((kind) => ({ text: kind, value: kind, selected: false }))])
+    .current(ALL)
+    .multi(true)
+    .includeAll(true)
+    .allValue('.*')
+}
 
 /** Chained: only what the selected sites have. */
 export const deviceVariable = (measurement: string, label: string) =>

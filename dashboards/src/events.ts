@@ -5,8 +5,8 @@ import { DATASOURCE, influxQuery } from './influx-query.ts'
 import { identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
 import { coloured, type PanelPlace, table } from './panels.ts'
 
-const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
-const BY_STATE = {
+export const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
+export const BY_STATE = {
   pending: 'yellow',
   firing: CRITICAL,
   escalated: WARNING,
@@ -16,20 +16,26 @@ const BY_STATE = {
 }
 /** Of these nobody was told: not shown in the charts before somebody asks for them. */
 const QUIET_STATES = ['pending', 'historical']
-const BY_FEEDBACK = { confirmed: CRITICAL, dismissed: 'gray' }
+export const BY_FEEDBACK = { confirmed: CRITICAL, dismissed: 'gray' }
 /** Of cells: an empty table says something else. */
-const BLANK = { id: 'noValue', value: '–' }
+export const BLANK = { id: 'noValue', value: '–' }
 /** Alerts that somebody cannot be reached are of no kind. */
 const LINK_DETECTORS: Readonly<Record<string, string>> = {
   agent_health: 'agent_unreachable',
   gateway_health: 'gateway_unreachable',
 }
 
-function alertsOf(kind: string): string {
+/** Of a kind's devices, links to them included. */
+export function alertsOf(kind: string): string {
   const ofKind = `"kind" = ${literal(kind)}`
   const link = LINK_DETECTORS[kind]
   return link === undefined ? ofKind : `(${ofKind} OR "detector" = ${literal(link)})`
 }
+
+/** Issues of `data_quality`. */
+export const LATE = '"issue" =~ /^late/'
+export const TIME_NOT_SURE = '"issue" =~ /^time_/'
+export const AGAINST_CONTRACT = '"issue" !~ /^(late|time_)/'
 
 /** The newest of a time range. */
 const EVENTS_MAX = 200

@@ -75,6 +75,10 @@ const NOTICED: readonly Noticed[] = [
   ),
 ]
 
+/** They fire after a second. */
+const afterText = (state: string, second: number): string =>
+  ['acknowledged', 'resolved'].includes(state) ? `,after_seconds=${second - 1}` : ''
+
 export function exampleEvents(site: string, nowMs: number): string[] {
   const lines = NOTICED.flatMap((one, i) => {
     const { kind, device, field, detector, component, ageMs, value, expected, message, feedback } = one
@@ -88,7 +92,7 @@ export function exampleEvents(site: string, nowMs: number): string[] {
       `anomaly,${tags} ${said},${more}${spoke}${judged} ${nowMs - ageMs}`,
       ...alerts.map(
         ([state, second, also = '']) =>
-          `alert,${tags},rule=${kind}.${detector} episode="e${i}",state="${state}",severity="${severity}",${said}${also} ${nowMs - ageMs + second * 1_000}`,
+          `alert,${tags},rule=${kind}.${detector} episode="e${i}",state="${state}",severity="${severity}",${said}${also}${afterText(state, second)} ${nowMs - ageMs + second * 1_000}`,
       ),
     ]
   })
@@ -97,6 +101,6 @@ export function exampleEvents(site: string, nowMs: number): string[] {
   return [
     ...lines,
     `${gone},${message},state="firing" ${nowMs - 500_000}`,
-    `${gone},${message},state="resolved" ${nowMs - 470_000}`,
+    `${gone},${message},state="resolved",after_seconds=30 ${nowMs - 470_000}`,
   ]
 }

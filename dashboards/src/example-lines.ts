@@ -4,6 +4,7 @@
  */
 import type { Contract, ContractField, Contracts } from '@tributary/protocol'
 import { exampleEvents } from './example-events.ts'
+import { exampleQuality } from './example-quality.ts'
 
 export const EXAMPLE_SITE = 'workshop'
 export const EXAMPLE_DEVICES: Readonly<Record<string, readonly string[]>> = {
@@ -85,6 +86,7 @@ export function exampleLines(contracts: Contracts, nowMs: number): { raw: string
           rollup.push(`${contract.kind}_${suffix},${tags} ${windowFields(contract, device, start, windowMs)} ${start}`)
     }
   raw.push(...accountLines(nowMs), ...exampleEvents(EXAMPLE_SITE, nowMs))
+  raw.push(...exampleQuality(EXAMPLE_SITE, nowMs))
   return { raw, rollup }
 }
 

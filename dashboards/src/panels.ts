@@ -35,7 +35,7 @@ import { PanelBuilder as StateTimelinePanel } from '@grafana/grafana-foundation-
 import { PanelBuilder as TablePanel } from '@grafana/grafana-foundation-sdk/table'
 import { PanelBuilder as TimeSeriesPanel } from '@grafana/grafana-foundation-sdk/timeseries'
 import { GOOD, thresholds } from './field-style.ts'
-import { DATASOURCE, influxQuery } from './influx-query.ts'
+import { DATASOURCE, influxQuery, refIdOf } from './influx-query.ts'
 
 export interface PanelPlace {
   readonly id: number
@@ -162,12 +162,14 @@ export interface Column {
 }
 
 export interface TableOptions {
-  /** The rows of several come below each other. */
+  /** Several: their rows below each other. */
   readonly query: string | readonly string[]
   /** In order; a column of the answer that is not listed is hidden. */
   readonly columns: readonly Column[]
   readonly hidden?: readonly string[]
   readonly noValue?: string
+  /** By its title. */
+  readonly sortedBy?: { readonly column: string; readonly desc: boolean }
   /** Instead of the dashboard's range, such as "24h". */
   readonly timeFrom?: string
 }
@@ -176,7 +178,7 @@ export function table(at: PanelPlace, options: TableOptions): TablePanel {
   const titles = options.columns.map((c) => c.title ?? c.name)
   const queries = [options.query].flat()
   const panel = place(new TablePanel(), at)
-    .targets(queries.map((query, i) => influxQuery(String.fromCharCode(65 + i), query, { format: 'table' })))
+    .targets(queries.map((query, i) => influxQuery(refIdOf(i), query, { format: 'table' })))
     .showHeader(true)
     .noValue(options.noValue ?? '–')
   if (queries.length > 1) panel.withTransformation({ id: 'merge', options: {} })
@@ -188,6 +190,12 @@ export function table(at: PanelPlace, options: TableOptions): TablePanel {
       renameByName: Object.fromEntries(options.columns.filter((c) => c.title).map((c) => [c.name, c.title])),
     },
   })
+  const { sortedBy } = options
+  if (sortedBy)
+    panel.withTransformation({
+      id: 'sortBy',
+      options: { fields: {}, sort: [{ field: sortedBy.column, desc: sortedBy.desc }] },
+    })
   if (options.timeFrom) panel.timeFrom(options.timeFrom).hideTimeOverride(true)
   options.columns.forEach((column, i) => {
     const properties: DynamicConfigValue[] = [

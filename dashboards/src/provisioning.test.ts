@@ -33,6 +33,8 @@ describe('provisioning', () => {
     expect(built.map((d) => d.uid)).toEqual([
       'tributary-fleet',
       'tributary-account',
+      'tributary-alerts',
+      'tributary-quality',
       'tributary-agent-health',
       'tributary-climate',
       'tributary-gateway-health',

@@ -3,15 +3,19 @@ import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contracts } from '@tributary/protocol'
 import { accountDashboard } from './account-dashboard.ts'
 import { alertingFiles } from './alerting-files.ts'
+import { alertsDashboard } from './alerts-dashboard.ts'
 import { fleetDashboard } from './fleet-dashboard.ts'
 import { kindDashboard } from './kind-dashboard.ts'
 import { REBUILD_COMMAND } from './provisioning-folder.ts'
+import { qualityDashboard } from './quality-dashboard.ts'
 
 const NOTICE = `# Made by \`${REBUILD_COMMAND}\`; changes here are overwritten.`
 
 export const dashboards = (contracts: Contracts): Dashboard[] => [
   fleetDashboard(contracts),
   accountDashboard(),
+  alertsDashboard(contracts),
+  qualityDashboard(contracts),
   ...[...contracts.values()].sort((a, b) => (a.kind < b.kind ? -1 : 1)).map(kindDashboard),
 ]
 
