@@ -4,6 +4,7 @@
  */
 import type { Contract, ContractField, Contracts } from '@tributary/protocol'
 import { exampleEvents } from './example-events.ts'
+import { exampleCounter, HEALTH_SHAPES, healthText } from './example-health.ts'
 import { exampleQuality } from './example-quality.ts'
 
 export const EXAMPLE_SITE = 'workshop'
@@ -32,6 +33,7 @@ const SHAPES: Readonly<Record<string, readonly [centre: number, swing: number, n
   'power.frequency_hz': [50, 0.015, 0.004],
   'tank.level_percent': [62, 18, 0.05],
   'tank.volume_litres': [1240, 360, 1],
+  ...HEALTH_SHAPES,
 }
 
 /** Noise between -1 and 1, the same for the same arguments. */
@@ -50,13 +52,15 @@ export function exampleValue(kind: string, device: string, field: string, timeMs
 }
 
 function fieldText(contract: Contract, device: string, name: string, field: ContractField, timeMs: number): string {
+  const told = healthText(contract.kind, device, name, timeMs)
+  if (told !== undefined) return `${name}=${told}`
   const value = exampleValue(contract.kind, device, name, timeMs)
   const minute = Math.floor(timeMs / 60_000)
   switch (field.type) {
     case 'float':
       return `${name}=${value.toFixed(field.decimals)}`
     case 'integer':
-      return `${name}=${field.role ? Math.floor(timeMs / 1000) % 1_000_000_000 : Math.abs(Math.round(value * 10))}i`
+      return `${name}=${field.role ? exampleCounter(contract.kind, name, timeMs) : Math.abs(Math.round(value * 10))}i`
     case 'boolean':
       return `${name}=${(minute + device.length + Number(device.at(-1))) % 5 < 3}`
     case 'string':

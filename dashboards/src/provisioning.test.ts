@@ -33,6 +33,7 @@ describe('provisioning', () => {
     expect(built.map((d) => d.uid)).toEqual([
       'tributary-fleet',
       'tributary-account',
+      'tributary-pipeline',
       'tributary-alerts',
       'tributary-quality',
       'tributary-agent-health',

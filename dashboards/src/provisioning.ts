@@ -6,6 +6,7 @@ import { alertingFiles } from './alerting-files.ts'
 import { alertsDashboard } from './alerts-dashboard.ts'
 import { fleetDashboard } from './fleet-dashboard.ts'
 import { kindDashboard } from './kind-dashboard.ts'
+import { pipelineDashboard } from './pipeline-dashboard.ts'
 import { REBUILD_COMMAND } from './provisioning-folder.ts'
 import { qualityDashboard } from './quality-dashboard.ts'
 
@@ -14,6 +15,7 @@ const NOTICE = `# Made by \`${REBUILD_COMMAND}\`; changes here are overwritten.`
 export const dashboards = (contracts: Contracts): Dashboard[] => [
   fleetDashboard(contracts),
   accountDashboard(),
+  pipelineDashboard(contracts),
   alertsDashboard(contracts),
   qualityDashboard(contracts),
   ...[...contracts.values()].sort((a, b) => (a.kind < b.kind ? -1 : 1)).map(kindDashboard),

@@ -1,6 +1,6 @@
 /** A panel's targets and their answers as what its type draws: series, a table, or single values. */
 import type { FieldSettings, PanelJson, TargetJson } from './dashboard-json.ts'
-import { type NamedSeries, named, patternOf, spanOf } from './field-config.ts'
+import { type NamedSeries, named, patternOf, settingsOf, shown, spanOf } from './field-config.ts'
 import {
   type InfluxAnswer,
   type Series,
@@ -17,11 +17,14 @@ import { transformed } from './transformations.ts'
 export const targetsOf = (panel: PanelJson): readonly TargetJson[] =>
   (panel.targets ?? []).filter((target) => !target.hide)
 
+/** The column of times. */
+const TIME = 'Time'
+
 /** A table's columns are series too: one a column. */
 function seriesOfTable({ refId, fields }: Table): Series[] {
-  const timesMs = (fields.find((field) => field.name === 'Time')?.values ?? []).map(Number)
+  const timesMs = (fields.find((field) => field.name === TIME)?.values ?? []).map(Number)
   return fields
-    .filter((field) => field.name !== 'Time')
+    .filter((field) => field.name !== TIME)
     .map(({ title, values }) => ({ name: title, refId, labels: {}, timesMs, values }))
 }
 
@@ -45,6 +48,20 @@ export function panelTable(panel: PanelJson, answers: readonly InfluxAnswer[]): 
   return shaped.find((table) => table.rowCount > 0) ?? shaped[0] ?? { refId: '', fields: [], rowCount: 0 }
 }
 
+/** What the cells of a row say, by the answer's names: links are filled from that, as in Grafana, and not from what is behind a mapping. */
+export const rowTexts = (
+  { fields }: Table,
+  row: number,
+  { fieldConfig }: PanelJson,
+  nowMs: number,
+): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    fields.map(({ name, title, values }) => {
+      const { text, suffix } = shown(values[row] ?? null, { ...settingsOf(fieldConfig, [name, title]), noValue: '' }, nowMs)
+      return [name, text + suffix]
+    }),
+  )
+
 /** What a stat or a bar shows: a series as one value. */
 export interface SingleValue {
   readonly series: NamedSeries
@@ -58,12 +75,14 @@ export function singleValues(panel: PanelJson, answers: readonly InfluxAnswer[])
   const { calcs = [], fields = '' } = panel.options?.reduceOptions ?? {}
   const isNumeric = ({ values }: Series) => values.some((value) => typeof value === 'number')
   const isMeant = fields === '' ? isNumeric : ({ name }: Series) => patternOf(fields).test(name)
-  const series = panelSeries(panel, answers).filter(isMeant)
-  const all = series.flatMap((one) => one.values)
+  const all = panelSeries(panel, answers)
+  const isTime = fields !== '' && patternOf(fields).test(TIME)
+  const series = isTime ? all.map((one) => ({ ...one, name: TIME, values: one.timesMs })) : all.filter(isMeant)
+  const values = series.flatMap((one) => one.values)
   return series.map((one) => ({
     series: one,
     value: reduced(one.values, calcs[0] ?? 'lastNotNull'),
     settings: one.settings,
-    span: spanOf(one.settings, all),
+    span: spanOf(one.settings, values),
   }))
 }

@@ -3,7 +3,8 @@ import { textColourOn } from '../../src/rendering/colour-scales.ts'
 import { colourOf } from '../../src/rendering/colours.ts'
 import type { FieldSettings } from '../../src/rendering/dashboard-json.ts'
 import { settingsOf, shown, spanOf, valueColour } from '../../src/rendering/field-config.ts'
-import { type Field, rowOf, type Table } from '../../src/rendering/frames.ts'
+import type { Field, Table } from '../../src/rendering/frames.ts'
+import { rowTexts } from '../../src/rendering/panel-data.ts'
 import { localTime } from '../../src/rendering/time-range.ts'
 import { isTimeUnit } from '../../src/rendering/units.ts'
 import { anchor, element } from './dom.ts'
@@ -47,8 +48,8 @@ export function tableCell(
   const { text, suffix } = shown(value, settings, nowMs)
   const { displayMode = 'auto', align = 'auto' } = settings.custom ?? {}
   const colour = displayMode === 'auto' ? undefined : valueColour(value, settings, theme, span)
-  const about = { row: rowOf(table, row), value: { raw: value, text: text + suffix } }
-  const [link] = filledLinks(settings.links, input, about)
+  const about = () => ({ row: rowTexts(table, row, input.panel, nowMs), value: { raw: value, text: text + suffix } })
+  const [link] = settings.links?.length ? filledLinks(settings.links, input, about()) : []
   const title = isTimeUnit(settings.unit) && typeof value === 'number' ? localTime(value) : text + suffix
   const isRight = align === 'right' || (align === 'auto' && isNumeric)
   const gauge = GAUGES[displayMode as keyof typeof GAUGES]
