@@ -92,10 +92,10 @@ describe('provisioning', () => {
     const links = [...JSON.stringify(built).matchAll(/"\/d\/([^/"?]+)/g)].map((m) => m[1])
     expect(links.length).toBeGreaterThan(0)
     // A link may name the kind that its row shows.
-    const [{ value: mappings }] = kindColumn(contracts) as [{ value: { options: Record<string, { text: string }> }[] }]
+    const mappings = kindColumn(contracts)[0]?.value as { options: Record<string, { text: string }> }[]
     const shown = [...contracts.keys()].map((kind) => mappings[0]?.options[kind]?.text ?? kind)
-    for (const uid of links)
-      for (const kind of shown) expect(uids).toContain(uid?.replace('${__data.fields.kind}', kind))
+    const isKind = /\$\{__data\.fields\.kind\}/
+    for (const uid of links) for (const kind of shown) expect(uids).toContain(uid?.replace(isKind, kind))
     expect(JSON.stringify(mappings)).toContain('"match":"empty","result":{"text":"fleet"')
     expect(uids).toContain('tributary-fleet')
   })
