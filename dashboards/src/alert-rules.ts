@@ -177,8 +177,8 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '2m',
     noDataState: 'Alerting',
     summary:
-      'No word of processor {{ .Labels.device }} was stored for 5 minutes: its partitions are not worked on, or InfluxDB takes no writes. ' +
-      'Nothing is lost, it waits in NATS and in the spools; but no alert of a sensor reaches anybody. curl its /readyz.',
+      'No word of {{ with .Labels.device }}processor {{ . }}{{ else }}any processor{{ end }} was stored for 5 minutes: its partitions are not worked on, or InfluxDB takes no writes. ' +
+      'Nothing is lost, it waits in NATS and in the spools; but no alert of a sensor reaches anybody. Ask its /readyz.',
     runbook: 'processor-not-ready',
   },
   {
