@@ -13,7 +13,7 @@ import { dashboardFrame, finished, siteVariable } from './dashboard-frame.ts'
 import { newestAnomaliesTable, openAlertsTable } from './events.ts'
 import { CRITICAL, GOOD, kindTitle, QUIET, shownFields, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
-import { isHealth, newestTable } from './kind-dashboard.ts'
+import { isHealth, newestTable } from './newest-table.ts'
 import { stat, timeSeries } from './panels.ts'
 
 /** Columns of a kind's table: its own dashboard has the rest. Numbers with their units are wider than states. */

@@ -1,4 +1,6 @@
 /** The panels that the dashboards are put together from, with the project's defaults. */
+
+import type { PanelBuilder as BarGaugePanel } from '@grafana/grafana-foundation-sdk/bargauge'
 import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog'
 import {
   AxisPlacement,
@@ -26,6 +28,7 @@ import {
   FieldColorModeId,
   type Threshold,
 } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { PanelBuilder as HeatmapPanel } from '@grafana/grafana-foundation-sdk/heatmap'
 import { PanelBuilder as StatPanel } from '@grafana/grafana-foundation-sdk/stat'
 import { PanelBuilder as StateTimelinePanel } from '@grafana/grafana-foundation-sdk/statetimeline'
 import { PanelBuilder as TablePanel } from '@grafana/grafana-foundation-sdk/table'
@@ -43,7 +46,9 @@ export interface PanelPlace {
   readonly height: number
 }
 
-const place = <P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelinePanel>(
+export const place = <
+  P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelinePanel | BarGaugePanel | HeatmapPanel,
+>(
   panel: P,
   at: PanelPlace,
 ): P => {
@@ -52,7 +57,7 @@ const place = <P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelin
   return panel
 }
 
-const fixed = (colour: string) => new FieldColorBuilder().mode(FieldColorModeId.Fixed).fixedColor(colour)
+export const fixed = (colour: string) => new FieldColorBuilder().mode(FieldColorModeId.Fixed).fixedColor(colour)
 
 export interface TimeSeriesOptions {
   readonly targets: readonly Builder<Dataquery>[]
@@ -190,7 +195,13 @@ export function table(at: PanelPlace, options: TableOptions): TablePanel {
 /** States of a boolean or a string over time, a row a device. */
 export function stateTimeline(
   at: PanelPlace,
-  options: { query: string; interval: string; mappings: Parameters<StateTimelinePanel['mappings']>[0] },
+  options: {
+    query: string
+    interval: string
+    mappings: Parameters<StateTimelinePanel['mappings']>[0]
+    /** A hole longer than this is shown as one; without it a state lasts until the next. */
+    holeMsMin?: number
+  },
 ): StateTimelinePanel {
   return place(new StateTimelinePanel(), at)
     .targets([influxQuery('A', options.query, { alias: '$tag_device' })])
@@ -205,7 +216,7 @@ export function stateTimeline(
     .rowHeight(0.8)
     .lineWidth(0)
     .fillOpacity(75)
-    .spanNulls(true)
+    .spanNulls(options.holeMsMin ?? true)
     .legend(
       new VizLegendOptionsBuilder()
         .displayMode(LegendDisplayMode.List)

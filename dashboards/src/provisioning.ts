@@ -1,7 +1,8 @@
 /** Everything under `provisioning/`: what Grafana reads at start, and what the viewer draws. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import type { Contracts } from '@tributary/protocol'
+import type { Contract, Contracts } from '@tributary/protocol'
 import { accountDashboard } from './account-dashboard.ts'
+import { compareDashboard, comparedFields } from './compare-dashboard.ts'
 import { fleetDashboard } from './fleet-dashboard.ts'
 import { kindDashboard } from './kind-dashboard.ts'
 import { REBUILD_COMMAND } from './provisioning-folder.ts'
@@ -11,8 +12,13 @@ const NOTICE = `# Made by \`${REBUILD_COMMAND}\`; changes here are overwritten.`
 export const dashboards = (contracts: Contracts): Dashboard[] => [
   fleetDashboard(contracts),
   accountDashboard(),
-  ...[...contracts.values()].sort((a, b) => (a.kind < b.kind ? -1 : 1)).map(kindDashboard),
+  ...byKind(contracts).map(kindDashboard),
+  ...byKind(contracts)
+    .filter((contract) => comparedFields(contract).length > 0)
+    .map(compareDashboard),
 ]
+
+const byKind = (contracts: Contracts): Contract[] => [...contracts.values()].sort((a, b) => (a.kind < b.kind ? -1 : 1))
 
 /** Path below `provisioning/` → text. The same contracts give the same bytes. */
 export function provisioningFiles(contracts: Contracts): ReadonlyMap<string, string> {
