@@ -107,36 +107,3 @@ describe('provisioning', () => {
     )
   })
 })
-
-describe('unknownFeatures', () => {
-  it('names everything that the viewer lacks', () => {
-    const dashboard: DashboardJson = {
-      uid: 'x',
-      title: 'X',
-      panels: [
-        {
-          id: 1,
-          type: 'gauge',
-          title: 'G',
-          gridPos: { x: 0, y: 0, w: 1, h: 1 },
-          targets: [{ refId: 'A', query: 'SELECT $nothing WHERE $timeFilter', resultFormat: 'logs' }],
-          transformations: [{ id: 'merge', options: {} }],
-          fieldConfig: {
-            defaults: { unit: 'furlongs', color: { mode: 'continuous-blues' } },
-            overrides: [{ matcher: { id: 'byRegexp' }, properties: [{ id: 'custom.fillBelowTo' }] }],
-          },
-        },
-      ],
-    }
-    expect(unknownFeatures(dashboard)).toEqual([
-      'panel G: type gauge',
-      'panel G: macro $nothing',
-      'panel G: result format logs',
-      'panel G: transformation merge',
-      'panel G: override matcher byRegexp',
-      'panel G: override property custom.fillBelowTo',
-      'panel G: unit furlongs',
-      'panel G: colour mode continuous-blues',
-    ])
-  })
-})
