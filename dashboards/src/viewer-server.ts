@@ -66,6 +66,10 @@ export function createViewer(options: ViewerOptions, { clock, log }: { clock: Cl
       return json({ error: `this viewer is for this machine only, not for ${request.headers.host}` }, 421)
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://viewer')
     if (pathname === '/healthz') return json({ alive: true })
+    // A page of somebody else cannot read an answer, but it could keep the database busy.
+    const site = request.headers['sec-fetch-site'] ?? 'none'
+    if (pathname.startsWith('/api/') && site !== 'same-origin' && site !== 'none')
+      return json({ error: 'only pages of this viewer may ask' }, 403)
     if (pathname === '/api/dashboards') return json(await dashboards.list())
     if (pathname.startsWith('/api/dashboards/')) {
       const uid = pathname.slice('/api/dashboards/'.length)

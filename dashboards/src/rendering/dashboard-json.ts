@@ -212,5 +212,6 @@ export interface TransformationJson {
     readonly renameByName?: Readonly<Record<string, string>>
     readonly sort?: readonly { readonly field?: string; readonly desc?: boolean }[]
     readonly byField?: string
+    readonly mode?: string
   }
 }
