@@ -4,6 +4,7 @@ import {
   type Dashboard,
   DashboardBuilder,
   DashboardCursorSync,
+  type DashboardLink,
   DashboardLinkBuilder,
   DashboardLinkType,
   QueryVariableBuilder,
@@ -13,7 +14,7 @@ import {
 } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contracts } from '@tributary/protocol'
 import { DATASOURCE } from './influx-query.ts'
-import { AGGREGATES, identifier, SITE } from './influxql.ts'
+import { identifier, SITE } from './influxql.ts'
 
 /** Grafana 9.3's. Later versions migrate it to theirs; an earlier one does not understand a later number. */
 const SCHEMA_VERSION = 37
@@ -25,7 +26,7 @@ export interface Frame {
   readonly title: string
   readonly description: string
   /** Shown in the menu of dashboards by this. */
-  readonly tag: 'overview' | 'devices' | 'health'
+  readonly tag: 'overview' | 'devices' | 'compare' | 'health'
 }
 
 export function dashboardFrame({ uid, title, description, tag }: Frame): DashboardBuilder {
@@ -52,6 +53,10 @@ export function finished(builder: DashboardBuilder): Dashboard {
   const dashboard = JSON.parse(JSON.stringify(builder.build())) as Dashboard
   // The SDK moves links into a menu that versions before 12 do not have.
   for (const link of dashboard.links ?? []) delete link.placement
+  // Links of panels are addresses alone; the SDK makes them of the class that links of dashboards have.
+  for (const panel of dashboard.panels ?? [])
+    if ('links' in panel && panel.links)
+      panel.links = panel.links.map(({ title, url }) => ({ title, url }) as DashboardLink)
   return { ...dashboard, id: null, schemaVersion: SCHEMA_VERSION, version: 1 }
 }
 
@@ -92,13 +97,39 @@ export const kindVariable = (contracts: Contracts) => {
 export const deviceVariable = (measurement: string, label: string) =>
   tagVariable('device', label, `SHOW TAG VALUES FROM ${identifier(measurement)} WITH KEY = "device" WHERE ${SITE}`)
 
-/** Mean, or the extremes that a mean hides. */
-export const aggregateVariable = () =>
-  new CustomVariableBuilder('aggregate')
-    .label('Show')
-    .description('Of all readings that fall into one point of a chart')
-    .values(AGGREGATES.join(','))
-    .options(AGGREGATES.map((value, i) => ({ text: value, value, selected: i === 0 })))
-    .current({ text: AGGREGATES[0], value: AGGREGATES[0], selected: true })
+/** One of them, the first when the address names none. */
+const oneOf = (name: string, label: string, query: string) =>
+  new QueryVariableBuilder(name)
+    .label(label)
+    .datasource(DATASOURCE)
+    .query(query)
+    .definition(query)
     .multi(false)
     .includeAll(false)
+    .refresh(VariableRefresh.OnTimeRangeChanged)
+    .sort(VariableSort.AlphabeticalAsc)
+
+export const oneSiteVariable = (measurement: string) =>
+  oneOf('site', 'Site', `SHOW TAG VALUES FROM ${identifier(measurement)} WITH KEY = "site"`)
+
+/** Chained: only what the site has. */
+export const oneDeviceVariable = (measurement: string, label: string) =>
+  oneOf('device', label, `SHOW TAG VALUES FROM ${identifier(measurement)} WITH KEY = "device" WHERE ${SITE}`)
+
+/** Chained. Another name than `device`: a link from one device to all is not to choose that one. */
+export const devicesVariable = (measurement: string) =>
+  tagVariable('devices', 'Devices', `SHOW TAG VALUES FROM ${identifier(measurement)} WITH KEY = "device" WHERE ${SITE}`)
+
+/** A choice among what is known beforehand; the first at first. */
+export const choice = (name: string, label: string, options: readonly { text: string; value: string }[]) =>
+  new CustomVariableBuilder(name)
+    .label(label)
+    .values(options.map(({ text, value }) => (text === value ? value : `${text} : ${value}`)).join(','))
+    .options(options.map((option, i) => ({ ...option, selected: i === 0 })))
+    .current({ ...(options[0] as { text: string; value: string }), selected: true })
+    .multi(false)
+    .includeAll(false)
+
+/** A link on top of the dashboard, to which time and variables go along. */
+export const linkTo = (title: string, url: string) =>
+  new DashboardLinkBuilder(title).type(DashboardLinkType.Link).url(url).keepTime(true).includeVars(true)

@@ -45,7 +45,12 @@ function annotation(
   name: string,
   colour: string,
   query: string,
-  { tags, panelId, isShown = true }: { tags: readonly string[]; panelId?: number | undefined; isShown?: boolean },
+  {
+    tags,
+    text = 'message',
+    panelId,
+    isShown = true,
+  }: { tags: readonly string[]; text?: string; panelId?: number | undefined; isShown?: boolean },
 ): AnnotationQueryBuilder {
   const target = influxQuery('Anno', `${query} ORDER BY time DESC LIMIT ${EVENTS_MAX}`)
   const builder = new AnnotationQueryBuilder()
@@ -54,7 +59,7 @@ function annotation(
     .enable(isShown)
     .iconColor(colour)
     .target({
-      build: () => ({ ...target.build(), fromAnnotations: true, textColumn: 'message', tagsColumn: tags.join(',') }),
+      build: () => ({ ...target.build(), fromAnnotations: true, textColumn: text, tagsColumn: tags.join(',') }),
     })
   return panelId === undefined
     ? builder
@@ -78,6 +83,20 @@ export function alertAnnotations(kind: string): AnnotationQueryBuilder[] {
   return Object.entries(BY_STATE).map(([state, colour]) => {
     const query = `${select(['message', ...tags], 'alert')} AND ${alertsOf(kind)} AND "state" = ${literal(state)}`
     return annotation(`Alerts ${state}`, colour, query, { tags, isShown: !QUIET_STATES.includes(state) })
+  })
+}
+
+/** What came late, whose time was not sure, what broke the contract. The first two come in crowds: a panel shows them, and these who asks. */
+export function qualityAnnotations(kind: string): AnnotationQueryBuilder[] {
+  const tags = ['issue', 'field', 'policy']
+  return [
+    { name: 'Data: late', colour: 'gray', of: LATE, isShown: false },
+    { name: 'Data: time not sure', colour: 'super-light-blue', of: TIME_NOT_SURE, isShown: false },
+    { name: 'Data: against the contract', colour: 'yellow', of: AGAINST_CONTRACT, isShown: true },
+  ].map(({ name, colour, of, isShown }) => {
+    // At least one field: InfluxDB answers tags alone with nothing.
+    const query = `${select(['samples', ...tags], 'data_quality')} AND "kind" = ${literal(kind)} AND ${of}`
+    return annotation(name, colour, query, { tags, text: 'issue', isShown })
   })
 }
 
@@ -110,11 +129,10 @@ export const newestAnomaliesTable = (at: PanelPlace) => anomalyTable(at, SITE, 5
 export function alertsTable(at: PanelPlace, kind: string) {
   return table(at, {
     query:
-      `SELECT "device", "state", "severity", "message", "held", "by", "comment" FROM "alert" ` +
+      `SELECT "state", "severity", "message", "held", "by", "comment" FROM "alert" ` +
       `WHERE $timeFilter AND ${SITE_AND_DEVICE} AND ${alertsOf(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'device', title: 'Device', width: 130 },
       { name: 'state', title: 'State', width: 115, properties: coloured(BY_STATE) },
       { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
       { name: 'message', title: 'Message' },

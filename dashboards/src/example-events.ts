@@ -43,7 +43,7 @@ const NOTICED: readonly Noticed[] = [
     ],
   },
   {
-    ...{ kind: 'climate', device: 'thermometer-2', field: 'temperature_c', detector: 'outlier', component: 'shift' },
+    ...{ kind: 'climate', device: 'thermometer-1', field: 'temperature_c', detector: 'outlier', component: 'shift' },
     ...{ ageMs: 320_000, value: 31.2, expected: 21.7 },
     message: 'Temperature: 31.20 °C, on average 9.50 above the 21.70 before',
   },
@@ -52,7 +52,7 @@ const NOTICED: readonly Noticed[] = [
     message: 'no climate sample of thermometer-2 for 15 s, while its agent went on sending',
   },
   {
-    ...{ kind: 'power', device: 'power-2', field: 'voltage_v', detector: 'outlier', component: 'jump' },
+    ...{ kind: 'power', device: 'power-1', field: 'voltage_v', detector: 'outlier', component: 'jump' },
     ...{ ageMs: 95_000, value: 214.8, expected: 230.1 },
     message: 'Voltage: 214.8 V, 15.3 below the readings before it',
   },
@@ -66,7 +66,7 @@ const NOTICED: readonly Noticed[] = [
     ['agent_health', 'agent-1', 'inputs_down'],
     ['gateway_health', 'gateway-1', 'spool_used_percent'],
     ['processor_health', 'processor-1', 'lag_batches'],
-    ['host', 'agent-2', 'disk_used_percent'],
+    ['host', 'agent-1', 'disk_used_percent'],
   ].map(
     ([kind = '', device = '', field = '']): Noticed => ({
       ...{ kind, device, field, detector: 'threshold_above_80', ageMs: 260_000, value: 84, expected: 80 },

@@ -5,6 +5,7 @@
 import type { Contract, ContractField, Contracts } from '@tributary/protocol'
 import { exampleEvents } from './example-events.ts'
 import { exampleCounter, HEALTH_SHAPES, healthText } from './example-health.ts'
+import { exampleExpected, exampleMarks } from './example-marks.ts'
 import { exampleQuality } from './example-quality.ts'
 
 export const EXAMPLE_SITE = 'workshop'
@@ -85,9 +86,15 @@ export function exampleLines(contracts: Contracts, nowMs: number): { raw: string
       for (const [suffix, windowMs, spanMs] of [
         ['10s', 10_000, 21_600_000],
         ['1m', 60_000, 90_000_000],
+        ['15m', 900_000, 172_800_000],
+        ['1h', 3_600_000, 2_419_200_000],
       ] as const)
         for (let start = Math.floor(nowMs / windowMs) * windowMs - windowMs; start > nowMs - spanMs; start -= windowMs)
           rollup.push(`${contract.kind}_${suffix},${tags} ${windowFields(contract, device, start, windowMs)} ${start}`)
+      rollup.push(
+        ...exampleExpected(contract, tags, nowMs, (field, ms) => exampleValue(contract.kind, device, field, ms)),
+      )
+      raw.push(...exampleMarks(contract, tags, nowMs))
     }
   raw.push(...accountLines(nowMs), ...exampleEvents(EXAMPLE_SITE, nowMs))
   raw.push(...exampleQuality(EXAMPLE_SITE, nowMs))
@@ -96,12 +103,18 @@ export function exampleLines(contracts: Contracts, nowMs: number): { raw: string
 
 function windowFields(contract: Contract, device: string, startMs: number, windowMs: number): string {
   const parts: string[] = ['revision=0i']
+  if (windowMs === 3_600_000) parts.push(`hour=${(startMs / windowMs) % 24}i`)
   for (const [name, field] of Object.entries(contract.fields)) {
-    if (field.type === 'string') continue
+    parts.push(`${name}_count=${Math.max(1, Math.round(windowMs / contract.interval))}i`)
+    const state = fieldText(contract, device, name, field, startMs).slice(name.length + 1)
+    if (field.type === 'string' || field.type === 'boolean') parts.push(`${name}_last=${state}`)
+    if (field.type === 'boolean') parts.push(`${name}_mean=${state === 'true' ? 1 : 0.25}`)
+    if (field.type !== 'float' && field.type !== 'integer') continue
     const mean = exampleValue(contract.kind, device, name, startMs)
-    const count = Math.max(1, Math.round(windowMs / contract.interval))
-    parts.push(`${name}_mean=${mean},${name}_min=${mean - 1},${name}_max=${mean + 1},${name}_count=${count}i`)
-    parts.push(`${name}_stddev=0.5,${name}_last=${mean}`)
+    parts.push(
+      `${name}_mean=${mean},${name}_min=${mean - 1},${name}_max=${mean + 1},${name}_stddev=0.5,${name}_last=${mean}`,
+    )
+    if (field.role === 'counter') parts.push(`${name}_increase=${windowMs / 500},${name}_rate=2,${name}_resets=0i`)
   }
   return parts.join(',')
 }

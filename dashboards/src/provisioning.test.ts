@@ -47,6 +47,10 @@ describe('provisioning', () => {
       'tributary-processor-health',
       'tributary-tank',
       'tributary-vibration',
+      'compare-climate',
+      'compare-power',
+      'compare-tank',
+      'compare-vibration',
     ])
     for (const { uid } of built) expect(uid).toMatch(/^[a-zA-Z0-9_-]{1,40}$/)
   })

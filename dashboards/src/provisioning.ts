@@ -1,9 +1,10 @@
 /** Everything under `provisioning/`: what Grafana reads at start, and what the viewer draws. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import type { Contracts } from '@tributary/protocol'
+import type { Contract, Contracts } from '@tributary/protocol'
 import { accountDashboard } from './account-dashboard.ts'
 import { alertingFiles } from './alerting-files.ts'
 import { alertsDashboard } from './alerts-dashboard.ts'
+import { compareDashboard, comparedFields } from './compare-dashboard.ts'
 import { fleetDashboard } from './fleet-dashboard.ts'
 import { kindDashboard } from './kind-dashboard.ts'
 import { pipelineDashboard } from './pipeline-dashboard.ts'
@@ -18,8 +19,13 @@ export const dashboards = (contracts: Contracts): Dashboard[] => [
   pipelineDashboard(contracts),
   alertsDashboard(contracts),
   qualityDashboard(contracts),
-  ...[...contracts.values()].sort((a, b) => (a.kind < b.kind ? -1 : 1)).map(kindDashboard),
+  ...byKind(contracts).map(kindDashboard),
+  ...byKind(contracts)
+    .filter((contract) => comparedFields(contract).length > 0)
+    .map(compareDashboard),
 ]
+
+const byKind = (contracts: Contracts): Contract[] => [...contracts.values()].sort((a, b) => (a.kind < b.kind ? -1 : 1))
 
 /** Path below `provisioning/` → text. The same contracts give the same bytes. */
 export function provisioningFiles(contracts: Contracts): ReadonlyMap<string, string> {

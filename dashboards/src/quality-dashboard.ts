@@ -7,7 +7,7 @@ import { dashboardFrame, deviceOfVariable, finished, siteVariable } from './dash
 import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
 import { CRITICAL, GOOD, kindTitle, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
-import { isHealth } from './kind-dashboard.ts'
+import { isHealth } from './newest-table.ts'
 import { type Column, stat, table, timeSeries } from './panels.ts'
 import {
   againstContractCountQuery,
