@@ -78,7 +78,11 @@ export const siteVariable = (measurement: string) =>
 
 /** Of several measurements: devices of each. */
 export const deviceOfVariable = (measurements: readonly string[], label: string) =>
-  tagVariable('device', label, `SHOW TAG VALUES FROM /^(${measurements.join('|')})$/ WITH KEY = "device" WHERE ${SITE}`)
+  tagVariable(
+    'device',
+    label,
+    `SHOW TAG VALUES FROM ${measurements.map(identifier).join(', ')} WITH KEY = "device" WHERE ${SITE}`,
+  )
 
 /** Of all contracts, whether there is data of them or not. */
 export const kindVariable = (contracts: Contracts) => {
