@@ -56,7 +56,7 @@ export const exampleCharts: DashboardJson = {
           textColumn: 'message',
           tagsColumn: 'device,state',
         },
-        filter: { exclude: true, ids: [2] },
+        filter: { exclude: true, ids: [2, 3, 4] },
       },
     ],
   },
@@ -128,7 +128,11 @@ export const exampleCharts: DashboardJson = {
     }),
     panel(3, 'timeseries', 'Points', [0, 8, 8, 6], {
       targets: [target('A', `SELECT mean("pressure_hpa") FROM "climate" ${grouped}, "device"`, '$tag_device')],
-      defaults: { unit: 'pressurehpa', custom: { drawStyle: 'points', pointSize: 4, axisPlacement: 'hidden' } },
+      defaults: {
+        unit: 'pressurehpa',
+        decimals: 3,
+        custom: { drawStyle: 'points', pointSize: 4, axisPlacement: 'hidden' },
+      },
       options: { legend: legend('list', []), tooltip: { mode: 'single', sort: 'none' } },
     }),
     panel(4, 'timeseries', 'Steps', [8, 8, 8, 6], {

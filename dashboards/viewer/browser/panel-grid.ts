@@ -2,7 +2,7 @@
 import type { Theme } from '../../src/rendering/colours.ts'
 import type { DashboardJson, PanelJson } from '../../src/rendering/dashboard-json.ts'
 import { unknownPanelFeatures } from '../../src/rendering/features.ts'
-import { layout } from '../../src/rendering/layout.ts'
+import { layout, type PlacedPanel } from '../../src/rendering/layout.ts'
 import type { SelectedVariable } from '../../src/rendering/macros.ts'
 import type { BrowserClock } from './clock.ts'
 import { element } from './dom.ts'
@@ -34,6 +34,9 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
   /** What is being asked for a panel ends with this. */
   const asking = new Map<PanelView, AbortController>()
   let round: Round | undefined
+  /** Until it is known which of the newest panels are seen. */
+  let looked = Promise.resolve()
+  let hasLooked: () => void = () => undefined
   let arranged: readonly SelectedVariable[] = []
 
   const bringUpToDate = async (view: PanelView) => {
@@ -59,6 +62,7 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
           asking.get(view)?.abort()
         }
       }
+      hasLooked()
     },
     { rootMargin: MARGIN },
   )
@@ -90,15 +94,21 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
         row.name(variables, one.isOpen ?? true)
         view = row
       } else {
-        const panel = panels.get(key) ?? panelView(one, context, clock, lackingOf(one.panel))
-        panels.set(key, panel)
-        view = panel
+        view = panels.get(key) ?? created(one)
       }
-      view.place(one)
+      view.place(one, variables)
       // In reading order, which is the order of the tab key; what stands right is not moved, as that would take its focus.
       if (root.children[i] !== view.root) root.insertBefore(view.root, root.children[i] ?? null)
-      if (!isRow) observer.observe(view.root)
     })
+  }
+  const created = (one: PlacedPanel): PanelView => {
+    const view = panelView(one, context, clock, lackingOf(one.panel))
+    panels.set(one.key, view)
+    looked = new Promise((resolve) => {
+      hasLooked = resolve
+    })
+    observer.observe(view.root)
+    return view
   }
   const toggle = (id: number) => {
     if (!toggledRows.delete(id)) toggledRows.add(id)
@@ -111,6 +121,8 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
       round = next
       fresh.clear()
       asking.clear()
+      await looked
+      if (round !== next) return
       await Promise.all([...visible].map(bringUpToDate))
     },
     redraw(theme) {
