@@ -67,6 +67,8 @@ function choices(variables: readonly SelectedVariable[]): (readonly SelectedVari
 
 /** Nothing is open of most devices: one of the dashboards has it. */
 const SELDOM = ['Open alerts']
+/** In the example somebody is on every alert; event-dashboards.integration.test.ts has others. */
+const WELL = ['Anomalies and alerts / Nobody is on it']
 
 describe('queries', () => {
   it.each([
@@ -82,14 +84,14 @@ describe('queries', () => {
       const seen = new Set<string>()
       for (const dashboard of built) {
         const variables = choices(await variablesOf(dashboard))
-        for (const panel of dashboard.panels ?? []) {
+        for (const panel of (dashboard.panels ?? []).filter(({ targets = [] }) => targets.length > 0)) {
           const answers = await Promise.all(variables.map((chosen) => answersOf(panel, rangeOf(spanMs), chosen)))
           if (answers.some((some) => isFilled(panel, some))) seen.add(panel.title ?? '')
           else empty.push(`${dashboard.title} / ${panel.title}`)
         }
       }
       const isSeldom = (name: string) => SELDOM.some((title) => name.endsWith(`/ ${title}`) && seen.has(title))
-      expect(empty.filter((name) => !isSeldom(name))).toEqual([])
+      expect(empty.filter((name) => !isSeldom(name))).toEqual(WELL)
     },
     60_000,
   )
