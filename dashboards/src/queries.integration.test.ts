@@ -72,6 +72,8 @@ async function isFilledForAny(panel: PanelJson, range: TimeRange, all: readonly 
 
 /** Nothing is open of most devices: some dashboard has it. */
 const SELDOM = ['Open alerts']
+/** In the example somebody is on every alert; event-dashboards.integration.test.ts has others. */
+const WELL = ['Anomalies and alerts / Nobody is on it']
 
 describe('queries', () => {
   it.each([
@@ -93,7 +95,7 @@ describe('queries', () => {
         }
       }
       const isSeldom = (name: string) => SELDOM.some((title) => name.endsWith(`/ ${title}`) && seen.has(title))
-      expect(empty.filter((name) => !isSeldom(name))).toEqual([])
+      expect(empty.filter((name) => !isSeldom(name))).toEqual(WELL)
     },
     60_000,
   )
