@@ -11,13 +11,15 @@ export interface DashboardSummary {
   readonly tags: readonly string[]
 }
 export interface DashboardFiles {
-  /** Overviews first, then by title. @throws UserError when the folder cannot be read */
+  /** Overviews first, the fleet before all, then by title. @throws UserError when the folder cannot be read */
   list(): Promise<DashboardSummary[]>
   /** The file's text; undefined when there is no such dashboard. */
   get(uid: string): Promise<string | undefined>
 }
 
 const DASHBOARDS_MAX = 1_000
+/** Of its group: where whoever is called looks first. */
+const FIRST = 'tributary-fleet'
 const ORDER = ['overview', 'devices', 'health']
 
 export function createDashboardFiles(folder: string, log: Logger): DashboardFiles {
@@ -42,11 +44,12 @@ export function createDashboardFiles(folder: string, log: Logger): DashboardFile
     return [...read.values()]
   }
   const rank = ({ tags }: DashboardSummary) => ORDER.findIndex((tag) => tags.includes(tag)) % ORDER.length
+  const isFirst = ({ uid }: DashboardSummary) => uid === FIRST
   return {
     list: async () =>
       (await refresh())
         .map((d) => d.summary)
-        .sort((a, b) => rank(a) - rank(b) || (a.tags.includes('overview') ? -1 : 1) * (a.title < b.title ? -1 : 1)),
+        .sort((a, b) => rank(a) - rank(b) || Number(isFirst(b)) - Number(isFirst(a)) || (a.title < b.title ? -1 : 1)),
     get: async (uid) => (await refresh()).find((d) => d.summary.uid === uid)?.text,
   }
 }
