@@ -56,7 +56,7 @@ export const exampleCharts: DashboardJson = {
           textColumn: 'message',
           tagsColumn: 'device,state',
         },
-        filter: { exclude: true, ids: [2] },
+        filter: { exclude: true, ids: [2, 3, 4] },
       },
     ],
   },
@@ -121,14 +121,18 @@ export const exampleCharts: DashboardJson = {
         ),
       ],
       defaults: {
-        unit: 'short',
+        unit: 'none',
         custom: { drawStyle: 'bars', fillOpacity: 70, lineWidth: 0, stacking: { mode: 'normal', group: 'A' } },
       },
       options: { legend: legend('list', ['sum', 'max']), tooltip: { mode: 'multi', sort: 'desc' } },
     }),
     panel(3, 'timeseries', 'Points', [0, 8, 8, 6], {
       targets: [target('A', `SELECT mean("pressure_hpa") FROM "climate" ${grouped}, "device"`, '$tag_device')],
-      defaults: { unit: 'pressurehpa', custom: { drawStyle: 'points', pointSize: 4, axisPlacement: 'hidden' } },
+      defaults: {
+        unit: 'pressurehpa',
+        decimals: 3,
+        custom: { drawStyle: 'points', pointSize: 4, axisPlacement: 'hidden' },
+      },
       options: { legend: legend('list', []), tooltip: { mode: 'single', sort: 'none' } },
     }),
     panel(4, 'timeseries', 'Steps', [8, 8, 8, 6], {

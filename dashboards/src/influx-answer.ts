@@ -21,14 +21,21 @@ export function joinedAnswer(text: string): InfluxAnswer | undefined {
   const [first] = pieces
   if (!first || pieces.some((piece) => piece === undefined)) return undefined
   const failed = pieces.find((piece) => errorOf(piece) !== undefined)
-  if (failed) return failed
+  if (failed ?? pieces.length === 1) return failed ?? first
   const series: { -readonly [K in keyof AnswerSeries]: AnswerSeries[K] }[] = []
   const all = pieces.flatMap((piece) => piece?.results ?? []).flatMap((result) => result.series ?? [])
   for (const { name, tags, columns, values = [] } of all) {
     const last = series.at(-1)
-    const isSame = last && last.name === name && JSON.stringify([last.tags, last.columns]) === JSON.stringify([tags, columns])
+    const isSame =
+      last && last.name === name && JSON.stringify([last.tags, last.columns]) === JSON.stringify([tags, columns])
     if (isSame) last.values = [...(last.values ?? []), ...values]
-    else series.push({ ...(name === undefined ? {} : { name }), ...(tags ? { tags } : {}), ...(columns ? { columns } : {}), values })
+    else
+      series.push({
+        ...(name === undefined ? {} : { name }),
+        ...(tags ? { tags } : {}),
+        ...(columns ? { columns } : {}),
+        values,
+      })
   }
   return { results: [{ series }] }
 }

@@ -55,7 +55,8 @@ export function createQueryProxy(influx: InfluxAccess, clock: Clock, limits: Pro
       if (error instanceof RefusedQuery) return failure(400, `refused: ${error.message}`)
       throw error
     }
-    if (places.isFull) return failure(503, `${limits.queriesMax + limits.waitingMax} queries are asked already; try again`)
+    if (places.isFull)
+      return failure(503, `${limits.queriesMax + limits.waitingMax} queries are asked already; try again`)
     const timedOut = new AbortController()
     const cancelTimer = clock.after(limits.queryMsMax, () => timedOut.abort())
     const ended = AbortSignal.any([signal, timedOut.signal])
@@ -144,7 +145,8 @@ async function ask(
   const rows = series.reduce((n, s) => n + (s.values?.length ?? 0), 0)
   if (rows > limits.answerRowsMax)
     return failure(413, `the answer has ${rows} rows, over ${limits.answerRowsMax}; choose a shorter time range`)
-  return { status: 200, body: JSON.stringify({ results: [{ series }] }) }
+  const isOnePiece = !text.trimEnd().includes('\n')
+  return { status: 200, body: isOnePiece ? text : JSON.stringify(answer) }
 }
 
 function authorization(auth: InfluxAuth): Record<string, string> {

@@ -42,7 +42,7 @@ describe('unknownFeatures', () => {
     ['a computed heat map', 'heatmap', { options: { calculate: true } }, 'options.calculate true'],
     ['a colour scheme', 'heatmap', { options: { color: { scheme: 'Rainbow' } } }, 'options.color.scheme "Rainbow"'],
     ['HTML', 'text', { options: { mode: 'html' } }, 'options.mode "html"'],
-    ['an image in a text', 'text', { options: { content: '![a](b)' } }, 'options.content: an image'],
+    ['an image in a text', 'text', { options: { content: '![a](/b)' } }, 'options.content: an image'],
     ['a macro in a text', 'text', { options: { content: '$nothing' } }, 'options.content: macro $nothing'],
     ['a macro in a title', 'stat', { title: 'P', description: '$nothing' }, 'description: macro $nothing'],
     ['a field setting', 'stat', field({ filterable: true }), 'fieldConfig.defaults.filterable'],

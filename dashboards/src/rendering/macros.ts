@@ -12,6 +12,8 @@ export interface SelectedVariable {
   readonly allValue?: string | null | undefined
   /** Everything that could be selected. */
   readonly options: readonly string[]
+  /** What the reader sees for a value, where that is something else. */
+  readonly names?: Readonly<Record<string, string>>
   /** Several or all may be selected: the value stands in a regular expression. */
   readonly isPattern: boolean
 }
@@ -45,7 +47,8 @@ const FORMATS: Readonly<Record<string, (variable: SelectedVariable) => string>> 
     isAll(variable) && variable.allValue ? variable.allValue : patternText(selectedValues(variable)),
   raw: (variable) => (isAll(variable) && variable.allValue ? variable.allValue : selectedValues(variable).join(',')),
   csv: (variable) => selectedValues(variable).join(','),
-  text: (variable) => (isAll(variable) ? 'All' : variable.values.join(' + ')),
+  text: (variable) =>
+    isAll(variable) ? 'All' : variable.values.map((value) => variable.names?.[value] ?? value).join(' + '),
   queryparam: ({ name, values }) =>
     values.map((value) => `var-${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&'),
   percentencode: (variable) => encodeURIComponent(selectedValues(variable).join(',')),
@@ -87,11 +90,20 @@ export function fillQuery(query: string, { range, intervalMs, variables }: Query
   })
 }
 
-/** Variables in what people read, such as the title of a panel. */
-export const fillText = (text: string, variables: readonly SelectedVariable[]): string =>
+/** Values in a text, all of them. */
+export const listed = (variable: SelectedVariable): string => selectedValues(variable).join(', ')
+
+/** Variables in what people read, such as the title of a panel. @param written when no format is asked for */
+export const fillText = (
+  text: string,
+  variables: readonly SelectedVariable[],
+  written: (variable: SelectedVariable) => string = (variable) => formatted(variable, 'text'),
+): string =>
   text.replace(MACRO, (whole, braced, bracedFormat, bracketed, bracketedFormat, bare) => {
     const variable = variables.find((v) => v.name === (braced ?? bracketed ?? bare))
-    return variable ? formatted(variable, bracedFormat ?? bracketedFormat ?? 'text') : whole
+    const format = bracedFormat ?? bracketedFormat
+    if (!variable) return whole
+    return format === undefined ? written(variable) : formatted(variable, format)
   })
 
 /** `$tag_device`, `$col`, `$m` in the alias of a series. */

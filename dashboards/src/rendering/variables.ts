@@ -15,6 +15,10 @@ export function ownOptions(variable: VariableJson): string[] | undefined {
   return customOptions(variable).map(({ value }) => value)
 }
 
+/** Value → name, of a custom variable that names its values. */
+const namesOf = (variable: VariableJson): Record<string, string> =>
+  variable.type === 'custom' ? Object.fromEntries(customOptions(variable).map(({ name, value }) => [value, name])) : {}
+
 function customOptions(variable: VariableJson): { name: string; value: string }[] {
   return queryOf(variable)
     .split(',')
@@ -25,8 +29,7 @@ function customOptions(variable: VariableJson): { name: string; value: string }[
 }
 
 /** What the reader sees for a value. */
-export const optionName = (variable: VariableJson, value: string): string =>
-  (variable.type === 'custom' && customOptions(variable).find((option) => option.value === value)?.name) || value
+export const optionName = (variable: VariableJson, value: string): string => namesOf(variable)[value] ?? value
 
 /** In an order in which each comes after those that its query mentions. */
 export function inOrder(variables: readonly VariableJson[]): VariableJson[] {
@@ -64,6 +67,7 @@ export function select(
   const usable = values.length > 0 ? values : variable.includeAll ? [ALL_VALUE] : options.slice(0, 1)
   return {
     name,
+    ...(variable.type === 'custom' ? { names: namesOf(variable) } : {}),
     values: variable.multi ? usable : usable.slice(0, 1),
     allValue,
     options,

@@ -59,7 +59,7 @@ export function chartFrame(
     tooltip.querySelector('a')?.focus()
     document.addEventListener('pointerdown', onPointerElsewhere)
   }
-  root.addEventListener('pointerenter', () => {
+  root.addEventListener('pointermove', () => {
     isPointedAt = true
   })
   root.addEventListener('pointerleave', () => {
@@ -79,9 +79,10 @@ export function chartFrame(
   })
   /** Arrow keys go from point to point, with Shift ten at once. */
   const moveCursor = (key: string, isFast: boolean): boolean => {
-    const times = chart?.data[0] ?? []
+    const times = (chart?.data[0] ?? []).filter((time) => time >= range.fromMs && time <= range.toMs)
     const last = times.length - 1
-    const at = chart?.cursor.idx
+    const now = chart?.cursor.idx == null ? -1 : times.indexOf(chart.data[0][chart.cursor.idx] as number)
+    const at = now < 0 ? undefined : now
     const step = isFast ? 10 : 1
     const next = { ArrowLeft: (at ?? last + 1) - step, ArrowRight: (at ?? -1) + step, Home: 0, End: last }[key]
     if (!chart || next === undefined || last < 0) return false

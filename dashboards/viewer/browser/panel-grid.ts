@@ -2,7 +2,7 @@
 import type { Theme } from '../../src/rendering/colours.ts'
 import type { DashboardJson, PanelJson } from '../../src/rendering/dashboard-json.ts'
 import { unknownPanelFeatures } from '../../src/rendering/features.ts'
-import { layout } from '../../src/rendering/layout.ts'
+import { layout, type PlacedPanel } from '../../src/rendering/layout.ts'
 import type { SelectedVariable } from '../../src/rendering/macros.ts'
 import type { BrowserClock } from './clock.ts'
 import { element } from './dom.ts'
@@ -31,20 +31,26 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
   const visible = new Set<PanelView>()
   /** Panels that show, or are about to show, what the present round has. */
   const fresh = new Set<PanelView>()
-  /** What is being asked for a panel ends with this. */
-  const asking = new Map<PanelView, AbortController>()
+  /** What is being asked for a panel: ended with `gone`. */
+  const asking = new Map<PanelView, { readonly gone: AbortController; readonly done: Promise<void> }>()
   let round: Round | undefined
+  /** Until it is known which of the newest panels are seen. */
+  let looked = Promise.resolve()
+  let hasLooked: () => void = () => undefined
   let arranged: readonly SelectedVariable[] = []
 
-  const bringUpToDate = async (view: PanelView) => {
-    if (!round || fresh.has(view)) return
+  const bringUpToDate = async (view: PanelView): Promise<void> => {
+    if (!round || fresh.has(view)) return asking.get(view)?.done
     fresh.add(view)
     const gone = new AbortController()
-    asking.set(view, gone)
-    const isDrawn = await view.refresh(round, gone.signal)
-    if (asking.get(view) !== gone) return
-    asking.delete(view)
-    if (!isDrawn) fresh.delete(view)
+    const own = { gone, done: view.refresh(round, gone.signal).then((isDrawn) => settle(isDrawn)) }
+    const settle = (isDrawn: boolean) => {
+      if (asking.get(view) !== own) return
+      asking.delete(view)
+      if (!isDrawn) fresh.delete(view)
+    }
+    asking.set(view, own)
+    await own.done
   }
   const observer = new IntersectionObserver(
     (entries) => {
@@ -56,9 +62,10 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
           void bringUpToDate(view)
         } else {
           visible.delete(view)
-          asking.get(view)?.abort()
+          asking.get(view)?.gone.abort()
         }
       }
+      hasLooked()
     },
     { rootMargin: MARGIN },
   )
@@ -66,7 +73,7 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
   const remove = (key: string, view: PanelView) => {
     panels.delete(key)
     visible.delete(view)
-    asking.get(view)?.abort()
+    asking.get(view)?.gone.abort()
     observer.unobserve(view.root)
     view.destroy()
   }
@@ -90,15 +97,21 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
         row.name(variables, one.isOpen ?? true)
         view = row
       } else {
-        const panel = panels.get(key) ?? panelView(one, context, clock, lackingOf(one.panel))
-        panels.set(key, panel)
-        view = panel
+        view = panels.get(key) ?? created(one)
       }
-      view.place(one)
+      view.place(one, variables)
       // In reading order, which is the order of the tab key; what stands right is not moved, as that would take its focus.
       if (root.children[i] !== view.root) root.insertBefore(view.root, root.children[i] ?? null)
-      if (!isRow) observer.observe(view.root)
     })
+  }
+  const created = (one: PlacedPanel): PanelView => {
+    const view = panelView(one, context, clock, lackingOf(one.panel))
+    panels.set(one.key, view)
+    looked = new Promise((resolve) => {
+      hasLooked = resolve
+    })
+    observer.observe(view.root)
+    return view
   }
   const toggle = (id: number) => {
     if (!toggledRows.delete(id)) toggledRows.add(id)
@@ -111,6 +124,8 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
       round = next
       fresh.clear()
       asking.clear()
+      await looked
+      if (round !== next) return
       await Promise.all([...visible].map(bringUpToDate))
     },
     redraw(theme) {

@@ -48,7 +48,7 @@ export interface Round {
 
 export interface PanelView {
   readonly root: HTMLElement
-  place(placed: PlacedPanel): void
+  place(placed: PlacedPanel, variables: readonly SelectedVariable[]): void
   /** @param signal that nobody looks any more. @returns whether the panel shows what the round has */
   refresh(round: Round, signal: AbortSignal): Promise<boolean>
   /** Draws what is there again, in another theme. */
@@ -101,17 +101,19 @@ export function panelView(
   }
   const draw = (input: PanelInput) => {
     drawn = input
-    name(input)
+    offerLinks(input)
     const hasData = body?.draw(input) ?? false
     if (hasData) say('ready')
     else say('empty', emptyText(panel, input))
   }
-  const name = ({ variables, rawRange }: Pick<PanelInput, 'variables' | 'rawRange'>) => {
+  const entitle = (variables: readonly SelectedVariable[]) => {
     const title = fillText(panel.title ?? '', variables)
     if (heading.textContent !== title) heading.textContent = title
     root.setAttribute('aria-label', title || 'Panel')
     about.title = fillText(panel.description ?? '', variables)
     about.setAttribute('aria-label', about.title)
+  }
+  const offerLinks = ({ variables, rawRange }: PanelInput) => {
     const links = filledLinks(panel.links, { rawRange, variables })
     if (
       own.childElementCount === links.length &&
@@ -128,7 +130,8 @@ export function panelView(
 
   return {
     root,
-    place({ position: { x, y, w, h } }) {
+    place({ position: { x, y, w, h } }, variables) {
+      entitle(scopedVariables(variables, repeated))
       for (const [property, value] of Object.entries({ '--x': x + 1, '--y': y + 1, '--w': w, '--h': h }))
         root.style.setProperty(property, String(value))
     },

@@ -1,4 +1,4 @@
-import { fillText } from '../../src/rendering/macros.ts'
+import { fillText, listed } from '../../src/rendering/macros.ts'
 import { type Inline, parseMarkdown } from '../../src/rendering/markdown.ts'
 import { anchor, element } from './dom.ts'
 import type { PanelBody } from './panel-body.ts'
@@ -10,7 +10,7 @@ export function textBody(container: HTMLElement): PanelBody {
   container.append(root)
   return {
     draw({ panel, variables }) {
-      const content = fillText(panel.options?.content ?? '', variables)
+      const content = fillText(panel.options?.content ?? '', variables, listed)
       if (content === shown) return true
       shown = content
       root.replaceChildren(

@@ -71,6 +71,12 @@ export function timeSeriesBody(container: HTMLElement, context: PanelContext): P
       series.map((one) => [one.name, isHidden(one), seriesColour(0, one, theme)]),
       stack.below,
     ])
+    // Before the chart: it takes the room that the chart does not get.
+    legend.draw(
+      series.map((one, i) => ({ series: one, colour: seriesColour(i, one, theme), isShown: !isHidden(one) })),
+      panel.options?.legend,
+      nowMs,
+    )
     frame.draw(key, [timesMs, ...stack.columns] as uPlot.AlignedData, range, () => ({
       ...chartOptions({ series, below: stack.below, isHidden, theme }),
       hooks: {
@@ -78,11 +84,6 @@ export function timeSeriesBody(container: HTMLElement, context: PanelContext): P
         draw: [(u) => input && drawAnnotations(u, input.annotations, input.theme)],
       },
     }))
-    legend.draw(
-      series.map((one, i) => ({ series: one, colour: seriesColour(i, one, theme), isShown: !isHidden(one) })),
-      panel.options?.legend,
-      nowMs,
-    )
     frame.root.setAttribute('aria-label', describe(input, series))
     return series.length > 0
   }
