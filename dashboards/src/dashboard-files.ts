@@ -13,7 +13,7 @@ export interface DashboardSummary {
   readonly tags: readonly string[]
 }
 export interface DashboardFiles {
-  /** Overviews first, then by title. @throws UserError when the folder cannot be read */
+  /** Overviews first, in the order in which they are asked, then by title. @throws UserError when the folder cannot be read */
   list(): Promise<DashboardSummary[]>
   /** The file's text; undefined when there is no such dashboard. */
   get(uid: string): Promise<string | undefined>

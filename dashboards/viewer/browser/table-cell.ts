@@ -26,7 +26,7 @@ export function columnOf(field: Field, { panel }: PanelInput): Column {
   const isNumeric =
     !isTimeUnit(settings.unit) && field.values.some((v) => typeof v === 'number') && field.name !== 'Time'
   // A column of times needs no override to be readable.
-  const isTime = field.name === 'Time' && settings.unit === undefined
+  const isTime = field.name === 'Time' && !isTimeUnit(settings.unit)
   return {
     field,
     title: settings.displayName || field.title,
