@@ -45,8 +45,40 @@ describe('query proxy', () => {
     expect(Object.fromEntries(asked?.searchParams ?? [])).toEqual({
       db: 'tributary',
       epoch: 'ms',
+      chunked: 'true',
+      chunk_size: '10000',
       q: 'SELECT a FROM b',
     })
+  })
+
+  it('puts together what InfluxDB sends in pieces', async () => {
+    const piece = (series: object[]) => `${JSON.stringify({ results: [{ statement_id: 0, series }] })}\n`
+    const url = await fakeInflux((_, response) => {
+      response.write(piece([{ name: 'a', tags: { d: '1' }, columns: ['time'], values: [[1], [2]], partial: true }]))
+      response.write(piece([{ name: 'a', tags: { d: '1' }, columns: ['time'], values: [[3]] }]))
+      response.end(piece([{ name: 'a', tags: { d: '2' }, columns: ['time'], values: [[4]] }]))
+    })
+    const { body } = await createQueryProxy(access(url), systemClock)('SELECT a FROM b', never)
+    expect(JSON.parse(body)).toEqual({
+      results: [
+        {
+          series: [
+            { name: 'a', tags: { d: '1' }, columns: ['time'], values: [[1], [2], [3]] },
+            { name: 'a', tags: { d: '2' }, columns: ['time'], values: [[4]] },
+          ],
+        },
+      ],
+    })
+  })
+
+  it('says what went wrong after the first piece', async () => {
+    const url = await fakeInflux((_, response) => {
+      response.write(`${rows(2)}\n`)
+      response.end('{"results":[{"error":"out of memory"}]}\n')
+    })
+    const answer = await createQueryProxy(access(url), systemClock)('SELECT a FROM b', never)
+    expect(answer).toMatchObject({ status: 400 })
+    expect(answer.body).toContain('out of memory')
   })
 
   it.each<[InfluxAuth, string | undefined]>([
@@ -171,12 +203,45 @@ describe('query proxy', () => {
       if (waiting.push(response) === 2) both()
       if (waiting.length > 2) response.end(rows(1))
     })
-    const proxy = createQueryProxy(access(url), systemClock, { ...PROXY_LIMITS, queriesMax: 2 })
+    const proxy = createQueryProxy(access(url), systemClock, { ...PROXY_LIMITS, queriesMax: 2, waitingMax: 0 })
     const first = [proxy('SELECT a FROM b', never), proxy('SELECT a FROM b', never)]
     await haveArrived
     expect(await proxy('SELECT a FROM b', never)).toMatchObject({ status: 503 })
     for (const response of waiting) response.end(rows(1))
     expect((await Promise.all(first)).map((a) => a.status)).toEqual([200, 200])
     expect(await proxy('SELECT a FROM b', never)).toMatchObject({ status: 200 })
+  })
+
+  it('lets as many wait as it may, in turn, and forgets who left', async () => {
+    const asked: string[] = []
+    const answers: ServerResponse[] = []
+    const url = await fakeInflux((request, response) => {
+      asked.push(new URL(request.url as string, 'http://influx').searchParams.get('q') as string)
+      answers.push(response)
+    })
+    const proxy = createQueryProxy(access(url), systemClock, { ...PROXY_LIMITS, queriesMax: 1, waitingMax: 2 })
+    const gone = new AbortController()
+    const running = proxy('SELECT a FROM b', never)
+    const left = proxy('SELECT b FROM b', gone.signal)
+    const waiting = proxy('SELECT c FROM b', never)
+    expect(await proxy('SELECT d FROM b', never)).toMatchObject({ status: 503 })
+    gone.abort()
+    await expect(left).rejects.toThrow()
+    await expect.poll(() => answers.length).toBe(1)
+    answers[0]?.end(rows(1))
+    expect(await running).toMatchObject({ status: 200 })
+    await expect.poll(() => answers.length).toBe(2)
+    answers[1]?.end(rows(1))
+    expect(await waiting).toMatchObject({ status: 200 })
+    expect(asked).toEqual(['SELECT a FROM b', 'SELECT c FROM b'])
+  })
+
+  it('counts the time of waiting too', async () => {
+    const clock = createSimulatedClock()
+    const url = await fakeInflux(() => undefined)
+    const proxy = createQueryProxy(access(url), clock, { ...PROXY_LIMITS, queriesMax: 1, waitingMax: 1 })
+    const both = [proxy('SELECT a FROM b', never), proxy('SELECT b FROM b', never)]
+    await clock.advance(PROXY_LIMITS.queryMsMax)
+    expect((await Promise.all(both)).map((answer) => answer.status)).toEqual([504, 504])
   })
 })

@@ -29,7 +29,12 @@ describe('viewer server', () => {
 
   it('lists the dashboards, overviews first, and serves each as it stands in its file', async () => {
     const list = (await (await fetchPath('/api/dashboards')).json()) as { uid: string; title: string }[]
-    expect(list.map((d) => d.title).slice(0, 4)).toEqual(['Fleet', 'Account', 'Climate', 'Power'])
+    expect(list.map((d) => d.title).slice(0, 4)).toEqual([
+      'Fleet',
+      'Anomalies and alerts',
+      'Account',
+      'Pipeline health',
+    ])
     for (const { uid, title } of list)
       expect(await (await fetchPath(`/api/dashboards/${uid}`)).json()).toMatchObject({ uid, title })
   })
@@ -42,13 +47,24 @@ describe('viewer server', () => {
     }
   })
 
-  it('ships little: script and style under 60 KB gzipped', async () => {
-    const sizes = await Promise.all(
-      ['app.js', 'style.css'].map(
-        async (name) => gzipSync(await (await fetchPath(`/assets/${name}`)).arrayBuffer()).length,
-      ),
-    )
-    expect(sizes.reduce((a, b) => a + b)).toBeLessThan(60_000)
+  it('serves the runbook, where panels and rows lead', async () => {
+    const response = await fetchPath('/docs/runbook.md')
+    expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(await response.text()).toContain('<h2 id="spool-full-shed">')
+    expect((await fetchPath('/assets/docs.css')).headers.get('content-type')).toContain('text/css')
+    for (const path of ['/docs/gone.md', '/docs/', '/docs/..%2fpackage.json', '/docs/images/fleet.png'])
+      expect((await fetchPath(path)).status, path).toBe(404)
+  })
+
+  it('ships little: script and style under 60 KB gzipped, with page, icon and font under 150', async () => {
+    const bytesOf = async (path: string) => {
+      const body = Buffer.from(await (await fetchPath(path)).arrayBuffer())
+      return path.endsWith('.woff2') ? body.length : gzipSync(body).length
+    }
+    const sum = async (paths: readonly string[]) => (await Promise.all(paths.map(bytesOf))).reduce((a, b) => a + b)
+    const code = await sum(['/assets/app.js', '/assets/style.css'])
+    expect(code).toBeLessThan(60_000)
+    expect(code + (await sum(['/', '/assets/icon.svg', '/assets/inter.woff2']))).toBeLessThan(150_000)
   })
 
   it('sends a file again only when it changed, compressed when it is text', async () => {
@@ -88,6 +104,14 @@ describe('viewer server', () => {
     expect(await statusFor('evil.example:3001')).toBe(421)
     expect(await statusFor('localhost:3001')).toBe(200)
     expect(await statusFor('[::1]:3001')).toBe(200)
+  })
+
+  it('answers nothing to pages of somebody else', async () => {
+    const statusFor = async (site: string) =>
+      (await fetchPath('/api/query?q=SELECT%20a%20FROM%20b', { headers: { 'sec-fetch-site': site } })).status
+    expect([await statusFor('cross-site'), await statusFor('same-site'), await statusFor('same-origin')]).toEqual([
+      403, 403, 502,
+    ])
   })
 
   it('says what to do when the port is taken', async () => {

@@ -14,6 +14,7 @@ import {
   systemClock,
 } from '@tributary/runtime'
 import { createDashboardFiles } from './dashboard-files.ts'
+import { docsPage } from './docs-pages.ts'
 import { dashboardsFolder } from './provisioning-folder.ts'
 import { createQueryProxy, type InfluxAccess, PROXY_LIMITS, type ProxyLimits } from './query-proxy.ts'
 import { type Assets, loadAssets } from './viewer-assets.ts'
@@ -33,6 +34,7 @@ export interface Viewer extends Service {
   readonly url: string
 }
 
+const DOCS_PATH = '/docs/'
 const GZIP_BYTES_MIN = 1_024
 const SECURITY_HEADERS = {
   'content-security-policy':
@@ -66,6 +68,10 @@ export function createViewer(options: ViewerOptions, { clock, log }: { clock: Cl
       return json({ error: `this viewer is for this machine only, not for ${request.headers.host}` }, 421)
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://viewer')
     if (pathname === '/healthz') return json({ alive: true })
+    // A page of somebody else cannot read an answer, but it could keep the database busy.
+    const site = request.headers['sec-fetch-site'] ?? 'none'
+    if (pathname.startsWith('/api/') && site !== 'same-origin' && site !== 'none')
+      return json({ error: 'only pages of this viewer may ask' }, 403)
     if (pathname === '/api/dashboards') return json(await dashboards.list())
     if (pathname.startsWith('/api/dashboards/')) {
       const uid = pathname.slice('/api/dashboards/'.length)
@@ -80,6 +86,12 @@ export function createViewer(options: ViewerOptions, { clock, log }: { clock: Cl
     }
     if (pathname.startsWith('/assets/'))
       return file(pathname.slice('/assets/'.length)) ?? json({ error: `there is no ${pathname}` }, 404)
+    if (pathname.startsWith(DOCS_PATH)) {
+      const page = await docsPage(pathname.slice(DOCS_PATH.length))
+      return page === undefined
+        ? json({ error: `there is no document ${pathname}` }, 404)
+        : { status: 200, type: 'text/html; charset=utf-8', body: page }
+    }
     if (pathname === '/' || pathname.startsWith('/d/')) return file('index.html') as Answer
     return json({ error: `there is no ${pathname} here` }, 404)
   }

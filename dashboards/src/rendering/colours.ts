@@ -9,12 +9,20 @@ const COLOURS: Readonly<Record<string, readonly [dark: string, light: string]>> 
   red: ['#f2706b', '#cf3a3f'],
   blue: ['#6ea8fe', '#2f6fdb'],
   purple: ['#b794f6', '#7c4fd0'],
+  'dark-red': ['#c4162a', '#c4162a'],
+  'dark-orange': ['#fa6400', '#e05a00'],
+  'dark-yellow': ['#e0b400', '#b38f00'],
+  'dark-green': ['#37872d', '#37872d'],
+  'dark-blue': ['#1f60c4', '#1f60c4'],
+  'dark-purple': ['#8f3bb8', '#8f3bb8'],
+  'super-light-yellow': ['#fff899', '#fff899'],
   'super-light-blue': ['#9fd3ff', '#5a9bd8'],
   gray: ['#7d8590', '#8a919c'],
   text: ['#e4e7ec', '#1c2430'],
+  'panel-bg': ['#161a21', '#ffffff'],
   transparent: ['transparent', 'transparent'],
 }
-export const isKnownColour = (name: string): boolean => name in COLOURS || /^#[0-9a-f]{3,8}$/i.test(name)
+export const isKnownColour = (name: string): boolean => Object.hasOwn(COLOURS, name) || /^#[0-9a-f]{6}$/i.test(name)
 
 export function colourOf(name: string, theme: Theme): string {
   return COLOURS[name]?.[theme === 'dark' ? 0 : 1] ?? name

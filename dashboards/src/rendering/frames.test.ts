@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { aligned, rowOf, tableOf, tagValuesOf, timeSeriesOf, transformed, withHoles } from './frames.ts'
+import { aligned, tableOf, tagValuesOf, timeSeriesOf, withGaps, withHoles } from './frames.ts'
 
 const answer = {
   results: [
@@ -23,7 +23,13 @@ const answer = {
 describe('answers', () => {
   it('become series, one a column and group', () => {
     expect(timeSeriesOf(answer, '$tag_device/$col').map((s) => s.name)).toEqual(['a/x', 'a/y', 'b/x', 'b/y'])
-    expect(timeSeriesOf(answer, undefined)[0]).toEqual({ name: 'm.x {device: a}', timesMs: [1, 2], values: [10, null] })
+    expect(timeSeriesOf(answer, undefined, 'B')[0]).toEqual({
+      name: 'm.x {device: a}',
+      refId: 'B',
+      labels: { device: 'a' },
+      timesMs: [1, 2],
+      values: [10, null],
+    })
     expect(timeSeriesOf({}, undefined)).toEqual([])
     expect(timeSeriesOf({ results: [{}] }, undefined)).toEqual([])
   })
@@ -35,8 +41,7 @@ describe('answers', () => {
       ['x', [10, null, 30]],
       ['y', ['p', 'q', 'r']],
     ])
-    expect(rowOf(table, 2)).toEqual({ Time: 3, device: 'b', x: 30, y: 'r' })
-    expect(tableOf({})).toEqual({ fields: [], rowCount: 0 })
+    expect(tableOf({}, 'B')).toEqual({ refId: 'B', fields: [], rowCount: 0 })
   })
   it('give the values of a tag once', () => {
     const values = [
@@ -45,19 +50,6 @@ describe('answers', () => {
       ['device', 'a'],
     ]
     expect(tagValuesOf({ results: [{ series: [{ columns: ['key', 'value'], values }] }] })).toEqual(['a', 'b'])
-  })
-})
-
-describe('organize', () => {
-  it('orders, hides and renames', () => {
-    const options = { excludeByName: { Time: true }, indexByName: { y: 0, device: 1 }, renameByName: { y: 'Why' } }
-    const table = transformed(tableOf(answer), [{ id: 'organize', options }])
-    expect(table.fields.map((f) => [f.name, f.title])).toEqual([
-      ['y', 'Why'],
-      ['device', 'device'],
-      ['x', 'x'],
-    ])
-    expect(() => transformed(tableOf(answer), [{ id: 'merge', options: {} }])).toThrow(/"merge" is not known/)
   })
 })
 
@@ -80,5 +72,13 @@ describe('lines', () => {
   ])('break where spanNulls is %s', (spanNulls, expected) => {
     const times = [0, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000]
     expect(withHoles(times, [1, null, 3, undefined, null, null, 7], spanNulls)).toEqual(expected)
+  })
+  it('states break where nothing was heard for longer', () => {
+    const times = [0, 10, 20, 30, 40]
+    const states = ['live', null, 'live', null, null]
+    expect(withGaps(times, states, 15)).toEqual(['live', null, 'live', null, null])
+    expect(withGaps(times, states, 20)).toEqual(['live', undefined, 'live', undefined, undefined])
+    expect(withGaps(times, [null, null, null, 'live', 'live'], 20)).toEqual([null, null, null, 'live', 'live'])
+    expect(withGaps(times, states, false)[4]).toBeNull()
   })
 })

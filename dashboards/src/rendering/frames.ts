@@ -1,5 +1,4 @@
 /** InfluxDB's answer → series and tables, shaped as Grafana's data source shapes them. */
-import type { TransformationJson } from './dashboard-json.ts'
 import { fillAlias } from './macros.ts'
 
 export type Value = number | string | boolean | null
@@ -17,6 +16,10 @@ export interface InfluxAnswer {
 /** One value over time. */
 export interface Series {
   readonly name: string
+  /** Of the target that it answers. */
+  readonly refId: string
+  /** Its tags. */
+  readonly labels: Readonly<Record<string, string>>
   readonly timesMs: readonly number[]
   readonly values: readonly Value[]
 }
@@ -27,15 +30,18 @@ export interface Field {
   /** As a person sees it. */
   readonly title: string
   readonly values: readonly Value[]
+  /** Of the series that a column was made of. */
+  readonly labels?: Readonly<Record<string, string>>
 }
 export interface Table {
+  readonly refId: string
   readonly fields: readonly Field[]
   readonly rowCount: number
 }
 
 const seriesOf = (answer: InfluxAnswer): readonly InfluxSeries[] => answer.results?.[0]?.series ?? []
 
-export function timeSeriesOf(answer: InfluxAnswer, alias: string | undefined): Series[] {
+export function timeSeriesOf(answer: InfluxAnswer, alias: string | undefined, refId = ''): Series[] {
   return seriesOf(answer).flatMap(({ name = '', tags = {}, columns, values = [] }) => {
     const timeColumn = columns.indexOf('time')
     return columns.flatMap((column, i): Series[] => {
@@ -47,6 +53,8 @@ export function timeSeriesOf(answer: InfluxAnswer, alias: string | undefined): S
       return [
         {
           name: title,
+          refId,
+          labels: tags,
           timesMs: values.map((row) => Number(row[timeColumn] ?? 0)),
           values: values.map((row) => row[i] ?? null),
         },
@@ -56,10 +64,10 @@ export function timeSeriesOf(answer: InfluxAnswer, alias: string | undefined): S
 }
 
 /** All series below each other: time, tags, columns. */
-export function tableOf(answer: InfluxAnswer): Table {
+export function tableOf(answer: InfluxAnswer, refId = ''): Table {
   const series = seriesOf(answer)
   const first = series[0]
-  if (!first) return { fields: [], rowCount: 0 }
+  if (!first) return { refId, fields: [], rowCount: 0 }
   const tagNames = Object.keys(first.tags ?? {})
   const names = [...(first.columns[0] === 'time' ? ['Time'] : [first.columns[0] as string]), ...tagNames]
   names.push(...first.columns.slice(1))
@@ -70,6 +78,7 @@ export function tableOf(answer: InfluxAnswer): Table {
       for (const [i, cell] of cells.entries()) columns[i]?.push(cell)
     }
   return {
+    refId,
     fields: names.map((name, i) => ({ name, title: name, values: columns[i] as Value[] })),
     rowCount: columns[0]?.length ?? 0,
   }
@@ -80,22 +89,15 @@ export const tagValuesOf = (answer: InfluxAnswer): string[] => [
   ...new Set(seriesOf(answer).flatMap((s) => (s.values ?? []).map((row) => String(row[1] ?? row[0] ?? '')))),
 ]
 
-export function transformed(table: Table, transformations: readonly TransformationJson[]): Table {
-  return transformations.reduce((at, { id, options }) => {
-    if (id !== 'organize') throw new RangeError(`the transformation "${id}" is not known here`)
-    const { excludeByName = {}, indexByName = {}, renameByName = {} } = options
-    const rank = (field: Field) => indexByName[field.name] ?? Number.MAX_SAFE_INTEGER
-    const fields = at.fields
-      .filter((field) => !excludeByName[field.name])
-      .sort((a, b) => rank(a) - rank(b))
-      .map((field) => ({ ...field, title: renameByName[field.name] || field.title }))
-    return { ...at, fields }
-  }, table)
-}
-
-/** Row → values by the answer's names: what links are filled from. */
-export const rowOf = (table: Table, row: number): Record<string, Value> =>
-  Object.fromEntries(table.fields.map((field) => [field.name, field.values[row] ?? null]))
+/** A series as a table of two columns. */
+export const tableOfSeries = ({ name, refId, labels, timesMs, values }: Series): Table => ({
+  refId,
+  fields: [
+    { name: 'Time', title: 'Time', values: timesMs },
+    { name: 'Value', title: name, values, labels },
+  ],
+  rowCount: values.length,
+})
 
 /** Several series on one time axis: a column of times, and of values for each; undefined where a series has no point. */
 export function aligned(series: readonly Series[]): { timesMs: number[]; columns: (Value | undefined)[][] } {
@@ -112,27 +114,42 @@ export function aligned(series: readonly Series[]): { timesMs: number[]; columns
 }
 
 /**
- * Where a line is to break. Grafana's `spanNulls`: true never, false at every null, a number of milliseconds where more
- * time than that lies between two values. `null` breaks a line, `undefined` does not.
+ * Where a line or a state is to break. Grafana's `spanNulls`: true never, false at every null, a number of milliseconds where
+ * more time than that lies between two values. `null` breaks, `undefined` does not.
  */
-export function withHoles(
+export function withGaps<V extends Value>(
+  timesMs: readonly number[],
+  column: readonly (V | null | undefined)[],
+  spanNulls: boolean | number,
+): (V | null | undefined)[] {
+  if (spanNulls === false) return [...column]
+  const result = column.map((value) => value ?? undefined)
+  if (spanNulls === true) return result
+  const gapped: (V | null | undefined)[] = result
+  let lastAt = -1
+  const close = (until: number) => {
+    const [from, to] = [timesMs[Math.max(0, lastAt)] as number, timesMs[Math.min(until, timesMs.length - 1)] as number]
+    if (to - from > spanNulls) gapped.fill(null, lastAt + 1, until)
+    lastAt = until
+  }
+  result.forEach((value, i) => {
+    if (value !== undefined && value !== null) close(i)
+  })
+  close(gapped.length)
+  return gapped
+}
+
+/** `withGaps` of numbers; anything else is as good as nothing. */
+export const withHoles = (
   timesMs: readonly number[],
   column: readonly (Value | undefined)[],
   spanNulls: boolean | number,
-): (number | null | undefined)[] {
-  const numbers = column.map((value) => (typeof value === 'number' ? value : value === undefined ? undefined : null))
-  if (spanNulls === false) return numbers
-  const result: (number | null | undefined)[] = numbers.map((value) => (value === null ? undefined : value))
-  if (spanNulls === true) return result
-  let lastAt = -1
-  result.forEach((value, i) => {
-    if (value === undefined) return
-    const isHole = lastAt >= 0 && (timesMs[i] as number) - (timesMs[lastAt] as number) > spanNulls
-    if (isHole) result.fill(null, lastAt + 1, i)
-    lastAt = i
-  })
-  return result
-}
+): (number | null | undefined)[] =>
+  withGaps(
+    timesMs,
+    column.map((value) => (typeof value === 'number' ? value : value === undefined ? undefined : null)),
+    spanNulls,
+  )
 
 export function lastNotNull(series: Pick<Series, 'values'>): Value {
   for (let i = series.values.length - 1; i >= 0; i--) {

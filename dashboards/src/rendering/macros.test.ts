@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { ALL_VALUE, fillAlias, fillLink, fillQuery, type SelectedVariable } from './macros.ts'
-import { inOrder, select } from './variables.ts'
+import { dashboardLinkUrl, fillLink, isSafeUrl } from './links.ts'
+import { ALL_VALUE, fillAlias, fillQuery, fillText, type SelectedVariable } from './macros.ts'
+import { inOrder, optionName, ownOptions, select } from './variables.ts'
 
 const variable = (more: Partial<SelectedVariable>): SelectedVariable => ({
   name: 'device',
@@ -51,6 +52,45 @@ describe('aliases and links', () => {
       '/d/x?var-device=p%26q&from=now-1h&to=now&site=a%20b',
     )
   })
+  it('lead on from a series, with every selected value', () => {
+    const context = {
+      rawRange: { from: 'now-1h', to: 'now' },
+      variables: [variable({ values: ['a', 'b&c'] }), variable({ name: 'site', values: [ALL_VALUE], allValue: '.*' })],
+      series: { name: 'Temperature', labels: { device: 'thermometer-1' } },
+      value: { raw: 21.456, text: '21.5 °C', timeMs: 1_700_000_000_000 },
+    }
+    const fill = (url: string) => fillLink(url, context)
+    expect(fill('/d/x?var-device=${__field.labels.device}&at=${__value.time}')).toBe(
+      '/d/x?var-device=thermometer-1&at=1700000000000',
+    )
+    expect(fill('?v=${__value.raw}&n=${__series.name}&none=${__data.fields.site}')).toBe(
+      '?v=21.456&n=Temperature&none=',
+    )
+    expect(fill('?${device:queryparam}&${site:queryparam}')).toBe('?var-device=a&var-device=b%26c&var-site=%24__all')
+    expect(fill('?${__all_variables}')).toBe(fill('?${device:queryparam}&${site:queryparam}'))
+    expect(fill('?${unknown}')).toBe('?${unknown}')
+    const link = { title: 'L', type: 'link', url: '/d/y', keepTime: true, includeVars: true }
+    expect(dashboardLinkUrl(link, context)).toBe(`/d/y?from=now-1h&to=now&${fill('${__all_variables}').slice(0)}`)
+  })
+  it.each([
+    ['https://tributary.example/runbook#clock', true],
+    ['/d/x?y', true],
+    ['javascript:alert(1)', false],
+    [' javascript:alert(1)', false],
+    ['//evil.example/', false],
+    ['data:text/html,x', false],
+  ])('%s may be followed: %s', (url, isSafe) => {
+    expect(isSafeUrl(url)).toBe(isSafe)
+  })
+})
+
+describe('texts', () => {
+  it('name what is selected', () => {
+    const text = (more: Partial<SelectedVariable>) => fillText('Device $device: ${device:csv}', [variable(more)])
+    expect(text({ values: ['a', 'b'] })).toBe('Device a + b: a,b')
+    expect(text({ values: [ALL_VALUE] })).toBe('Device All: a,b')
+    expect(fillText('costs $5', [])).toBe('costs $5')
+  })
 })
 
 describe('variables', () => {
@@ -74,5 +114,13 @@ describe('variables', () => {
     expect(select(device, ['gone'], ['a', 'b']).values).toEqual(['gone'])
     expect(select({ name: 'x' }, [], ['a', 'b']).values).toEqual(['a'])
     expect(select({ name: 'x' }, ['b', 'a'], ['a', 'b']).values).toEqual(['b'])
+  })
+  it('take a text as it is written, and an option by its value', () => {
+    const text = { name: 'search', type: 'textbox', query: 'pump' }
+    expect(select(text, [], ownOptions(text) ?? []).values).toEqual(['pump'])
+    expect(select(text, ['a.b'], ['pump'])).toMatchObject({ values: ['a.b'], isPattern: false })
+    const custom = { name: 'offset', type: 'custom', query: 'UTC : 0, Berlin : 2,5' }
+    expect(ownOptions(custom)).toEqual(['0', '2', '5'])
+    expect(['0', '2', '5'].map((value) => optionName(custom, value))).toEqual(['UTC', 'Berlin', '5'])
   })
 })

@@ -1,4 +1,4 @@
-/** Fills in what Grafana fills in: `$timeFilter`, `$__interval`, variables, and the macros of links. */
+/** Fills in what Grafana fills in: `$timeFilter`, `$__interval`, variables. Links are in `links.ts`. */
 import { intervalText, type TimeRange } from './time-range.ts'
 
 export const ALL_VALUE = '$__all'
@@ -9,9 +9,11 @@ export interface SelectedVariable {
   /** `[ALL_VALUE]` for all. */
   readonly values: readonly string[]
   /** What stands for all; without it, all values joined. */
-  readonly allValue?: string | undefined
+  readonly allValue?: string | null | undefined
   /** Everything that could be selected. */
   readonly options: readonly string[]
+  /** What the reader sees for a value, where that is something else. */
+  readonly names?: Readonly<Record<string, string>>
   /** Several or all may be selected: the value stands in a regular expression. */
   readonly isPattern: boolean
 }
@@ -24,24 +26,49 @@ export interface QueryContext {
 
 const regexEscape = (text: string) => text.replace(/[\\^$*+?.()|[\]{}/]/g, '\\$&')
 
+const isAll = ({ values }: SelectedVariable): boolean => values.includes(ALL_VALUE)
+/** What is selected, one by one, also when it is all. */
+export const selectedValues = (variable: SelectedVariable): readonly string[] =>
+  isAll(variable) ? variable.options : variable.values
+
 /** As Grafana writes a variable into InfluxQL. */
 export function variableText(variable: SelectedVariable): string {
-  const isAll = variable.values.includes(ALL_VALUE)
-  if (isAll && variable.allValue !== undefined) return variable.allValue
-  const values = isAll ? variable.options : variable.values
+  if (isAll(variable) && variable.allValue) return variable.allValue
+  const values = selectedValues(variable)
   if (!variable.isPattern) return values[0] ?? ''
-  if (values.length === 1) return regexEscape(values[0] as string)
-  return `(${values.map(regexEscape).join('|')})`
+  return patternText(values)
 }
+const patternText = (values: readonly string[]): string =>
+  values.length === 1 ? regexEscape(values[0] as string) : `(${values.map(regexEscape).join('|')})`
 
-const MACRO = /\$\{(\w+)(?::\w+)?\}|\[\[(\w+)(?::\w+)?\]\]|\$(\w+)/g
+/** Behind the colon in `${name:format}`. */
+const FORMATS: Readonly<Record<string, (variable: SelectedVariable) => string>> = {
+  regex: (variable) =>
+    isAll(variable) && variable.allValue ? variable.allValue : patternText(selectedValues(variable)),
+  raw: (variable) => (isAll(variable) && variable.allValue ? variable.allValue : selectedValues(variable).join(',')),
+  csv: (variable) => selectedValues(variable).join(','),
+  text: (variable) =>
+    isAll(variable) ? 'All' : variable.values.map((value) => variable.names?.[value] ?? value).join(' + '),
+  queryparam: ({ name, values }) =>
+    values.map((value) => `var-${encodeURIComponent(name)}=${encodeURIComponent(value)}`).join('&'),
+  percentencode: (variable) => encodeURIComponent(selectedValues(variable).join(',')),
+}
+export const isKnownFormat = (name: string): boolean => Object.hasOwn(FORMATS, name)
+
+/** @param format behind the colon; undefined for what a query wants */
+export const formatted = (variable: SelectedVariable, format: string | undefined): string =>
+  (FORMATS[format ?? ''] ?? variableText)(variable)
+
+export const MACRO = /\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)(?::(\w+))?\]\]|\$(\w+)/g
 
 /** Names of variables and macros in a text, without `$`. */
-export const macroNames = (text: string): string[] => [...text.matchAll(MACRO)].map((m) => m[1] ?? m[2] ?? m[3] ?? '')
+export const macroNames = (text: string): string[] => [...text.matchAll(MACRO)].map((m) => m[1] ?? m[3] ?? m[5] ?? '')
+/** Formats behind the colons of a text's macros. */
+export const macroFormats = (text: string): string[] => [...text.matchAll(MACRO)].flatMap((m) => m[2] ?? m[4] ?? [])
 
 /** The query as InfluxDB is to see it. A name that nobody knows stays as it stands, and InfluxDB will say so. */
 export function fillQuery(query: string, { range, intervalMs, variables }: QueryContext): string {
-  return query.replace(MACRO, (whole, braced, bracketed, bare) => {
+  return query.replace(MACRO, (whole, braced, bracedFormat, bracketed, bracketedFormat, bare) => {
     const name: string = braced ?? bracketed ?? bare
     switch (name) {
       case 'timeFilter':
@@ -57,11 +84,27 @@ export function fillQuery(query: string, { range, intervalMs, variables }: Query
         return String(Math.round(range.toMs))
       default: {
         const variable = variables.find((v) => v.name === name)
-        return variable ? variableText(variable) : whole
+        return variable ? formatted(variable, bracedFormat ?? bracketedFormat) : whole
       }
     }
   })
 }
+
+/** Values in a text, all of them. */
+export const listed = (variable: SelectedVariable): string => selectedValues(variable).join(', ')
+
+/** Variables in what people read, such as the title of a panel. @param written when no format is asked for */
+export const fillText = (
+  text: string,
+  variables: readonly SelectedVariable[],
+  written: (variable: SelectedVariable) => string = (variable) => formatted(variable, 'text'),
+): string =>
+  text.replace(MACRO, (whole, braced, bracedFormat, bracketed, bracketedFormat, bare) => {
+    const variable = variables.find((v) => v.name === (braced ?? bracketed ?? bare))
+    const format = bracedFormat ?? bracketedFormat
+    if (!variable) return whole
+    return format === undefined ? written(variable) : formatted(variable, format)
+  })
 
 /** `$tag_device`, `$col`, `$m` in the alias of a series. */
 export function fillAlias(
@@ -76,27 +119,4 @@ export function fillAlias(
       return name.startsWith('tag_') ? (tags[name.slice(4)] ?? '') : measurement
     },
   )
-}
-
-/** `${__data.fields.device}`, `${__url_time_range}` and variables in a link; values are encoded. */
-export function fillLink(
-  url: string,
-  {
-    row,
-    rawRange,
-    variables,
-  }: {
-    row: Readonly<Record<string, unknown>>
-    rawRange: { readonly from: string; readonly to: string }
-    variables: readonly SelectedVariable[]
-  },
-): string {
-  return url.replace(/\$\{([^}]+)\}|\$(\w+)/g, (whole, braced, bare) => {
-    const name: string = braced ?? bare
-    if (name === '__url_time_range')
-      return `from=${encodeURIComponent(rawRange.from)}&to=${encodeURIComponent(rawRange.to)}`
-    if (name.startsWith('__data.fields.')) return encodeURIComponent(String(row[name.slice(14)] ?? ''))
-    const variable = variables.find((v) => v.name === name)
-    return variable ? encodeURIComponent(variableText(variable)) : whole
-  })
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { settingsOf, shown, thresholdColour } from './field-config.ts'
+import { nameOf, settingsOf, shown, valueColour } from './field-config.ts'
 import { formatValue } from './units.ts'
+import { mappingOf } from './value-mappings.ts'
 
 describe('units', () => {
   it.each([
@@ -43,13 +44,26 @@ describe('units', () => {
 
 describe('field configuration', () => {
   const steps = [
-    { value: null, color: 'green' },
+    { value: null, color: '#00ff00' },
     { value: 1, color: 'red' },
   ]
-  it('colours by the highest step that is reached', () => {
-    expect([0, 0.9, 1, 5].map((v) => thresholdColour(steps, v))).toEqual(['green', 'green', 'red', 'red'])
+  const override = (id: string, options: unknown, unit: string) => ({
+    matcher: { id, options },
+    properties: [{ id: 'unit', value: unit }],
   })
-  it('lets overrides win, by name or title', () => {
+  it('colours by the highest step that is reached', () => {
+    const settings = { color: { mode: 'thresholds' }, thresholds: { steps } }
+    const colours = [0, 0.9, 1, 5].map((value) => valueColour(value, settings, 'dark'))
+    expect(colours).toEqual(['#00ff00', '#00ff00', '#f2706b', '#f2706b'])
+    expect(valueColour('text', settings, 'dark')).toBeUndefined()
+  })
+  it('colours by the place between the extremes', () => {
+    const settings = { color: { mode: 'continuous-YlBl' }, min: 0 }
+    expect(valueColour(0, settings, 'dark', [0, 10])).toBe('#fff899')
+    expect(valueColour(10, settings, 'dark', [0, 10])).toBe('#1f60c4')
+    expect(valueColour(99, settings, 'dark', [0, 10])).toBe('#1f60c4')
+  })
+  it('lets overrides win, by name or title, pattern or query', () => {
     const config = {
       defaults: { unit: 'short', custom: { lineWidth: 2 } },
       overrides: [
@@ -60,23 +74,50 @@ describe('field configuration', () => {
             { id: 'custom.width', value: 9 },
           ],
         },
+        override('byRegexp', '/upper$/i', 'volt'),
+        override('byRegexp', 'pump-.', 'amp'),
+        override('byFrameRefID', 'C', 'watt'),
       ],
     }
     expect(settingsOf(config, ['name', 'Title'])).toEqual({ unit: 'celsius', custom: { lineWidth: 2, width: 9 } })
     expect(settingsOf(config, ['name'])).toEqual(config.defaults)
     expect(settingsOf(undefined, [])).toEqual({})
+    const unit = (name: string, refId = 'A') => settingsOf(config, [name], refId).unit
+    expect([unit('x UPPER'), unit('x upper y'), unit('pump-1'), unit('pump-12'), unit('any', 'C')]).toEqual([
+      'volt',
+      'short',
+      'amp',
+      'short',
+      'watt',
+    ])
+  })
+  it('names a series by its labels', () => {
+    const series = { name: 'own', labels: { device: 'pump-1' } }
+    expect(nameOf(series, {})).toBe('own')
+    expect(nameOf(series, { displayName: '${__field.labels.device} (${__series.name})' })).toBe('pump-1 (own)')
+    expect(nameOf(series, { displayName: '${__field.labels.site}' })).toBe('')
   })
   it('maps values to words and colours; says what stands for nothing', () => {
     const settings = {
-      mappings: [{ type: 'value', options: { true: { text: 'on', color: 'green' } } }],
+      mappings: [{ type: 'value' as const, options: { true: { text: 'on', color: 'green' } } }],
       noValue: 'none',
     }
-    expect(shown(true, settings, 0)).toEqual({ text: 'on', suffix: '', colour: 'green' })
-    expect(shown(false, settings, 0)).toEqual({ text: 'false', suffix: '', colour: undefined })
-    expect(shown(null, settings, 0)).toEqual({ text: 'none', suffix: '', colour: undefined })
-    expect(shown(2, { color: { mode: 'thresholds' }, thresholds: { steps } }, 0)).toMatchObject({
-      text: '2',
-      colour: 'red',
-    })
+    expect(shown(true, settings, 0)).toEqual({ text: 'on', suffix: '' })
+    expect(valueColour(true, settings, 'dark')).toBe('#6fbf8b')
+    expect(shown(false, settings, 0)).toEqual({ text: 'false', suffix: '' })
+    expect(shown(null, settings, 0)).toEqual({ text: 'none', suffix: '' })
+    expect(shown(2, { color: { mode: 'thresholds' }, thresholds: { steps } }, 0)).toMatchObject({ text: '2' })
+  })
+  it('takes the first mapping that fits: value, range, special', () => {
+    const mappings = [
+      { type: 'special' as const, options: { match: 'null', result: { text: 'silent', color: 'purple' } } },
+      { type: 'range' as const, options: { from: 0, to: 10, result: { text: 'low' } } },
+      { type: 'value' as const, options: { 5: { text: 'five' }, 11: { text: 'eleven' } } },
+      { type: 'special' as const, options: { match: 'empty', result: { text: 'nothing' } } },
+    ]
+    const words = [null, 5, 10, 10.5, 11, '', 'x'].map((value) => mappingOf(mappings, value)?.text)
+    expect(words).toEqual(['silent', 'low', 'low', undefined, 'eleven', 'nothing', undefined])
+    expect(shown(null, { mappings, noValue: 'none' }, 0).text).toBe('silent')
+    expect(valueColour(null, { mappings }, 'light')).toBe('#7c4fd0')
   })
 })

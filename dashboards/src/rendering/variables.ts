@@ -5,13 +5,31 @@ import { ALL_VALUE, macroNames, type SelectedVariable } from './macros.ts'
 export const queryOf = ({ query }: VariableJson): string =>
   typeof query === 'string' ? query : String(query?.['query'] ?? '')
 
-/** The options of a variable that lists them itself; undefined for one that asks InfluxDB. */
-export const ownOptions = (variable: VariableJson): string[] | undefined =>
-  variable.type === 'custom'
-    ? queryOf(variable)
-        .split(',')
-        .map((option) => option.trim())
-    : undefined
+/** Written by hand: whatever it says is its one option. */
+export const isTextbox = ({ type }: VariableJson): boolean => type === 'textbox'
+
+/** The options of a variable that asks nobody; undefined for one that asks InfluxDB. A custom one may write `name : value`. */
+export function ownOptions(variable: VariableJson): string[] | undefined {
+  if (isTextbox(variable)) return [[variable.current?.value ?? []].flat()[0] ?? queryOf(variable)]
+  if (variable.type !== 'custom') return undefined
+  return customOptions(variable).map(({ value }) => value)
+}
+
+/** Value → name, of a custom variable that names its values. */
+const namesOf = (variable: VariableJson): Record<string, string> =>
+  variable.type === 'custom' ? Object.fromEntries(customOptions(variable).map(({ name, value }) => [value, name])) : {}
+
+function customOptions(variable: VariableJson): { name: string; value: string }[] {
+  return queryOf(variable)
+    .split(',')
+    .map((option) => {
+      const [, name, value] = /^(.+?) : (.+)$/.exec(option.trim()) ?? []
+      return { name: (name ?? option).trim(), value: (value ?? option).trim() }
+    })
+}
+
+/** What the reader sees for a value. */
+export const optionName = (variable: VariableJson, value: string): string => namesOf(variable)[value] ?? value
 
 /** In an order in which each comes after those that its query mentions. */
 export function inOrder(variables: readonly VariableJson[]): VariableJson[] {
@@ -37,15 +55,21 @@ export function select(
   wanted: readonly string[],
   options: readonly string[],
 ): SelectedVariable {
+  const { name, allValue } = variable
+  if (isTextbox(variable)) {
+    const value = wanted[0] ?? options[0] ?? ''
+    return { name, values: [value], options: [value], isPattern: false }
+  }
   const fallback = [variable.current?.value ?? []].flat().filter((value) => value !== '')
   const given = wanted.length > 0 ? wanted.map((value) => (value === 'All' ? ALL_VALUE : value)) : fallback
   // What no longer exists stays selected, so that a link to a silent device shows that device and not all of them.
   const values = given.includes(ALL_VALUE) && variable.includeAll ? [ALL_VALUE] : given.filter((v) => v !== ALL_VALUE)
   const usable = values.length > 0 ? values : variable.includeAll ? [ALL_VALUE] : options.slice(0, 1)
   return {
-    name: variable.name,
+    name,
+    ...(variable.type === 'custom' ? { names: namesOf(variable) } : {}),
     values: variable.multi ? usable : usable.slice(0, 1),
-    allValue: variable.allValue,
+    allValue,
     options,
     isPattern: Boolean(variable.multi || variable.includeAll),
   }

@@ -29,9 +29,12 @@ export function timeAxis(theme: Theme): uPlot.Axis {
   }
 }
 
-export function valueAxis(settings: FieldSettings, theme: Theme): uPlot.Axis {
+export function valueAxis(settings: FieldSettings, theme: Theme, scale: string): uPlot.Axis {
+  const label = settings.custom?.axisLabel
   return {
     ...look(theme),
+    scale,
+    ...(label ? { label, labelFont: FONT, labelSize: 18, labelGap: 2 } : {}),
     space: 24,
     ...(settings.unit === 'bytes' ? { incrs: POWERS_OF_TWO } : {}),
     size: (_, values) => Math.max(36, Math.max(0, ...(values ?? []).map((v) => v?.length ?? 0)) * 6.3 + 16),
@@ -57,35 +60,44 @@ const look = (theme: Theme): uPlot.Axis => ({
   border: { show: false },
 })
 
-/** Room above and below the data, soft limits respected. */
+/** Room above and below the data; hard and soft limits respected. @param fromZero bars and stacks stand on zero */
 export function valueRange(
   low: number | null,
   high: number | null,
-  { axisSoftMin, axisSoftMax }: NonNullable<FieldSettings['custom']>,
+  { min: hardMin, max: hardMax, custom = {} }: FieldSettings,
+  fromZero: boolean,
 ): [number, number] {
-  if (low === null || high === null) return [axisSoftMin ?? 0, axisSoftMax ?? 1]
-  const min = Math.min(low, axisSoftMin ?? low)
-  const max = Math.max(high, axisSoftMax ?? high)
-  const room = (max - min) * 0.08 || Math.abs(max) * 0.02 || 1
+  const { axisSoftMin = fromZero ? 0 : undefined, axisSoftMax = fromZero ? 0 : undefined } = custom
+  const known = low !== null && high !== null
+  const min = known ? Math.min(low, axisSoftMin ?? low) : (axisSoftMin ?? 0)
+  const max = known ? Math.max(high, axisSoftMax ?? high) : Math.max(axisSoftMax ?? 0, min + 1)
+  const room = known ? (max - min) * 0.08 || Math.abs(max) * 0.02 || 1 : 0
   // What cannot be negative gets no room below zero.
   const bottom = min === axisSoftMin ? min : min >= 0 ? Math.max(0, min - room) : min - room
-  return [bottom, max === axisSoftMax ? max : max + room]
+  const top = max === axisSoftMax && max > bottom ? max : max + room
+  const ends: [number, number] = [hardMin ?? bottom, hardMax ?? top]
+  return ends[1] > ends[0] ? ends : [ends[0], ends[0] + 1]
 }
 
 /** Bands and dashed lines of the thresholds, behind the data. */
-export function drawThresholds(chart: uPlot, { thresholds, custom }: FieldSettings, theme: Theme): void {
+export function drawThresholds(
+  chart: uPlot,
+  { thresholds, custom }: FieldSettings,
+  theme: Theme,
+  scaleKey: string,
+): void {
   const steps = thresholds?.steps ?? []
   const mode = custom?.thresholdsStyle?.mode ?? 'off'
   if (mode === 'off' || steps.length < 2) return
   const { ctx, bbox } = chart
-  const scale = chart.scales['y']
+  const scale = chart.scales[scaleKey]
   if (typeof scale?.min !== 'number' || typeof scale.max !== 'number') return
   const { min, max } = scale
   ctx.save()
   ctx.beginPath()
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height)
   ctx.clip()
-  const y = (value: number) => chart.valToPos(Math.min(max, Math.max(min, value)), 'y', true)
+  const y = (value: number) => chart.valToPos(Math.min(max, Math.max(min, value)), scaleKey, true)
   steps.forEach((step, i) => {
     const from = step.value ?? min
     const to = steps[i + 1]?.value ?? max
@@ -97,7 +109,7 @@ export function drawThresholds(chart: uPlot, { thresholds, custom }: FieldSettin
     // The line belongs to the edge, and the edge to the worse side of it.
     const edge = step.value
     const before = steps[i - 1]
-    if (edge === null || !before || edge <= min || edge >= max) return
+    if (mode === 'area' || edge === null || !before || edge <= min || edge >= max) return
     const line = colour === 'transparent' ? colourOf(before.color, theme) : colour
     ctx.strokeStyle = faded(line, 0.7)
     ctx.lineWidth = devicePixelRatio

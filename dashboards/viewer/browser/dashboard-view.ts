@@ -1,4 +1,4 @@
-/** One dashboard: its variables, its panels in their places, and the rounds in which they are refreshed. */
+/** One dashboard: its variables, its time, and the rounds in which its panels are refreshed. */
 import { type Address, formatAddress } from '../../src/rendering/address.ts'
 import type { DashboardJson, VariableJson } from '../../src/rendering/dashboard-json.ts'
 import { tagValuesOf } from '../../src/rendering/frames.ts'
@@ -9,17 +9,20 @@ import { fetchAnnotations } from './annotations.ts'
 import type { BrowserClock } from './clock.ts'
 import { element } from './dom.ts'
 import { controls } from './header.ts'
-import { type PanelView, panelView, type Round } from './panel-view.ts'
-import { createRound } from './queries.ts'
+import { panelGrid } from './panel-grid.ts'
+import { type Ask, createRound } from './queries.ts'
 import type { ThemeSwitch } from './theme.ts'
 
 const DEFAULT_RANGE: RawRange = { from: 'now-15m', to: 'now' }
 
 export interface DashboardView {
   readonly root: HTMLElement
-  /** What the other dashboards' links keep: the time. */
-  readonly range: RawRange | undefined
+  readonly uid: string
+  /** What links to the other dashboards keep: the time, and the variables if the dashboard wants them kept. */
+  readonly kept: Pick<Address, 'range' | 'variables'>
   start(): void
+  /** Goes where the address says, as the browser's back button does. */
+  follow(address: Address): void
   redraw(): void
   destroy(): void
 }
@@ -31,7 +34,7 @@ export function dashboardView(
 ): DashboardView {
   const fallback = dashboard.time ?? DEFAULT_RANGE
   let { range, refresh } = address
-  const wanted: Record<string, readonly string[]> = { ...address.variables }
+  let wanted: Record<string, readonly string[]> = { ...address.variables }
   const disabledAnnotations = new Set(
     (dashboard.annotations?.list ?? []).filter((a) => a.enable === false).map((a) => a.name),
   )
@@ -69,43 +72,15 @@ export function dashboardView(
     },
   })
   const context = {
-    syncKey: dashboard.uid,
+    syncKey: dashboard.graphTooltip === 0 ? undefined : dashboard.uid,
     onZoom({ fromMs, toMs }: TimeRange) {
       range = { from: String(Math.round(fromMs)), to: String(Math.round(toMs)) }
       changed()
     },
   }
-  const grid = element('main', { className: 'grid' })
-  const inReadingOrder = [...(dashboard.panels ?? [])].sort(
-    (a, b) => a.gridPos.y - b.gridPos.y || a.gridPos.x - b.gridPos.x,
-  )
-  const panels = new Map<Element, PanelView>()
-  for (const panel of inReadingOrder) {
-    const view = panelView(panel, context, clock)
-    panels.set(view.root, view)
-    grid.append(view.root)
-  }
-  const visible = new Set<PanelView>()
-  /** Panels that have been drawn in the present round. */
-  const fresh = new Set<PanelView>()
-  let round: Round | undefined
-  const bringUpToDate = async (view: PanelView) => {
-    if (!round || fresh.has(view)) return
-    fresh.add(view)
-    await view.refresh(round)
-  }
-  const observer = new IntersectionObserver(
-    (entries) => {
-      for (const { target, isIntersecting } of entries) {
-        const view = panels.get(target)
-        if (!view) continue
-        if (isIntersecting) visible.add(view)
-        else visible.delete(view)
-        if (isIntersecting) void bringUpToDate(view)
-      }
-    },
-    { rootMargin: '150px' },
-  )
+  const grid = panelGrid(dashboard, context, clock)
+  /** Where panels stand depends on what is selected. */
+  const isRepeating = (dashboard.panels ?? []).some((p) => p.repeat || p.panels?.some((inner) => inner.repeat))
 
   const refreshAll = async () => {
     stopTimer()
@@ -118,23 +93,23 @@ export function dashboardView(
     bar.setBusy(true)
     const nowMs = clock.wallMs()
     const time = resolveRange(rawRange, nowMs, fallback)
-    const ask = createRound(signal)
-    const query = { range: time, intervalMs: 1_000, variables: await selectAll(ask, time) }
+    const ask = createRound()
+    const variables = await selectAll(ask, time, signal)
     if (signal.aborted) return
-    for (const variable of query.variables) bar.variables.get(variable.name)?.show(variable)
+    bar.showVariables(variables, rawRange)
+    grid.arrange(variables)
     const annotations = (dashboard.annotations?.list ?? []).filter((a) => !disabledAnnotations.has(a.name))
-    round = {
+    const query = { range: time, intervalMs: 1_000, variables }
+    await grid.show({
       ask,
       signal,
       range: time,
       rawRange,
       nowMs,
       theme: theme.current,
-      variables: query.variables,
-      annotations: fetchAnnotations(annotations, ask, query).catch(() => []),
-    }
-    fresh.clear()
-    await Promise.all([...visible].map(bringUpToDate))
+      variables,
+      annotations: fetchAnnotations(annotations, (text) => ask(text, signal), query).catch(() => []),
+    })
     if (signal.aborted) return
     bar.setBusy(false)
     const everyMs = durationMs(refresh ?? dashboard.refresh ?? '')
@@ -143,12 +118,13 @@ export function dashboardView(
         if (!document.hidden) void refreshAll()
       })
   }
-  const selectAll = async (ask: Round['ask'], time: TimeRange): Promise<SelectedVariable[]> => {
+  /** One after the other only where one needs the other. */
+  const selectAll = async (ask: Ask, time: TimeRange, signal: AbortSignal): Promise<SelectedVariable[]> => {
     const selected: SelectedVariable[] = []
     for (const variable of inOrder(dashboard.templating?.list ?? [])) {
       const query = fillQuery(queryOf(variable), { range: time, intervalMs: 1_000, variables: selected })
       // A store that is down leaves the choice as it is; the panels say what is wrong.
-      const options = ownOptions(variable) ?? (await ask(query).then(tagValuesOf, () => [])).sort()
+      const options = ownOptions(variable) ?? (await ask(query, signal).then(tagValuesOf, () => [])).sort()
       selected.push(select(variable, wantedOf(variable), options))
     }
     return selected
@@ -158,26 +134,30 @@ export function dashboardView(
     if (!document.hidden) void refreshAll()
   }
   return {
-    root: element('div', { className: 'dashboard' }, bar.root, grid),
-    get range() {
-      return range
+    root: element('div', { className: 'dashboard' }, bar.root, grid.root),
+    uid: dashboard.uid,
+    get kept() {
+      const isKept = dashboard.links?.some((link) => link.type === 'dashboards' && link.includeVars) ?? false
+      return { range, variables: isKept ? wanted : {} }
     },
     start() {
       document.addEventListener('visibilitychange', onVisibility)
-      for (const root of panels.keys()) observer.observe(root)
+      if (!isRepeating) grid.arrange([])
       void refreshAll()
     },
-    redraw() {
-      for (const view of panels.values()) view.redraw(theme.current)
-      if (round) round = { ...round, theme: theme.current }
+    follow(next) {
+      range = next.range
+      refresh = next.refresh
+      wanted = { ...next.variables }
+      void refreshAll()
     },
+    redraw: () => grid.redraw(theme.current),
     destroy() {
       destroyed = true
       stopTimer()
       running.abort()
-      observer.disconnect()
       document.removeEventListener('visibilitychange', onVisibility)
-      for (const view of panels.values()) view.destroy()
+      grid.destroy()
     },
   }
 }

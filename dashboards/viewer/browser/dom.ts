@@ -20,6 +20,13 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   return created
 }
 
+/** A link; what leads to another page opens there. */
+export const anchor = (
+  { href, title, isNewPage }: { readonly href: string; readonly title: string; readonly isNewPage: boolean },
+  ...children: Child[]
+): HTMLAnchorElement =>
+  element('a', { href, title, ...(isNewPage ? { target: '_blank', rel: 'noopener' } : {}) }, ...children)
+
 const SVG = 'http://www.w3.org/2000/svg'
 export function svg(tag: string, attributes: Readonly<Record<string, string>>, ...children: Node[]): SVGElement {
   const created = document.createElementNS(SVG, tag)
@@ -37,6 +44,8 @@ const ICONS = {
   moon: 'M20 14.5A8.5 8.5 0 1 1 9.5 4 7 7 0 0 0 20 14.5z',
   flag: 'M5 21V4M5 4h11l-2 4 2 4H5',
   info: 'M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 11v5M12 8v.01',
+  link: 'M14 4h6v6M20 4l-9 9M18 14v5a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1V7a1 1 0 0 1 1-1h5',
+  warning: 'M12 4 2.5 20h19zM12 10v4M12 17v.01',
   river: 'M4 3c0 7 8 6 8 12v6M20 3c0 7-8 6-8 12M12 3v4',
 } as const
 

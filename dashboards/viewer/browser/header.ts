@@ -1,20 +1,23 @@
 /** The bars on top: which dashboard, which devices, which time. */
-
 import { colourOf } from '../../src/rendering/colours.ts'
-import type { AnnotationJson, DashboardJson } from '../../src/rendering/dashboard-json.ts'
+import type { AnnotationJson, DashboardJson, VariableJson } from '../../src/rendering/dashboard-json.ts'
+import { dashboardLinkUrl, isSafeUrl } from '../../src/rendering/links.ts'
+import type { SelectedVariable } from '../../src/rendering/macros.ts'
 import type { RawRange } from '../../src/rendering/time-range.ts'
+import { isTextbox, optionName } from '../../src/rendering/variables.ts'
 import type { BrowserClock } from './clock.ts'
-import { element, icon } from './dom.ts'
+import { anchor, element, icon } from './dom.ts'
 import { popover } from './popover.ts'
 import type { DashboardSummary } from './queries.ts'
 import type { ThemeSwitch } from './theme.ts'
 import { type TimePicker, timePicker } from './time-picker.ts'
 import { type VariablePicker, variablePicker } from './variable-picker.ts'
+import { variableText } from './variable-text.ts'
 
 export interface Controls {
   readonly root: HTMLElement
   readonly time: TimePicker
-  readonly variables: ReadonlyMap<string, VariablePicker>
+  showVariables(variables: readonly SelectedVariable[], rawRange: RawRange): void
   setRefresh(value: string): void
   setBusy(busy: boolean): void
 }
@@ -86,11 +89,11 @@ export function controls(
   events: ControlEvents,
 ): Controls {
   const variables = new Map(
-    (dashboard.templating?.list ?? []).map((variable) => [
-      variable.name,
-      variablePicker(variable.label ?? variable.name, (values) => events.onVariable(variable.name, values)),
-    ]),
+    (dashboard.templating?.list ?? [])
+      .filter(({ hide }) => hide !== 2)
+      .map((variable) => [variable.name, pickerOf(variable, (values) => events.onVariable(variable.name, values))]),
   )
+  const links = element('span', { className: 'dashboard-links' })
   const time = timePicker(clock, (range) => events.onRange(range))
   const select = element(
     'select',
@@ -121,13 +124,14 @@ export function controls(
     },
     icon('zoomOut'),
   )
-  const annotations = dashboard.annotations?.list ?? []
+  const annotations = (dashboard.annotations?.list ?? []).filter(({ hide }) => !hide)
   const root = element(
     'div',
     { className: 'controls' },
     element('h1', { title: dashboard.description ?? '' }, dashboard.title),
     ...[...variables.values()].map((picker) => picker.root),
     annotations.length > 0 && annotationPicker(annotations, disabledAnnotations, theme, events),
+    links,
     element('div', { className: 'space' }),
     element('div', { className: 'joined' }, time.root, zoomOut),
     element('div', { className: 'joined' }, refresh, select),
@@ -135,7 +139,19 @@ export function controls(
   return {
     root,
     time,
-    variables,
+    showVariables(selected, rawRange) {
+      for (const variable of selected) variables.get(variable.name)?.show(variable)
+      const own = (dashboard.links ?? []).filter(({ type }) => type === 'link')
+      const filled = own.map((link) => ({
+        title: link.title,
+        href: dashboardLinkUrl(link, { rawRange, variables: selected }),
+        isNewPage: link.targetBlank ?? false,
+      }))
+      const drawn = [...links.children].map((child) => child.getAttribute('href'))
+      const safe = filled.filter(({ href }) => isSafeUrl(href))
+      if (drawn.length === safe.length && safe.every(({ href }, i) => href === drawn[i])) return
+      links.replaceChildren(...safe.map((link) => anchor(link, icon('link'), link.title)))
+    },
     setRefresh(value) {
       if (![...select.options].some((option) => option.value === value))
         select.append(element('option', { value }, value))
@@ -143,6 +159,20 @@ export function controls(
     },
     setBusy: (busy) => refresh.classList.toggle('busy', busy),
   }
+}
+
+function pickerOf(variable: VariableJson, onChange: (values: readonly string[]) => void): VariablePicker {
+  const label = variable.label || variable.name
+  const picker = isTextbox(variable)
+    ? variableText(label, onChange)
+    : variablePicker(
+        label,
+        { nameOf: (value) => optionName(variable, value), isMulti: variable.multi ?? false },
+        onChange,
+      )
+  if (variable.description) picker.root.title = variable.description
+  picker.root.classList.toggle('unlabelled', variable.hide === 1)
+  return picker
 }
 
 function annotationPicker(

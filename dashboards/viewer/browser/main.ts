@@ -14,7 +14,7 @@ const theme = createThemeSwitch(parseAddress(new URL(location.href)).theme, () =
   view?.redraw()
 })
 const bar = topBar(theme, (uid) =>
-  formatAddress({ uid, range: view?.range, refresh: undefined, variables: {}, theme: undefined }),
+  formatAddress({ uid, range: undefined, refresh: undefined, variables: {}, theme: undefined, ...view?.kept }),
 )
 const place = element('div', { className: 'place' })
 app.append(bar.root, place)
@@ -67,15 +67,22 @@ async function open(): Promise<void> {
 const first = (dashboards: readonly DashboardSummary[]): string | undefined =>
   (dashboards.find((d) => d.uid === 'tributary-fleet') ?? dashboards[0])?.uid
 
-addEventListener('popstate', () => void open())
+/** Where the address leads: another time or choice of the same dashboard does not build it anew. */
+function go(): void {
+  const address = parseAddress(new URL(location.href))
+  if (!view || address.uid !== view.uid) void open()
+  else view.follow(address)
+}
+addEventListener('popstate', go)
 document.addEventListener('click', (event) => {
   const link = (event.target as Element).closest('a')
-  if (!link || event.defaultPrevented || event.button !== 0) return
+  if (!link || event.defaultPrevented || event.button !== 0 || link.target === '_blank') return
   if (event.ctrlKey || event.metaKey || event.shiftKey || link.origin !== location.origin) return
   event.preventDefault()
+  const before = location.pathname
   history.pushState(null, '', link.href)
-  scrollTo(0, 0)
-  void open()
+  if (link.pathname !== before) scrollTo(0, 0)
+  go()
 })
 
 // Charts draw their text on a canvas, which does not wait for fonts.

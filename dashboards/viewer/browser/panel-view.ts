@@ -1,24 +1,34 @@
-/** A panel's frame: title, what it is doing, why it is empty; asks its queries and hands the answers to its body. */
-
+/** A panel's frame: title, links, what it is doing, why it is empty; asks its queries and hands the answers to its body. */
 import type { Theme } from '../../src/rendering/colours.ts'
 import type { PanelJson } from '../../src/rendering/dashboard-json.ts'
-import { PANEL_TYPES, type PanelType } from '../../src/rendering/features.ts'
-import { ALL_VALUE, fillQuery, type SelectedVariable } from '../../src/rendering/macros.ts'
-import { durationMs, intervalMs, localTime, type RawRange, type TimeRange } from '../../src/rendering/time-range.ts'
+import type { PlacedPanel } from '../../src/rendering/layout.ts'
+import { scopedVariables } from '../../src/rendering/layout.ts'
+import { fillQuery, fillText, type SelectedVariable } from '../../src/rendering/macros.ts'
+import { targetsOf } from '../../src/rendering/panel-data.ts'
+import type { PanelType } from '../../src/rendering/panel-features.ts'
+import { durationMs, intervalMs, type RawRange, type TimeRange } from '../../src/rendering/time-range.ts'
+import type { PlacedEvent } from './annotations.ts'
+import { barGaugeBody } from './bar-gauge-body.ts'
 import type { BrowserClock } from './clock.ts'
-import { element, icon } from './dom.ts'
-import type { AnnotationEvent, PanelBody, PanelContext, PanelInput } from './panel-body.ts'
+import { anchor, element, icon } from './dom.ts'
+import { emptyText } from './empty-text.ts'
+import { heatmapBody } from './heatmap-body.ts'
+import { filledLinks, type PanelBody, type PanelContext, type PanelInput } from './panel-body.ts'
 import type { Ask } from './queries.ts'
 import { statBody } from './stat-body.ts'
 import { stateTimelineBody } from './state-timeline-body.ts'
 import { tableBody } from './table-body.ts'
+import { textBody } from './text-body.ts'
 import { timeSeriesBody } from './time-series-body.ts'
 
-const BODIES: Record<PanelType, (container: HTMLElement, context: PanelContext) => PanelBody> = {
+const BODIES: Record<Exclude<PanelType, 'row'>, (container: HTMLElement, context: PanelContext) => PanelBody> = {
   timeseries: timeSeriesBody,
   stat: statBody,
   table: tableBody,
   'state-timeline': stateTimelineBody,
+  heatmap: heatmapBody,
+  bargauge: barGaugeBody,
+  text: textBody,
 }
 const INTERVAL_MS_MIN = 1_000
 const POINTS_MIN = 100
@@ -33,54 +43,54 @@ export interface Round {
   readonly nowMs: number
   readonly theme: Theme
   readonly variables: readonly SelectedVariable[]
-  readonly annotations: Promise<readonly (AnnotationEvent & { readonly panelIds: readonly number[] | undefined })[]>
+  readonly annotations: Promise<readonly PlacedEvent[]>
 }
 
 export interface PanelView {
   readonly root: HTMLElement
-  refresh(round: Round): Promise<void>
+  place(placed: PlacedPanel, variables: readonly SelectedVariable[]): void
+  /** @param signal that nobody looks any more. @returns whether the panel shows what the round has */
+  refresh(round: Round, signal: AbortSignal): Promise<boolean>
   /** Draws what is there again, in another theme. */
   redraw(theme: Theme): void
   destroy(): void
 }
 
-export function panelView(panel: PanelJson, context: PanelContext, clock: BrowserClock): PanelView {
+/** @param lacking what the panel uses that is not drawn */
+export function panelView(
+  { panel, repeated }: PlacedPanel,
+  context: PanelContext,
+  clock: BrowserClock,
+  lacking: readonly string[],
+): PanelView {
   const content = element('div', { className: 'content' })
   const message = element('div', { className: 'message', role: 'status', hidden: true })
+  const heading = element('h2', {}, panel.title ?? '')
+  const about = element('span', { className: 'about', tabIndex: 0, role: 'note' }, icon('info'))
+  const own = element('span', { className: 'links' })
+  const warning =
+    lacking.length > 0 &&
+    element(
+      'span',
+      { className: 'about lacking', tabIndex: 0, role: 'note', title: `Not drawn here: ${lacking.join('; ')}` },
+      icon('warning'),
+    )
+  const head = element('header', {}, heading, panel.description !== undefined && about, warning, own)
+  head.hidden = !panel.title && !panel.description && !panel.links?.length && lacking.length === 0
   const root = element(
     'section',
     {
       className: `panel ${panel.type}`,
-      aria: { label: panel.title ?? 'Panel', busy: 'false' },
-      data: { state: 'loading' },
+      aria: { label: panel.title || 'Panel', busy: 'false' },
+      data: { state: 'loading', panel: String(panel.id) },
     },
-    element(
-      'header',
-      {},
-      element('h2', {}, panel.title ?? ''),
-      panel.description !== undefined &&
-        element(
-          'span',
-          {
-            className: 'about',
-            tabIndex: 0,
-            title: panel.description,
-            role: 'note',
-            aria: { label: panel.description },
-          },
-          icon('info'),
-        ),
-    ),
+    head,
     content,
     message,
   )
-  const { x, y, w, h } = panel.gridPos
-  root.style.setProperty('--x', String(x + 1))
-  root.style.setProperty('--y', String(y + 1))
-  root.style.setProperty('--w', String(w))
-  root.style.setProperty('--h', String(h))
+  root.classList.toggle('transparent', panel.transparent === true)
 
-  const type = PANEL_TYPES.find((known) => known === panel.type)
+  const type = Object.keys(BODIES).find((known) => known === panel.type) as keyof typeof BODIES | undefined
   const body = type && BODIES[type](content, context)
   let drawn: PanelInput | undefined
 
@@ -91,39 +101,74 @@ export function panelView(panel: PanelJson, context: PanelContext, clock: Browse
   }
   const draw = (input: PanelInput) => {
     drawn = input
+    offerLinks(input)
     const hasData = body?.draw(input) ?? false
     if (hasData) say('ready')
     else say('empty', emptyText(panel, input))
   }
+  const entitle = (variables: readonly SelectedVariable[]) => {
+    const title = fillText(panel.title ?? '', variables)
+    if (heading.textContent !== title) heading.textContent = title
+    root.setAttribute('aria-label', title || 'Panel')
+    about.title = fillText(panel.description ?? '', variables)
+    about.setAttribute('aria-label', about.title)
+  }
+  const offerLinks = ({ variables, rawRange }: PanelInput) => {
+    const links = filledLinks(panel.links, { rawRange, variables })
+    if (
+      own.childElementCount === links.length &&
+      links.every(({ href }, i) => own.children[i]?.getAttribute('href') === href)
+    )
+      return
+    own.replaceChildren(...links.map((link) => anchor(link, icon('link'), element('span', {}, link.title))))
+  }
+  const rangeFor = ({ range, nowMs }: Round): TimeRange => {
+    const ownMs = panel.timeFrom === undefined ? undefined : durationMs(panel.timeFrom)
+    return ownMs === undefined ? range : { fromMs: nowMs - ownMs, toMs: nowMs }
+  }
+  const pointsMax = () => panel.maxDataPoints ?? Math.max(POINTS_MIN, content.clientWidth)
+
   return {
     root,
-    async refresh(round) {
+    place({ position: { x, y, w, h } }, variables) {
+      entitle(scopedVariables(variables, repeated))
+      for (const [property, value] of Object.entries({ '--x': x + 1, '--y': y + 1, '--w': w, '--h': h }))
+        root.style.setProperty(property, String(value))
+    },
+    async refresh(round, gone) {
       if (!body) {
         say('error', `This viewer cannot draw panels of type "${panel.type}"; Grafana can.`)
-        return
+        return true
       }
-      const ownMs = panel.timeFrom === undefined ? undefined : durationMs(panel.timeFrom)
-      const range = ownMs === undefined ? round.range : { fromMs: round.nowMs - ownMs, toMs: round.nowMs }
-      const points = Math.max(POINTS_MIN, content.clientWidth)
+      const signal = AbortSignal.any([round.signal, gone])
+      const range = rangeFor(round)
       const shortest = Math.max(INTERVAL_MS_MIN, durationMs(panel.interval ?? '') ?? 0)
-      const query = { range, intervalMs: intervalMs(range, points, shortest), variables: round.variables }
-      const stopWaiting = clock.after(LOADING_SHOWN_AFTER_MS, () => root.setAttribute('aria-busy', 'true'))
+      const variables = scopedVariables(round.variables, repeated)
+      const query = { range, intervalMs: intervalMs(range, pointsMax(), shortest), variables }
+      const stopWaiting = clock.after(LOADING_SHOWN_AFTER_MS, () => {
+        root.setAttribute('aria-busy', 'true')
+        if (!drawn && root.dataset['state'] === 'loading') {
+          message.hidden = false
+          message.textContent = 'Loading'
+        }
+      })
       try {
         const [answers, annotations] = await Promise.all([
-          Promise.all((panel.targets ?? []).map((target) => round.ask(fillQuery(target.query, query)))),
+          Promise.all(targetsOf(panel).map((target) => round.ask(fillQuery(target.query, query), signal))),
           panel.type === 'timeseries' ? round.annotations : [],
         ])
-        if (round.signal.aborted) return
-        const { rawRange, nowMs, theme, variables } = round
-        const own = annotations.filter((a) => a.panelIds?.includes(panel.id) ?? true)
-        draw({ panel, answers, range, rawRange, nowMs, theme, variables, annotations: own })
+        if (signal.aborted) return false
+        const { rawRange, nowMs, theme } = round
+        const events = annotations.filter((event) => event.isFor(panel.id))
+        draw({ panel, answers, rawRange, nowMs, theme, annotations: events, ...query })
       } catch (error) {
-        if (round.signal.aborted) return
+        if (signal.aborted) return false
         say('error', error instanceof Error ? error.message : String(error))
       } finally {
         stopWaiting()
         root.setAttribute('aria-busy', 'false')
       }
+      return true
     },
     redraw(theme) {
       if (drawn && root.dataset['state'] !== 'error') draw({ ...drawn, theme })
@@ -135,14 +180,25 @@ export function panelView(panel: PanelJson, context: PanelContext, clock: Browse
   }
 }
 
-function emptyText(panel: PanelJson, { range, variables, nowMs }: PanelInput): string {
-  const said = panel.type === 'table' ? panel.fieldConfig?.defaults.noValue : undefined
-  if (said && said !== '–') return said
-  const chosen = variables
-    .filter((v) => v.isPattern && !v.values.includes(ALL_VALUE))
-    .map((v) => v.values.join(', '))
-    .join(' · ')
-  const today = localTime(nowMs).slice(0, 10)
-  const when = (timeMs: number) => localTime(timeMs).replace(`${today} `, '')
-  return `No data from ${when(range.fromMs)} to ${when(range.toMs)}${chosen ? ` for ${chosen}` : ''}`
+/** The heading of panels that can be closed together. */
+export function rowView(
+  { panel }: PlacedPanel,
+  onToggle: (id: number) => void,
+): Pick<PanelView, 'root' | 'place'> & { name(variables: readonly SelectedVariable[], isOpen: boolean): void } {
+  const text = element('span', {}, panel.title ?? '')
+  const button = element(
+    'button',
+    { type: 'button', aria: { expanded: 'true' }, on: { click: () => onToggle(panel.id) } },
+    icon('chevron'),
+    text,
+  )
+  const root = element('h2', { className: 'row', data: { panel: String(panel.id) } }, button)
+  return {
+    root,
+    place: ({ position: { y } }) => root.style.setProperty('--y', String(y + 1)),
+    name(variables, isOpen) {
+      text.textContent = fillText((panel as PanelJson).title ?? '', variables)
+      button.setAttribute('aria-expanded', String(isOpen))
+    },
+  }
 }

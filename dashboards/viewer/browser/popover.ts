@@ -1,4 +1,4 @@
-/** A button that opens a small window below itself: Escape or a click elsewhere closes it and gives the focus back. */
+/** A button that opens a small window below itself: arrow keys go through it, Escape or a click elsewhere closes it. */
 import { element, icon } from './dom.ts'
 
 export interface Popover {
@@ -37,7 +37,7 @@ export function popover(options: {
     if (event.key === 'Escape') {
       event.stopPropagation()
       close()
-    }
+    } else if (opened && moveFocus(opened, event)) event.preventDefault()
   }
   const close = (refocus = true) => {
     if (!opened) return
@@ -71,4 +71,23 @@ export function popover(options: {
     },
     close: () => close(false),
   }
+}
+
+const FOCUSABLE = 'input, button, select, a[href]'
+
+/** Up and down, first and last; Enter chooses a box as Space does. @returns whether the key meant something here */
+function moveFocus(window: HTMLElement, { key, target }: KeyboardEvent): boolean {
+  const all = [...window.querySelectorAll<HTMLElement>(FOCUSABLE)]
+  const at = all.indexOf(target as HTMLElement)
+  const isBox = target instanceof HTMLInputElement && ['checkbox', 'radio'].includes(target.type)
+  const isText = target instanceof HTMLInputElement && !isBox
+  if (key === 'Enter' && isBox) {
+    target.click()
+    return true
+  }
+  if (isText && (key === 'Home' || key === 'End')) return false
+  const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 }[key]
+  if (next === undefined) return false
+  all[(next + all.length) % all.length]?.focus()
+  return true
 }

@@ -1,35 +1,65 @@
+import { textColourOn } from '../../src/rendering/colour-scales.ts'
 import { colourOf } from '../../src/rendering/colours.ts'
-import { settingsOf, shown } from '../../src/rendering/field-config.ts'
-import { lastNotNull, type Series, timeSeriesOf } from '../../src/rendering/frames.ts'
-import { element, svg } from './dom.ts'
-import type { PanelBody, PanelInput } from './panel-body.ts'
+import { shown, valueColour } from '../../src/rendering/field-config.ts'
+import type { Series } from '../../src/rendering/frames.ts'
+import { type SingleValue, singleValues } from '../../src/rendering/panel-data.ts'
+import { anchor, element, svg } from './dom.ts'
+import { filledLinks, type PanelBody, type PanelInput } from './panel-body.ts'
 
 const SPARK_WIDTH = 200
 const SPARK_HEIGHT = 40
+const TILES_MAX = 40
 
-/** The newest value, large; with a line of what it was before, if the panel asks for one. */
+/** Values in large, a tile a series; with a line of what each was before, if the panel asks for one. */
 export function statBody(container: HTMLElement): PanelBody {
-  const root = element('div', { className: 'stat' })
+  const root = element('div', { className: 'stats' })
   container.append(root)
   return {
     draw(input) {
-      const { panel, answers } = input
-      const series = (panel.targets ?? []).flatMap((target, i) =>
-        answers[i] ? timeSeriesOf(answers[i], target.alias) : [],
-      )
-      const settings = settingsOf(panel.fieldConfig, series[0] ? [series[0].name] : [])
-      const value = series[0] ? lastNotNull(series[0]) : null
-      const { text, suffix, colour } = shown(value, settings, input.nowMs)
-      const number = element('strong', {}, text, suffix !== '' && element('small', {}, suffix))
-      number.style.color = colourOf(colour ?? 'text', input.theme)
-      root.replaceChildren(number)
-      root.classList.toggle('with-spark', panel.options?.graphMode === 'area')
-      if (panel.options?.graphMode === 'area' && series[0])
-        root.append(sparkline(series[0], colourOf(colour ?? 'text', input.theme), input))
-      return value !== null || settings.noValue !== undefined
+      const { orientation = 'auto' } = (input.panel.options ?? {}) as { orientation?: string }
+      const values = singleValues(input.panel, input.answers)
+      const defaults = input.panel.fieldConfig?.defaults ?? {}
+      const empty: SingleValue = {
+        series: { name: '', refId: '', labels: {}, timesMs: [], values: [], settings: defaults },
+        value: null,
+        settings: defaults,
+        span: [0, 1],
+      }
+      root.classList.toggle('beneath', orientation === 'horizontal')
+      const shownValues = values.length > 0 ? values.slice(0, TILES_MAX) : [empty]
+      root.replaceChildren(...shownValues.map((value) => tile(value, input, shownValues.length > 1)))
+      return values.some(({ value }) => value !== null) || defaults.noValue !== undefined
     },
     destroy: () => root.remove(),
   }
+}
+
+function tile({ series, value, settings, span }: SingleValue, input: PanelInput, isOneOfMany: boolean): HTMLElement {
+  const { graphMode, colorMode = 'value', textMode = 'auto' } = input.panel.options ?? {}
+  const { theme, nowMs } = input
+  const { text, suffix } = shown(value, settings, nowMs)
+  const own = valueColour(value, settings, theme, span)
+  const isNamed = textMode === 'value_and_name' || (textMode === 'auto' && isOneOfMany)
+  const number = element('strong', {}, text, suffix !== '' && element('small', {}, suffix))
+  const about = { series, value: { raw: value, text: text + suffix } }
+  const [link] = filledLinks(settings.links, input, about)
+  const content = element(
+    'div',
+    { className: 'words' },
+    isNamed && element('span', { className: 'name' }, series.name),
+    number,
+  )
+  const root = link ? anchor(link, content) : element('div', {}, content)
+  root.className = 'tile'
+  if (colorMode === 'background' && own) {
+    root.style.background = own
+    root.style.color = textColourOn(own)
+  } else number.style.color = colorMode === 'none' ? '' : (own ?? colourOf('text', theme))
+  if (graphMode === 'area' && series.values.length > 1)
+    root.append(
+      sparkline(series, colorMode === 'background' ? 'currentColor' : (own ?? colourOf('text', theme)), input),
+    )
+  return root
 }
 
 function sparkline({ timesMs, values }: Series, colour: string, { range }: PanelInput): SVGElement {

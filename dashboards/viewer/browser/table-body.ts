@@ -1,12 +1,9 @@
-import { colourOf } from '../../src/rendering/colours.ts'
-import type { FieldSettings } from '../../src/rendering/dashboard-json.ts'
-import { settingsOf, shown } from '../../src/rendering/field-config.ts'
-import { type Field, rowOf, type Table, tableOf, transformed, type Value } from '../../src/rendering/frames.ts'
-import { fillLink } from '../../src/rendering/macros.ts'
-import { localTime } from '../../src/rendering/time-range.ts'
-import { isTimeUnit } from '../../src/rendering/units.ts'
+import type { Table } from '../../src/rendering/frames.ts'
+import { panelTable } from '../../src/rendering/panel-data.ts'
+import { orderBy } from '../../src/rendering/transformations.ts'
 import { element } from './dom.ts'
 import type { PanelBody, PanelInput } from './panel-body.ts'
+import { type Column, columnOf, tableCell } from './table-cell.ts'
 
 const ROWS_SHOWN_MAX = 500
 const FREE_WIDTH_MIN = 180
@@ -14,77 +11,84 @@ const FREE_WIDTH_MIN = 180
 export function tableBody(container: HTMLElement): PanelBody {
   let sortedBy: { title: string; ascending: boolean } | undefined
   let input: PanelInput | undefined
-  const root = element('div', { className: 'table', tabIndex: 0 })
+  let drawnHead: string | undefined
+  /** What each cell says, row by row: a cell that says the same stays, so that focus and selection do. */
+  let signatures: string[][] = []
+  const head = element('tr', {})
+  const body = element('tbody', {})
+  const thead = element('thead', {}, head)
+  const more = element('p', { className: 'hint', hidden: true })
+  const drawn = element('table', {}, thead, body)
+  const root = element('div', { className: 'table', tabIndex: 0, role: 'region' }, drawn, more)
   container.append(root)
 
   const draw = (): boolean => {
     if (!input) return false
-    const { panel, answers } = input
-    const table = transformed(tableOf(answers[0] ?? {}), panel.transformations ?? [])
-    root.setAttribute('role', 'region')
+    const { panel } = input
+    const table = panelTable(panel, input.answers)
     root.setAttribute('aria-label', panel.title ?? 'Table')
-    if (table.rowCount === 0) {
-      root.replaceChildren()
-      return false
-    }
-    const columns = table.fields.map((field) => columnOf(field, input as PanelInput))
-    const order = orderOf(table, sortedBy)
-    const widths = columns.map((c) => c.settings.custom?.width)
-    const isFixed = widths.some((width) => width !== undefined)
-    const hadFocus = root.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset['sort']
-    const drawn = element(
-      'table',
-      { className: isFixed ? 'fixed' : '' },
-      element('thead', {}, element('tr', {}, ...columns.map(header))),
-      element('tbody', {}, ...order.slice(0, ROWS_SHOWN_MAX).map((row) => bodyRow(table, columns, row))),
-    )
-    // Columns without a width share what is left, but no less than a few words.
-    if (isFixed) drawn.style.minWidth = `${widths.reduce<number>((sum, width) => sum + (width ?? FREE_WIDTH_MIN), 0)}px`
-    root.replaceChildren(drawn)
-    if (hadFocus) root.querySelector<HTMLElement>(`[data-sort=${JSON.stringify(hadFocus)}]`)?.focus()
-    return true
+    drawn.hidden = table.rowCount === 0
+    more.hidden = table.rowCount <= ROWS_SHOWN_MAX
+    more.textContent = `${table.rowCount - ROWS_SHOWN_MAX} more rows are not shown`
+    const columns = table.fields
+      .map((field) => columnOf(field, input as PanelInput))
+      .filter((c) => !c.settings.custom?.hidden)
+    thead.hidden = panel.options?.showHeader === false
+    drawHead(columns)
+    const order = orderOf(table, columns)
+    drawRows(table, columns, order.slice(0, ROWS_SHOWN_MAX))
+    return table.rowCount > 0
   }
-  const header = ({ field, settings, isNumeric }: Column) => {
-    const direction = sortedBy?.title !== field.title ? 'none' : sortedBy.ascending ? 'ascending' : 'descending'
+  const drawHead = (columns: readonly Column[]) => {
+    const widths = columns.map((c) => c.settings.custom?.width)
+    const key = JSON.stringify([columns.map((c) => [c.title, c.isNumeric]), widths, sortedBy])
+    if (key === drawnHead) return
+    drawnHead = key
+    signatures = []
+    const isFixed = widths.some((width) => width !== undefined)
+    drawn.className = isFixed ? 'fixed' : ''
+    // Columns without a width share what is left, but no less than a few words.
+    const widthOf = ({ settings }: Column) => settings.custom?.width ?? settings.custom?.minWidth ?? FREE_WIDTH_MIN
+    drawn.style.minWidth = isFixed ? `${columns.reduce((sum, column) => sum + widthOf(column), 0)}px` : ''
+    const hadFocus = head.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset['sort']
+    head.replaceChildren(...columns.map(header))
+    if (hadFocus) head.querySelector<HTMLElement>(`[data-sort=${JSON.stringify(hadFocus)}]`)?.focus()
+  }
+  const header = ({ title, settings, isNumeric }: Column) => {
+    const direction = sortedBy?.title !== title ? 'none' : sortedBy.ascending ? 'ascending' : 'descending'
+    const click = () => {
+      sortedBy = direction === 'descending' ? undefined : { title, ascending: direction === 'none' }
+      draw()
+    }
+    const button = element('button', { type: 'button', data: { sort: title }, on: { click } }, title)
     const cell = element(
       'th',
       { scope: 'col', className: isNumeric ? 'number' : '', aria: { sort: direction } },
-      element(
-        'button',
-        {
-          type: 'button',
-          data: { sort: field.title },
-          on: {
-            click: () => {
-              sortedBy =
-                direction === 'descending' ? undefined : { title: field.title, ascending: direction === 'none' }
-              draw()
-            },
-          },
-        },
-        field.title,
-      ),
+      button,
     )
     if (settings.custom?.width) cell.style.width = `${settings.custom.width}px`
     return cell
   }
-  const bodyRow = (table: Table, columns: readonly Column[], row: number) =>
-    element('tr', {}, ...columns.map((column) => bodyCell(table, column, row)))
-
-  const bodyCell = (table: Table, { field, settings, isNumeric }: Column, row: number) => {
-    const { nowMs, theme, rawRange, variables } = input as PanelInput
-    const value = field.values[row] ?? null
-    const { text, suffix, colour } = shown(value, settings, nowMs)
-    const content = element('span', {}, text, suffix !== '' && element('small', {}, suffix))
-    if (colour && settings.custom?.displayMode === 'color-text') content.style.color = colourOf(colour, theme)
-    const link = settings.links?.[0]
-    const href = link && fillLink(link.url, { row: rowOf(table, row), rawRange, variables })
-    const title = isTimeUnit(settings.unit) && typeof value === 'number' ? localTime(value) : text + suffix
-    return element(
-      'td',
-      { className: isNumeric ? 'number' : '', title: link ? link.title : title },
-      href ? element('a', { href }, content) : content,
-    )
+  const drawRows = (table: Table, columns: readonly Column[], order: readonly number[]) => {
+    while (body.rows.length > order.length) body.deleteRow(-1)
+    signatures.length = Math.min(signatures.length, order.length)
+    order.forEach((row, i) => {
+      const cells = columns.map((column) => tableCell(table, column, row, input as PanelInput))
+      const before = signatures[i]
+      signatures[i] = cells.map((cell) => cell.signature)
+      const line = body.rows[i] ?? body.insertRow()
+      if (!before || before.length !== cells.length) line.replaceChildren(...cells.map((cell) => cell.make()))
+      else
+        cells.forEach((cell, at) => {
+          if (cell.signature !== before[at]) line.cells[at]?.replaceWith(cell.make())
+        })
+    })
+  }
+  const orderOf = (table: Table, columns: readonly Column[]): number[] => {
+    const [first] = input?.panel.options?.sortBy ?? []
+    const by = sortedBy ?? (first && { title: first.displayName, ascending: !first.desc })
+    const column = columns.find((c) => c.title === by?.title)
+    return column ? orderBy(column.field.values, !by?.ascending) : Array.from({ length: table.rowCount }, (_, i) => i)
   }
   return {
     draw(next) {
@@ -93,32 +97,4 @@ export function tableBody(container: HTMLElement): PanelBody {
     },
     destroy: () => root.remove(),
   }
-}
-
-interface Column {
-  readonly field: Field
-  readonly settings: FieldSettings
-  readonly isNumeric: boolean
-}
-
-function columnOf(field: Field, { panel }: PanelInput): Column {
-  const settings = settingsOf(panel.fieldConfig, [field.name, field.title])
-  const isNumeric =
-    !isTimeUnit(settings.unit) && field.values.some((v) => typeof v === 'number') && field.name !== 'Time'
-  // A column of times needs no override to be readable.
-  const isTime = field.name === 'Time' && settings.unit === undefined
-  return { field, settings: isTime ? { ...settings, unit: 'dateTimeAsLocal' } : settings, isNumeric }
-}
-
-function orderOf(table: Table, sortedBy: { title: string; ascending: boolean } | undefined): number[] {
-  const rows = Array.from({ length: table.rowCount }, (_, i) => i)
-  const column = sortedBy && table.fields.find((f) => f.title === sortedBy.title)
-  if (!column || !sortedBy) return rows
-  const sign = sortedBy.ascending ? 1 : -1
-  return rows.sort((a, b) => sign * compare(column.values[a] ?? null, column.values[b] ?? null))
-}
-
-function compare(a: Value, b: Value): number {
-  if (typeof a === 'number' && typeof b === 'number') return a - b
-  return String(a ?? '').localeCompare(String(b ?? ''), 'en', { numeric: true })
 }

@@ -9,8 +9,12 @@ export interface VariablePicker {
   show(variable: SelectedVariable): void
 }
 
-/** All, or any of the options; the choice takes effect at once. */
-export function variablePicker(label: string, onChange: (values: readonly string[]) => void): VariablePicker {
+/** All, or any of the options, or one of them; the choice takes effect at once. @param nameOf what the reader sees for a value */
+export function variablePicker(
+  label: string,
+  { nameOf, isMulti }: { nameOf: (value: string) => string; isMulti: boolean },
+  onChange: (values: readonly string[]) => void,
+): VariablePicker {
   let shown: SelectedVariable | undefined
   const picker: Popover = popover({
     label: '…',
@@ -33,7 +37,7 @@ export function variablePicker(label: string, onChange: (values: readonly string
             'label',
             { className: 'choice' },
             element('input', {
-              type: isPattern ? 'checkbox' : 'radio',
+              type: isMulti ? 'checkbox' : 'radio',
               checked,
               data: { value },
               on: { change: () => choose(chosen) },
@@ -43,11 +47,16 @@ export function variablePicker(label: string, onChange: (values: readonly string
         list.replaceChildren(
           ...(isPattern && search === '' ? [choice(ALL_VALUE, 'All', isAll, [ALL_VALUE])] : []),
           ...listed
-            .filter((option) => option.includes(search))
+            .filter((option) => nameOf(option).toLowerCase().includes(search.toLowerCase()))
             .map((option) => {
               const checked = !isAll && values.includes(option)
-              const others = isAll || !isPattern ? [] : values
-              return choice(option, option, checked, checked ? others.filter((v) => v !== option) : [...others, option])
+              const others = isAll || !isMulti ? [] : values
+              return choice(
+                option,
+                nameOf(option),
+                checked,
+                checked ? others.filter((v) => v !== option) : [...others, option],
+              )
             }),
           ...(listed.length === 0
             ? [element('p', { className: 'hint' }, `InfluxDB knows no ${label.toLowerCase()} yet`)]
@@ -81,7 +90,7 @@ export function variablePicker(label: string, onChange: (values: readonly string
           ? 'All'
           : values.length > 2
             ? `${values.length} selected`
-            : values.join(', ') || 'none',
+            : values.map(nameOf).join(', ') || 'none',
       )
     },
   }

@@ -1,0 +1,111 @@
+/** A page in a real Chromium that says how long it took to draw, what it asked for, and how evenly it scrolls. */
+import { join } from 'node:path'
+import { findServer } from '@tributary/stack'
+import { type CDPSession, chromium, type Page } from 'playwright-core'
+
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+const DRAWN_MS_MAX = 30_000
+const SCROLL_PX = 30
+
+/** In the page, from its very beginning: when the last panel of so many was ready. */
+const watch = (panels: number) => `
+  new MutationObserver(() => {
+    if (window.drawnMs === undefined && document.querySelectorAll('.panel[data-state=ready]').length >= ${panels})
+      requestAnimationFrame(() => requestAnimationFrame((now) => { window.drawnMs = now }))
+  }).observe(document, { childList: true, subtree: true, attributeFilter: ['data-state'] })
+`
+/** Down to the end and back up, a step a frame. */
+const SCROLL = `new Promise((resolve) => {
+  const frames = []
+  let last = performance.now(), step = ${SCROLL_PX}
+  const next = (now) => {
+    frames.push(now - last)
+    last = now
+    const before = scrollY
+    scrollBy(0, step)
+    if (scrollY !== before) return requestAnimationFrame(next)
+    if (step < 0) return resolve(frames.slice(1))
+    step = -step
+    requestAnimationFrame(next)
+  }
+  requestAnimationFrame(next)
+})`
+
+export interface Load {
+  /** From the click on the link to the frame that shows the last panel. */
+  readonly drawnMs: number
+  readonly queries: number
+  readonly pageBytes: number
+  readonly answerBytes: number
+}
+export interface MeasuredPage {
+  readonly page: Page
+  load(url: string, panels: number): Promise<Load>
+  /** Milliseconds between frames while scrolling through the page and back. */
+  scroll(): Promise<number[]>
+  /** The queries of the last load. */
+  readonly asked: readonly string[]
+  close(): Promise<void>
+}
+
+export async function openMeasuredPage(
+  folder: string,
+  viewport: { width: number; height: number },
+): Promise<MeasuredPage> {
+  const browser = await findServer('chromium')
+  const context = await chromium.launchPersistentContext(join(folder, `profile-${viewport.height}`), {
+    executablePath: browser.path,
+    env: { ...process.env, ...browser.environment } as Record<string, string>,
+    headless: true,
+    viewport,
+    args: ARGUMENTS,
+  })
+  const page = context.pages()[0] ?? (await context.newPage())
+  const session: CDPSession = await context.newCDPSession(page)
+  await session.send('Network.enable')
+  const urls = new Map<string, string>()
+  const bytes = new Map<string, number>()
+  let asked: string[] = []
+  session.on('Network.requestWillBeSent', ({ requestId, request }) => {
+    urls.set(requestId, request.url)
+    const { pathname, searchParams } = new URL(request.url)
+    if (pathname === '/api/query') asked.push(searchParams.get('q') ?? '')
+  })
+  session.on(
+    'Network.loadingFinished',
+    ({ requestId, encodedDataLength }) => void bytes.set(requestId, encodedDataLength),
+  )
+  let watched = 0
+  return {
+    page,
+    get asked() {
+      return asked
+    },
+    async load(url, panels) {
+      if (watched === 0) await page.addInitScript(watch(panels))
+      watched++
+      await page.goto('about:blank')
+      urls.clear()
+      bytes.clear()
+      asked = []
+      await page.goto(url)
+      await page.waitForFunction('window.drawnMs !== undefined', undefined, { timeout: DRAWN_MS_MAX })
+      const drawnMs = (await page.evaluate('window.drawnMs')) as number
+      let [pageBytes, answerBytes] = [0, 0]
+      for (const [id, size] of bytes)
+        if (urls.get(id)?.includes('/api/')) answerBytes += size
+        else pageBytes += size
+      return { drawnMs, queries: asked.length, pageBytes, answerBytes }
+    },
+    scroll: () => page.evaluate(SCROLL) as Promise<number[]>,
+    close: () => context.close(),
+  }
+}

@@ -1,0 +1,109 @@
+/** A viewer on example data, and a page in a real Chromium that looks at it. For tests only. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createLogger, systemClock } from '@tributary/runtime'
+import { findServer } from '@tributary/stack'
+import { type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
+import { expect } from 'vitest'
+import type { DashboardJson } from './rendering/dashboard-json.ts'
+import { type ExampleInflux, startExampleInflux } from './testing.ts'
+import { createViewer, type Viewer } from './viewer-server.ts'
+
+const CHROMIUM_ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+export const WAIT = { timeout: 20_000 }
+export const DESKTOP = { width: 1440, height: 900 }
+export const PHONE = { width: 390, height: 844 }
+const signal = new AbortController().signal
+
+/** @throws with what to do when there is no Chromium and none can be unpacked */
+async function findChromium() {
+  return findServer('chromium').catch((error) => {
+    throw new Error(`${error.message}\nThe browser tests need Chromium: apt-get install chromium`, { cause: error })
+  })
+}
+
+export interface ViewerPage {
+  readonly page: Page
+  readonly context: BrowserContext
+  readonly viewer: Viewer
+  readonly influx: ExampleInflux
+  /** What the console complained of since the last `open`. */
+  readonly complaints: readonly string[]
+  /** Opens a dashboard that does not refresh by itself, and waits until all that is on the screen is drawn. */
+  open(uid: string, options?: { query?: string; size?: typeof DESKTOP }): Promise<void>
+  drawn(): Promise<void>
+  /** Scrolls through the page, so that panels below the screen are drawn too. */
+  drawAll(): Promise<void>
+  panel(title: string): Locator
+  attributes(selector: string, name: string): Promise<(string | null)[]>
+  close(): Promise<void>
+}
+
+/** @param dashboards instead of the committed ones */
+export async function openViewerPage(dashboards?: readonly DashboardJson[]): Promise<ViewerPage> {
+  const browser = await findChromium()
+  const folder = await mkdtemp(join(tmpdir(), 'tributary-viewer-page-'))
+  const influx = await startExampleInflux(systemClock.wallMs())
+  for (const dashboard of dashboards ?? [])
+    await writeFile(join(folder, `${dashboard.uid}.json`), JSON.stringify(dashboard))
+  const viewer = createViewer(
+    {
+      listen: { host: '127.0.0.1', port: 0 },
+      influx: { url: influx.url, database: 'tributary', version: 1, auth: { kind: 'none' } },
+      ...(dashboards ? { dashboardsFolder: folder } : {}),
+    },
+    { clock: systemClock, log: createLogger('viewer', 'silent') },
+  )
+  await viewer.start(signal)
+  const context = await chromium.launchPersistentContext(join(folder, 'profile'), {
+    executablePath: browser.path,
+    env: { ...process.env, ...browser.environment } as Record<string, string>,
+    headless: true,
+    viewport: DESKTOP,
+    args: CHROMIUM_ARGUMENTS,
+  })
+  const page = context.pages()[0] ?? (await context.newPage())
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  const drawn = () => expect.poll(() => page.locator('.refresh.busy').count(), WAIT).toBe(0)
+  return {
+    page,
+    context,
+    viewer,
+    influx,
+    complaints,
+    async open(uid, { query = '', size = DESKTOP } = {}) {
+      complaints.length = 0
+      await page.setViewportSize(size)
+      await page.goto(`${viewer.url}d/${uid}?refresh=&${query}`)
+      await page.locator('.panel').first().waitFor(WAIT)
+      await drawn()
+    },
+    drawn,
+    async drawAll() {
+      for (const found of await page.locator('.panel').all()) await found.scrollIntoViewIfNeeded()
+      await expect.poll(() => page.locator('.panel[data-state=loading]').count(), WAIT).toBe(0)
+    },
+    panel: (title) => page.locator('.panel', { has: page.getByRole('heading', { name: title, exact: true }) }),
+    attributes: (selector, name) =>
+      page.locator(selector).evaluateAll((all, attribute) => all.map((e) => e.getAttribute(attribute)), name),
+    async close() {
+      await context.close()
+      await viewer.stop(signal)
+      await influx.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
