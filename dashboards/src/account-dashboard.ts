@@ -8,7 +8,7 @@ import { influxQuery } from './influx-query.ts'
 import { SITE_AND_DEVICE as WHERE } from './influxql.ts'
 import { ACCOUNT_UID } from './overview-uids.ts'
 import { type PanelPlace, stat, timeSeries } from './panels.ts'
-import { withRunbook } from './runbook.ts'
+import { type RunbookSection, withRunbook } from './runbook.ts'
 import { text } from './text-panel.ts'
 
 const INTERVAL = '5s'
@@ -46,23 +46,31 @@ export function accountDashboard(): Dashboard {
     { value: 1, color },
   ]
   const plain = [{ value: null, color: 'text' }]
-  const tiles: [AccountField, string, string, { value: number | null; color: string }[]][] = [
+  const tiles: [AccountField, string, string, { value: number | null; color: string }[], RunbookSection?][] = [
     ['produced', 'Produced', 'Readings that agents took in from devices.', plain],
     ['stored', '= Stored', 'Readings that InfluxDB confirmed.', plain],
-    ['in_flight', '+ In flight', 'On their way: in a spool, in the stream or in the processor.', plain],
-    ['dead_lettered', '+ Dead-lettered', 'Refused with a reason and kept: tributary dlq list.', worseFrom1(WARNING)],
-    ['shed', '+ Shed', 'Given up on purpose under a limit, with a tombstone.', worseFrom1(WARNING)],
-    ['missing', '+ Missing', 'Announced and nowhere to be found. Must be 0.', worseFrom1(CRITICAL)],
+    ['in_flight', '+ In flight', 'On their way: in a spool, in the stream or in the processor.', plain, 'backlog'],
+    [
+      'dead_lettered',
+      '+ Dead-lettered',
+      'Refused with a reason and kept: tributary dlq list.',
+      worseFrom1(WARNING),
+      'deadLetters',
+    ],
+    ['shed', '+ Shed', 'Given up on purpose under a limit, with a tombstone.', worseFrom1(WARNING), 'spoolFull'],
+    ['missing', '+ Missing', 'Announced and nowhere to be found. Must be 0.', worseFrom1(CRITICAL), 'missing'],
   ]
-  tiles.forEach(([field, title, description, steps], i) => {
-    dashboard.withPanel(
-      stat(
-        { id: i + 1, title, description, span: 4, height: 3 },
-        { query: totalQuery(field, WHERE), unit: 'locale', steps },
-      ),
-    )
+  tiles.forEach(([field, title, description, steps, runbook], i) => {
+    const at = { id: i + 1, title, description, span: 4, height: 3 }
+    const panel = stat(at, { query: totalQuery(field, WHERE), unit: 'locale', steps })
+    dashboard.withPanel(runbook ? withRunbook(panel, runbook) : panel)
   })
-  const lines = (at: PanelPlace, axisLabel: string, queries: readonly [alias: string, query: string][], interval = INTERVAL) =>
+  const lines = (
+    at: PanelPlace,
+    axisLabel: string,
+    queries: readonly [alias: string, query: string][],
+    interval = INTERVAL,
+  ) =>
     timeSeries(at, {
       targets: queries.map(([alias, query], i) => influxQuery('AB'[i] as string, query, { alias })),
       ...{ unit: 'short', softMin: 0, axisLabel, interval, holeMsMin: HOLE_MS_MIN },
@@ -82,10 +90,14 @@ export function accountDashboard(): Dashboard {
     .withPanel(text({ id: 8, title: 'In words', span: 17, height: 4 }, WORDS))
     .withPanel(agentsTable({ id: 10, title: 'By agent', span: 24, height: 7 }))
     .withPanel(
-      lines({ id: 11, title: 'Readings a second', span: 8, height: 7, description: 'All selected agents together.' }, 'readings/s', [
-        ['produced', totalRateQuery('produced', WHERE)],
-        ['stored', totalRateQuery('stored', WHERE)],
-      ]),
+      lines(
+        { id: 11, title: 'Readings a second', span: 8, height: 7, description: 'All selected agents together.' },
+        'readings/s',
+        [
+          ['produced', totalRateQuery('produced', WHERE)],
+          ['stored', totalRateQuery('stored', WHERE)],
+        ],
+      ),
     )
     .withPanel(withRunbook(gauge({ id: 12, title: 'In flight', span: 8, height: 7 }, 'in_flight'), 'backlog'))
     .withPanel(withRunbook(gauge({ id: 18, title: 'Missing', span: 8, height: 7 }, 'missing'), 'missing'))
@@ -94,7 +106,8 @@ export function accountDashboard(): Dashboard {
         lines(
           {
             ...{ id: 23, title: 'Gaps', span: 8, height: 7 },
-            description: 'Batches that should have come before others did, at all agents of a processor; asked for again until they come.',
+            description:
+              'Batches that should have come before others did, at all agents of a processor; asked for again until they come.',
           },
           'batches',
           [['$tag_device', GAPS]],
@@ -103,10 +116,16 @@ export function accountDashboard(): Dashboard {
         'gap',
       ),
     )
-    .withPanel(withRunbook(gauge({ id: 14, title: 'Dead-lettered', span: 8, height: 7 }, 'dead_lettered'), 'deadLetters'))
+    .withPanel(
+      withRunbook(gauge({ id: 14, title: 'Dead-lettered', span: 8, height: 7 }, 'dead_lettered'), 'deadLetters'),
+    )
     .withPanel(withRunbook(gauge({ id: 24, title: 'Shed', span: 8, height: 7 }, 'shed'), 'spoolFull'))
-    .withPanel(withRunbook(deadLettersTable({ id: 13, title: 'Dead letters by reason', span: 12, height: 7 }), 'deadLetters'))
-    .withPanel(withRunbook(tombstonesTable({ id: 22, title: 'Tombstones: what was shed', span: 12, height: 7 }), 'spoolFull'))
+    .withPanel(
+      withRunbook(deadLettersTable({ id: 13, title: 'Dead letters by reason', span: 12, height: 7 }), 'deadLetters'),
+    )
+    .withPanel(
+      withRunbook(tombstonesTable({ id: 22, title: 'Tombstones: what was shed', span: 12, height: 7 }), 'spoolFull'),
+    )
   return finished(dashboard)
 }
 

@@ -2,6 +2,7 @@
 import { systemClock } from '@tributary/runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { attentionTable } from './attention.ts'
+import { dashboards } from './provisioning.ts'
 import type { PanelJson } from './rendering/dashboard-json.ts'
 import { settingsOf } from './rendering/field-config.ts'
 import { fillLink } from './rendering/links.ts'
@@ -105,5 +106,7 @@ describe('what needs a person', () => {
       `/d/tributary-gateway-health?${kept('gateway-1')}`,
     ])
     expect(ofRow('2 alerts')?.[1]).toBe(`/d/tributary-alerts?${kept('pump-1')}`)
+    const uids = dashboards(await exampleContracts()).map(({ uid }) => uid)
+    for (const [, , href = ''] of rows) expect(uids).toContain(href.split(/[/?]/)[2])
   })
 })

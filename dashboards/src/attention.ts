@@ -9,7 +9,7 @@ import { type Contracts, kindUid } from '@tributary/protocol'
 import { CRITICAL, WARNING } from './field-style.ts'
 import { identifier, SITE } from './influxql.ts'
 import { ACCOUNT_UID, ALERTS_UID } from './overview-uids.ts'
-import { link, type PanelPlace, table } from './panels.ts'
+import { link, type PanelPlace, table, UNSEEN } from './panels.ts'
 import { anchorOf, RUNBOOK_ADDRESS, RUNBOOK_SECTIONS, type RunbookSection } from './runbook.ts'
 
 interface Concern {
@@ -82,7 +82,7 @@ function concernsOf(contracts: Contracts): Concern[] {
     { ...mild, text: 'clock not trusted', to: healthUid('agent'), runbook: 'clock', query: clockNotTrusted },
     { ...mild, text: 'readings in dead letters', to: ACCOUNT_UID, runbook: 'deadLetters', query: readingsInLetters },
     {
-      ...{ ...mild, text: 'alerts not acknowledged', to: ALERTS_UID, runbook: 'notTold' },
+      ...{ ...mild, text: 'alerts not acknowledged', to: ALERTS_UID, runbook: 'openAlerts' },
       query: alertsNotAcknowledged,
     },
   ]
@@ -105,9 +105,7 @@ export function attentionTable(at: PanelPlace, contracts: Contracts) {
       },
     ],
   })
-  const hidden = { id: 'custom.hidden', value: true }
-  const toDevice =
-    `/d/\${__data.fields.to}?var-site=\${__data.fields.site}&var-device=\${__data.fields.device}&\${__url_time_range}`
+  const toDevice = `/d/\${__data.fields.to}?var-site=\${__data.fields.site}&var-device=\${__data.fields.device}&\${__url_time_range}`
   return table(at, {
     query: concerns.map((concern, i) => statement(concern, i + 1)),
     columns: [
@@ -123,10 +121,10 @@ export function attentionTable(at: PanelPlace, contracts: Contracts) {
       },
       { name: 'device', title: 'Whose', width: 140, properties: [link('Open its dashboard', toDevice)] },
       { name: 'site', title: 'Site', width: 110 },
-      { name: 'to', properties: [hidden, words(({ to }) => ({ text: to }))] },
+      { name: 'to', properties: [UNSEEN, words(({ to }) => ({ text: to }))] },
       {
         name: 'runbook',
-        properties: [hidden, words(({ runbook }) => ({ text: anchorOf(RUNBOOK_SECTIONS[runbook]) }))],
+        properties: [UNSEEN, words(({ runbook }) => ({ text: anchorOf(RUNBOOK_SECTIONS[runbook]) }))],
       },
     ],
     hidden: ['Time'],

@@ -9,7 +9,8 @@ import { RUNBOOK_ADDRESS } from './runbook.ts'
 
 /** What stands before `docs/runbook.md` in a link, as for the alerts of Grafana; the viewer has it under `/`. */
 const runbookBase = process.env['TRIBUTARY_RUNBOOK_URL'] ?? '/'
-const addressed = (text: string): string => text.replaceAll(`"${RUNBOOK_ADDRESS}#`, `"${runbookBase}${RUNBOOK_ADDRESS.slice(1)}#`)
+const addressed = (text: string): string =>
+  text.replaceAll(`"${RUNBOOK_ADDRESS}#`, `"${runbookBase}${RUNBOOK_ADDRESS.slice(1)}#`)
 
 const contracts = await readContracts(fileURLToPath(new URL('../../contracts/', import.meta.url)))
 const files = provisioningFiles(contracts)

@@ -1,9 +1,11 @@
 /** What detectors noticed and people were told: as lines over the charts, and in tables. */
 import { AnnotationPanelFilterBuilder, AnnotationQueryBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { Contracts } from '@tributary/protocol'
+import { deviceNow, kindColumn } from './event-links.ts'
 import { CRITICAL, GOOD, QUIET, WARNING } from './field-style.ts'
 import { DATASOURCE, influxQuery } from './influx-query.ts'
 import { identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
-import { coloured, type PanelPlace, table } from './panels.ts'
+import { coloured, type PanelPlace, table, UNSEEN } from './panels.ts'
 
 export const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
 export const BY_STATE = {
@@ -100,12 +102,11 @@ export function qualityAnnotations(kind: string): AnnotationQueryBuilder[] {
   })
 }
 
-/** @param of the condition on them */
-function anomalyTable(at: PanelPlace, of: string, rowsMax: number) {
+export function anomaliesTable(at: PanelPlace, kind: string) {
   return table(at, {
     query:
       `SELECT "device", "detector", "component", "message", "score", "feedback", "feedback_by" FROM "anomaly" ` +
-      `WHERE $timeFilter AND ${of} ORDER BY time DESC LIMIT ${rowsMax}`,
+      `WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'device', title: 'Device', width: 130 },
@@ -119,12 +120,6 @@ function anomalyTable(at: PanelPlace, of: string, rowsMax: number) {
     noValue: 'No anomalies in this time range',
   })
 }
-
-export const anomaliesTable = (at: PanelPlace, kind: string) =>
-  anomalyTable(at, `${SITE_AND_DEVICE} AND "kind" = ${literal(kind)}`, 100)
-
-/** The newest anomalies of every kind. */
-export const newestAnomaliesTable = (at: PanelPlace) => anomalyTable(at, SITE, 50)
 
 export function alertsTable(at: PanelPlace, kind: string) {
   return table(at, {
@@ -144,20 +139,24 @@ export function alertsTable(at: PanelPlace, kind: string) {
   })
 }
 
-/** Alerts that are open now, whenever they began. */
-export function openAlertsTable(at: PanelPlace) {
+/** Alerts that are open now, whenever they began; each leads to its device. */
+export function openAlertsTable(at: PanelPlace, contracts: Contracts) {
+  const episode = '"site", "device", "rule", "field", "detector"'
   return table(at, {
     query:
-      `SELECT "state", "severity", "message" FROM (SELECT last("state") AS "state", "severity", "message" ` +
-      `FROM "alert" WHERE ${SITE} GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" !~ /^(resolved|historical)$/ GROUP BY "site", "device", "rule", "field", "detector"`,
+      `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
+      `FROM "alert" WHERE ${SITE} GROUP BY ${episode}) WHERE "state" !~ /^(resolved|historical)$/ GROUP BY ${episode}`,
     columns: [
       { name: 'severity', title: 'Severity', width: 80, properties: coloured(BY_SEVERITY) },
-      { name: 'device', title: 'Device', width: 115 },
+      { name: 'device', title: 'Device', width: 115, properties: [deviceNow()] },
       { name: 'Time', title: 'Changed', unit: 'dateTimeFromNow', width: 100 },
       { name: 'message', title: 'Message' },
       { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) },
+      { name: 'site', properties: [UNSEEN] },
+      { name: 'kind', properties: [UNSEEN, ...kindColumn(contracts)] },
     ],
-    hidden: ['site', 'rule', 'field', 'detector'],
+    hidden: ['rule', 'field', 'detector'],
+    sortedBy: { column: 'Changed', desc: true },
     noValue: 'No open alerts',
   })
 }

@@ -8,6 +8,7 @@ import {
   type ValueMapping,
 } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contract, ContractField, Threshold } from '@tributary/protocol'
+import { STATE_MAPPINGS } from './process-states.ts'
 
 export const CRITICAL = 'red'
 export const WARNING = 'orange'
@@ -137,6 +138,7 @@ export function stateMappings(contract: Contract, name: string): ValueMapping[] 
       },
     ]
   }
+  if (name === 'state' && contract.kind.endsWith('_health')) return STATE_MAPPINGS
   if (field?.type === 'string' && field.values)
     return [
       {

@@ -18,7 +18,7 @@ import { isHealth, newestTable } from './newest-table.ts'
 import { type StatOptions, stat, stateTimeline, timeSeries } from './panels.ts'
 import { stateQuery } from './pipeline-queries.ts'
 import { STATE_OR_SILENT_MAPPINGS } from './process-states.ts'
-import { withRunbook } from './runbook.ts'
+import { type RunbookSection, withRunbook } from './runbook.ts'
 
 /** Columns of a kind's table: its own dashboard has the rest. Numbers with their units are wider than states. */
 const TABLE_FIELDS_MAX = 4
@@ -46,9 +46,9 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
         contracts,
       ),
     )
-    .withPanel(openAlertsTable({ id: 8, title: 'Open alerts', span: 12, height: 7 }))
-  for (const [i, [title, description, options]] of tiles.entries())
-    dashboard.withPanel(stat({ id: 30 + i, title, description, span: 4, height: 3 }, options))
+    .withPanel(openAlertsTable({ id: 8, title: 'Open alerts', span: 12, height: 7 }, contracts))
+  for (const [i, [title, description, options, runbook]] of tiles.entries())
+    dashboard.withPanel(withRunbook(stat({ id: 30 + i, title, description, span: 4, height: 3 }, options), ...runbook))
   dashboard
     .withPanel(
       withRunbook(
@@ -111,7 +111,7 @@ const worseFrom1 = (color: string) => [
   { value: null, color: GOOD },
   { value: 1, color },
 ]
-const tiles: readonly (readonly [title: string, description: string, options: StatOptions])[] = [
+const tiles: readonly (readonly [title: string, description: string, options: StatOptions, RunbookSection[]])[] = [
   [
     'Readings a second',
     'Stored in InfluxDB, all agents together.',
@@ -119,31 +119,37 @@ const tiles: readonly (readonly [title: string, description: string, options: St
       ...{ query: totalRateQuery('stored'), unit: 'short', decimals: 0, steps: [{ value: null, color: QUIET }] },
       ...{ sparkline: true, interval: ACCOUNT_INTERVAL },
     },
+    ['backlog'],
   ],
   [
     'Newest stored',
     'When InfluxDB last confirmed a reading.',
     { query: newestStoredQuery, unit: 'dateTimeFromNow', steps: plain, column: 'Time' },
+    ['silent'],
   ],
   [
     'Open alerts',
     'Episodes that people were told of and that are not over.',
     { query: openAlertsQuery, steps: worseFrom1(CRITICAL), noValue: '0' },
+    ['openAlerts'],
   ],
   [
     'Missing',
     'Readings that were announced and are nowhere. Must be 0.',
     { query: totalQuery('missing'), unit: 'locale', steps: worseFrom1(CRITICAL) },
+    ['missing'],
   ],
   [
     'In dead letters',
     'Readings refused with a reason that wait to be requeued or dropped: tributary dlq list.',
     { query: waitingLettersQuery, unit: 'locale', steps: worseFrom1(WARNING), noValue: '0' },
+    ['deadLetters'],
   ],
   [
     'In flight',
     'Readings produced that are on their way: in a spool, in the stream or in the processor.',
     { query: totalQuery('in_flight'), unit: 'locale', steps: plain },
+    ['backlog'],
   ],
 ]
 

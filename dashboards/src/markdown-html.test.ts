@@ -27,10 +27,10 @@ describe('documentHtml', () => {
   it('takes every document that we have: each heading is there, no table or link is left as text', async () => {
     for (const name of (await readdir(docsFolder)).filter((file) => file.endsWith('.md'))) {
       const page = (await docsPage(name)) ?? ''
-      const source = (await readFile(join(docsFolder, name), 'utf8')).replace(/^```[^]*?^```/gm, '')
+      const source = (await readFile(join(docsFolder, name), 'utf8')).replace(/^```[\s\S]*?^```/gm, '')
       const count = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].length
       expect(count(page, /<h[1-6] id=/g), name).toBe(count(source, /^#{1,6} /gm))
-      const words = page.replace(/<(pre|code)>[^]*?<\/\1>/g, '').replace(/<[^>]+>/g, '')
+      const words = page.replace(/<(pre|code)>[\s\S]*?<\/\1>/g, '').replace(/<[^>]+>/g, '')
       expect(words.match(/\]\(|\|---|\*\*/g), name).toBeNull()
     }
   })

@@ -6,7 +6,10 @@ import { isSafeUrl } from './rendering/links.ts'
 import { anchorOf } from './runbook.ts'
 
 const escaped = (text: string): string =>
-  text.replace(/[&<>"]/g, (character) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[character] as string)
+  text.replace(
+    /[&<>"]/g,
+    (character) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[character] as string,
+  )
 
 const INLINE =
   /`([^`]+)`|\[((?:`[^`]*`|[^\]`])+)\]\(([^)\s]+)\)|\*\*(.+?)\*\*|(?<![\w*])\*([^*\s](?:[^*]*[^*\s])?)\*(?![\w*])/g
@@ -64,7 +67,12 @@ export function documentHtml(markdown: string): string {
       parts.push(`<h${marks.length} id="${escaped(anchorOf(text))}">${inlineHtml(text)}</h${marks.length}>`)
     } else if (ROW.test(line)) parts.push(tableHtml(takeWhile((next) => ROW.test(next))))
     else if (ITEM.test(line)) parts.push(listHtml(takeWhile((next) => ITEM.test(next) || /^\s+\S/.test(next))))
-    else parts.push(`<p>${takeWhile((next) => isText(next)).map(inlineHtml).join('\n')}</p>`)
+    else
+      parts.push(
+        `<p>${takeWhile((next) => isText(next))
+          .map(inlineHtml)
+          .join('\n')}</p>`,
+      )
   }
   return parts.join('\n')
 }

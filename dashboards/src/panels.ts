@@ -251,6 +251,9 @@ export function stateTimeline(
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single).sort(SortOrder.None))
 }
 
+/** Of a column that links need, and readers do not. */
+export const UNSEEN: DynamicConfigValue = { id: 'custom.hidden', value: true }
+
 export const link = (title: string, url: string): DynamicConfigValue => ({
   id: 'links',
   value: [{ title, url, targetBlank: false }],

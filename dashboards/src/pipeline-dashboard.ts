@@ -64,7 +64,11 @@ function tile(id: number, { title, description, runbook, ...options }: Tile, con
   return withRunbook(panel, runbook)
 }
 
-function chart(id: number, { title, description, runbook, span = 8, height = 7, lines, ...options }: Chart, contracts: Contracts) {
+function chart(
+  id: number,
+  { title, description, runbook, span = 8, height = 7, lines, ...options }: Chart,
+  contracts: Contracts,
+) {
   const panel = timeSeries(
     { id, title, span, height, ...(description ? { description } : {}) },
     {

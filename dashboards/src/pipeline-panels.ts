@@ -140,7 +140,12 @@ export const chartSections: readonly { readonly title: string; readonly charts: 
     title: 'What waits',
     charts: [
       {
-        ...{ title: 'Backlog', description: 'In the spool of an agent or gateway.', unit: 'short', axisLabel: 'batches' },
+        ...{
+          title: 'Backlog',
+          description: 'In the spool of an agent or gateway.',
+          unit: 'short',
+          axisLabel: 'batches',
+        },
         ...{ lines: each(SPOOLS, 'backlog_batches'), runbook: 'backlog' },
       },
       {
@@ -181,14 +186,23 @@ export const chartSections: readonly { readonly title: string; readonly charts: 
       { title: 'Memory of the processes', unit: 'bytes', lines: each(PROCESSES, 'memory_rss_bytes', 'mean') },
       {
         ...{ title: 'InfluxDB write', description: 'The newest of a processor.', unit: 'ms', runbook: 'influxSlow' },
-        ...{ lines: each(['processor_health'], 'influx_write_ms', 'max'), limits: ['processor_health', 'influx_write_ms'] },
+        ...{
+          lines: each(['processor_health'], 'influx_write_ms', 'max'),
+          limits: ['processor_health', 'influx_write_ms'],
+        },
       },
       {
-        ...{ title: 'CPU of the computers', description: 'All cores.', unit: 'percent', softMax: 100 },
+        ...{
+          title: 'CPU of the computers',
+          runbook: 'computer',
+          description: 'All cores.',
+          unit: 'percent',
+          softMax: 100,
+        },
         lines: each(['host'], 'cpu_percent', 'mean'),
       },
       {
-        ...{ title: 'Memory of the computers', unit: 'percent', softMax: 100 },
+        ...{ title: 'Memory of the computers', unit: 'percent', softMax: 100, runbook: 'computer' },
         ...{ lines: each(['host'], 'memory_used_percent', 'mean'), limits: ['host', 'memory_used_percent'] },
       },
     ],

@@ -7,7 +7,7 @@ export const PROCESS_STATES: Readonly<Record<string, { readonly text: string; re
   live: { text: 'live', color: 'blue' },
   draining: { text: 'draining', color: 'super-light-blue' },
   clock_not_trusted: { text: 'clock not trusted', color: 'yellow' },
-  offline: { text: 'offline', color: 'orange' },
+  offline: { text: 'offline', color: 'gray' },
 }
 const SILENT_COLOUR = 'dark-red'
 

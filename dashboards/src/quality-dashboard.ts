@@ -1,5 +1,5 @@
 /** Whether the data can be trusted: what broke its contract, what is absent, late, or of an uncertain time. */
-import type { Dashboard, DynamicConfigValue } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contract, Contracts } from '@tributary/protocol'
 import { bars } from './bar-panels.ts'
 import { completenessMap, completenessQueries } from './completeness.ts'
@@ -8,7 +8,7 @@ import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
 import { CRITICAL, GOOD, kindTitle, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
 import { isHealth } from './newest-table.ts'
-import { type Column, stat, table, timeSeries } from './panels.ts'
+import { type Column, stat, table, timeSeries, UNSEEN } from './panels.ts'
 import {
   againstContractCountQuery,
   againstContractQuery,
@@ -27,8 +27,6 @@ import {
 } from './quality-queries.ts'
 
 const HEALTH_INTERVAL = '1m'
-/** Links need the column, readers do not. */
-const UNSEEN: DynamicConfigValue = { id: 'custom.hidden', value: true }
 
 export function qualityDashboard(contracts: Contracts): Dashboard {
   const kinds = [...contracts.values()].filter(({ kind }) => !isHealth(kind)).sort((a, b) => (a.kind < b.kind ? -1 : 1))

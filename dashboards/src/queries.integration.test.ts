@@ -84,7 +84,7 @@ describe('queries', () => {
       const seen = new Set<string>()
       for (const dashboard of built) {
         const variables = choices(await variablesOf(dashboard))
-        for (const panel of (dashboard.panels ?? []).filter(({ targets = [] }) => targets.length > 0)) {
+        for (const panel of (dashboard.panels ?? []).filter(({ targets }) => targets?.length)) {
           const answers = await Promise.all(variables.map((chosen) => answersOf(panel, rangeOf(spanMs), chosen)))
           if (answers.some((some) => isFilled(panel, some))) seen.add(panel.title ?? '')
           else empty.push(`${dashboard.title} / ${panel.title}`)

@@ -7,7 +7,9 @@ import { anchorOf, RUNBOOK_ADDRESS, RUNBOOK_SECTIONS } from './runbook.ts'
 import { exampleContracts } from './testing.ts'
 
 const headings = async (): Promise<string[]> =>
-  [...(await readFile(join(docsFolder, 'runbook.md'), 'utf8')).matchAll(/^## (.+)$/gm)].map(([, heading = '']) => heading)
+  [...(await readFile(join(docsFolder, 'runbook.md'), 'utf8')).matchAll(/^## (.+)$/gm)].map(
+    ([, heading = '']) => heading,
+  )
 
 it('names sections that the runbook has', async () => {
   const there = await headings()

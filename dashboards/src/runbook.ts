@@ -14,12 +14,15 @@ export const RUNBOOK_SECTIONS = {
   gap: 'A gap that does not close',
   deadLetters: 'Dead letters appear',
   spoolFull: 'Spool full, shed',
+  openAlerts: 'An alert is open',
   notTold: 'An alert did not arrive',
   linesRefused: 'InfluxDB refuses lines',
   influxSlow: 'InfluxDB is slow',
   processor: 'Processor not ready',
   clock: 'Clock wrong',
   connection: 'An agent is not connected',
+  inputs: 'A serial device is not understood',
+  computer: 'A computer runs short',
 } as const
 export type RunbookSection = keyof typeof RUNBOOK_SECTIONS
 

@@ -1,6 +1,6 @@
 /** Panels that ask nothing: words, and headings. */
 import { RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
-import { PanelBuilder as TextPanel, TextMode } from '@grafana/grafana-foundation-sdk/text'
+import { TextMode, PanelBuilder as TextPanel } from '@grafana/grafana-foundation-sdk/text'
 import { DATASOURCE } from './influx-query.ts'
 import type { PanelPlace } from './panels.ts'
 

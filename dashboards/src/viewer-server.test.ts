@@ -29,7 +29,12 @@ describe('viewer server', () => {
 
   it('lists the dashboards, overviews first, and serves each as it stands in its file', async () => {
     const list = (await (await fetchPath('/api/dashboards')).json()) as { uid: string; title: string }[]
-    expect(list.map((d) => d.title).slice(0, 4)).toEqual(['Fleet', 'Anomalies and alerts', 'Account', 'Pipeline health'])
+    expect(list.map((d) => d.title).slice(0, 4)).toEqual([
+      'Fleet',
+      'Anomalies and alerts',
+      'Account',
+      'Pipeline health',
+    ])
     for (const { uid, title } of list)
       expect(await (await fetchPath(`/api/dashboards/${uid}`)).json()).toMatchObject({ uid, title })
   })

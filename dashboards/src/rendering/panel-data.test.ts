@@ -28,7 +28,9 @@ describe('rowTexts', () => {
     const table = panelTable(panel, [answer(['time', 'to', 'gone'], [[0, 1, null]], { device: 'pump 1' })])
     const row = rowTexts(table, 0, panel, 0)
     const url = `/d/\${__data.fields.to}?var-device=\${__data.fields.device}&x=\${__data.fields.gone}`
-    expect(fillLink(url, { rawRange: { from: '', to: '' }, variables: [], row })).toBe('/d/a%2Fb?var-device=pump%201&x=')
+    expect(fillLink(url, { rawRange: { from: '', to: '' }, variables: [], row })).toBe(
+      '/d/a%2Fb?var-device=pump%201&x=',
+    )
   })
 })
 
@@ -39,7 +41,15 @@ describe('singleValues', () => {
     targets: [{ refId: 'A', query: '', resultFormat: 'time_series' }],
     options: { reduceOptions: { calcs: ['lastNotNull'], fields } },
   })
-  const answers = [answer(['time', 'stored'], [[1_000, 5], [2_000, 7]])]
+  const answers = [
+    answer(
+      ['time', 'stored'],
+      [
+        [1_000, 5],
+        [2_000, 7],
+      ],
+    ),
+  ]
   it('is the newest value, or the newest time when the panel asks for that', () => {
     expect(singleValues(stat(''), answers).map(({ value }) => value)).toEqual([7])
     expect(singleValues(stat('/^Time$/'), answers).map(({ value }) => value)).toEqual([2_000])

@@ -57,7 +57,11 @@ export const rowTexts = (
 ): Readonly<Record<string, string>> =>
   Object.fromEntries(
     fields.map(({ name, title, values }) => {
-      const { text, suffix } = shown(values[row] ?? null, { ...settingsOf(fieldConfig, [name, title]), noValue: '' }, nowMs)
+      const { text, suffix } = shown(
+        values[row] ?? null,
+        { ...settingsOf(fieldConfig, [name, title]), noValue: '' },
+        nowMs,
+      )
       return [name, text + suffix]
     }),
   )
