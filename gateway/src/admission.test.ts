@@ -82,6 +82,7 @@ async function admissionOn(fileSystem: FileSystem) {
       index,
       waiting: createWaiting(),
       onReceived: () => undefined,
+      onLive: () => undefined,
       holdBack: async () => undefined,
       clock: systemClock,
       log,

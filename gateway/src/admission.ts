@@ -48,6 +48,8 @@ export function createAdmission(options: {
   waiting: Waiting
   /** A batch of the epoch is on disk. */
   onReceived: (agent: string, epoch: string) => void
+  /** A batch of the live lane came for the first time and is on disk; must neither wait nor throw. */
+  onLive: (batch: Uint8Array) => void
   /** Resolves when a batch of a backlog, which is on disk, may be acknowledged. */
   holdBack: (bytes: number) => Promise<void>
   clock: Clock
@@ -55,7 +57,19 @@ export function createAdmission(options: {
   metrics: Metrics
   patienceMs?: number
 }): Admission {
-  const { spool, marks, index, waiting, onReceived, holdBack, clock, log, metrics, patienceMs = PATIENCE_MS } = options
+  const {
+    spool,
+    marks,
+    index,
+    waiting,
+    onReceived,
+    onLive,
+    holdBack,
+    clock,
+    log,
+    metrics,
+    patienceMs = PATIENCE_MS,
+  } = options
   const batchesTotal = metrics.counter('gateway_batches_total', 'Batches acknowledged', ['result'])
   const readingsTotal = metrics.counter(
     'gateway_readings_total',
@@ -194,6 +208,7 @@ export function createAdmission(options: {
       batchesTotal.inc({ result: 'stored' })
       readingsTotal.inc(header.readingCount)
       if (header.lane === 'backlog') await holdBack(batch.length)
+      else onLive(batch)
       return 'stored'
     },
   }
