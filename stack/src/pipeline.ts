@@ -86,10 +86,12 @@ export interface Pipeline {
     viewer: string | undefined
     /** Undefined: none was asked for. */
     siteView: string | undefined
+    siteTap: string | undefined
     gatewayMqttPort: number
   }
   readonly versions: Record<string, string>
   readonly ledgerFolder: string
+  readonly siteViewFolder: string
   /** Of the processor. */
   readonly contractsFolder: string
   query: InfluxQuery
@@ -268,9 +270,11 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       agents: agentUrls,
       viewer: viewerPort === undefined ? undefined : admin(viewerPort),
       siteView: siteView && admin(siteView.port),
+      siteTap: siteView && admin(siteView.tapPort),
       gatewayMqttPort: ports.mqtt,
     },
     versions: { node: process.versions.node, 'nats-server': natsServer.version, influxd: influxd.version },
+    siteViewFolder: path('site-view'),
     ledgerFolder: path('simulator', 'ledger'),
     contractsFolder,
     query,
