@@ -149,7 +149,7 @@ describe('with a session', () => {
       headers: { cookie, authorization, 'content-type': 'application/json' },
       body: JSON.stringify({ module: 'node-red-node-random' }),
     })
-    expect(install.status, 'nothing is installed').toBe(400)
+    expect(install.status, 'there is no way to install').toBe(404)
     const settings = JSON.parse((await ask('/editor/settings', { cookie, authorization })).body) as Record<
       string,
       never

@@ -106,7 +106,7 @@ function settingsOf(options: NodeRedOptions, { clock, log }: { clock: Clock; log
     editorTheme: {
       page: { title: options.title },
       header: { title: options.title },
-      palette: { editable: false, catalogues: [] },
+      palette: { catalogues: [] },
       projects: { enabled: false },
       multiplayer: { enabled: false },
       tours: false,
