@@ -158,9 +158,15 @@ function worstOfEachSide(found: readonly Condition[]): Condition[] {
 }
 
 /** A value as a person reads it, with its unit. */
-export function say(value: number | boolean | string, of: FieldState['contract']): string {
-  if (typeof value !== 'number') return typeof value === 'boolean' ? (value ? 'yes' : 'no') : value
-  const decimals = of.type === 'float' ? of.decimals : 0
-  const unit = of.type === 'float' || of.type === 'integer' ? of.unit : ''
-  return `${value.toFixed(decimals)}${unit && ` ${unit}`}`
+export const say = (value: FieldState['value'], of: FieldState['contract']): string =>
+  partsOf(value, of).filter(Boolean).join(' ')
+
+/** The value and its unit; bytes in the unit that fits. */
+export function partsOf(value: FieldState['value'], of: FieldState['contract']): [value: string, unit: string] {
+  if (typeof value !== 'number') return [typeof value === 'boolean' ? (value ? 'yes' : 'no') : value, '']
+  if (of.type !== 'float' && of.type !== 'integer') return [String(value), '']
+  if (of.unit !== 'B') return [value.toFixed(of.decimals), of.unit]
+  const steps = ['B', 'kB', 'MB', 'GB', 'TB']
+  const step = Math.min(steps.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(value) || 1) / 3)))
+  return [(value / 1_000 ** step).toFixed(step === 0 ? 0 : 1), steps[step] as string]
 }

@@ -1,12 +1,14 @@
 /** What the page shows, as one message: what is wrong, how the gateway and the agents are, what every device measures. */
 import type { GatewayStatus } from '@tributary/gateway'
 import type { LocalAlert } from './alert-book.ts'
-import { isAgentSilent, type Silence, say } from './local-alerts.ts'
+import { isAgentSilent, partsOf, type Silence } from './local-alerts.ts'
 import type { DeviceState, FieldState } from './site-state.ts'
 
 /** More would be no overview. */
 export const OVERVIEW_DEVICES_MAX = 100
 const OVERVIEW_ALERTS_MAX = 50
+/** Fewer are on their way. */
+const BACKLOG_BATCHES_MIN = 5
 
 export interface OverviewAgent {
   readonly agent: string
@@ -121,8 +123,10 @@ function notesOf(health: DeviceState | undefined): string[] {
   }
   return [
     ...(health?.fields.get('clock_trusted')?.value === false ? ['clock not trusted'] : []),
-    ...(number('inputs_down') > 0 ? [`${number('inputs_down')} inputs down`] : []),
-    ...(number('backlog_batches') > 0 ? [`${number('backlog_batches')} batches wait there`] : []),
+    ...(number('inputs_down') > 0
+      ? [`${number('inputs_down')} ${number('inputs_down') === 1 ? 'input' : 'inputs'} down`]
+      : []),
+    ...(number('backlog_batches') >= BACKLOG_BATCHES_MIN ? [`${number('backlog_batches')} batches wait there`] : []),
     ...(number('spool_used_percent') >= 1 ? [`spool ${Math.round(number('spool_used_percent'))} %`] : []),
   ]
 }
@@ -145,12 +149,11 @@ function deviceOf(state: DeviceState, { alerts, wallMs, monotonicMs }: OverviewP
 }
 
 function fieldOf({ field, contract, value, hour }: FieldState, severity: string | null, wallMs: number): OverviewField {
-  const unit = contract.type === 'float' || contract.type === 'integer' ? contract.unit : ''
-  const text = say(value, contract)
+  const [text, unit] = partsOf(value, contract)
   return {
     field,
     label: contract.label,
-    value: unit ? text.slice(0, -unit.length - 1) : text,
+    value: text,
     unit,
     severity,
     hour: hour?.means(wallMs).map((mean) => mean && Number(mean.toPrecision(6))),

@@ -35,7 +35,7 @@ export function shippedFlow(template: string): string {
         groupBg: '#f4f5f7',
         groupOutline: '#f4f5f7',
       },
-      sizes: { density: 'compact', pagePadding: '12px', groupGap: '0px', groupBorderRadius: '0px', widgetGap: '0px' },
+      sizes: { density: 'compact', pagePadding: '0px', groupGap: '0px', groupBorderRadius: '0px', widgetGap: '0px' },
     },
     {
       id: 'tributary-page',
@@ -44,7 +44,7 @@ export function shippedFlow(template: string): string {
       ui: 'tributary-ui',
       path: '/site',
       icon: 'home',
-      layout: 'flex',
+      layout: 'grid',
       theme: 'tributary-theme',
       breakpoints: [{ name: 'Default', px: 0, cols: 12 }],
       order: 1,
