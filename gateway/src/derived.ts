@@ -13,8 +13,10 @@ import {
 import type { Clock } from '@tributary/runtime'
 import type { Admission } from './admission.ts'
 
-export const DERIVED_READINGS_PER_SECOND = 2_000
-export const DERIVED_READINGS_BURST = 10_000
+export const DERIVED_READINGS_PER_SECOND = 500
+export const DERIVED_READINGS_BURST = 5_000
+/** What a request costs at least: each is a batch, and an fsync. */
+const REQUEST_READINGS_MIN = 50
 const WAITING_MAX = 8
 /** A derived sample has the time of what it was made of, and comes so much later at most; beyond that it is late. */
 const DELAY_MS_MAX = 10_000
@@ -90,7 +92,7 @@ export function createDerived(
       if (waiting >= WAITING_MAX) throw new NotTaken('busy', `${WAITING_MAX} requests wait already`)
       const blocks = blocksOf(samples)
       const readings = countReadings(blocks)
-      pay(readings)
+      pay(Math.max(REQUEST_READINGS_MIN, readings))
       waiting += 1
       const work = last.then(() => admit(blocks, readings))
       last = work.catch(() => undefined)

@@ -118,9 +118,9 @@ export function makeBatch(
   sequence: number,
   header: Partial<BatchHeader> = {},
   samples = 3,
-  valueOf = (i: number) => sequence * 10 + i,
+  valueAt = (i: number) => sequence * 10 + i,
 ): Buffer {
-  const values = Float64Array.from({ length: samples }, (_, i) => valueOf(i))
+  const values = Float64Array.from({ length: samples }, (_, i) => valueAt(i))
   return Buffer.from(
     encodeBatch({
       header: {

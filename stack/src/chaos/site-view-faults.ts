@@ -1,16 +1,18 @@
 /** The site view beside the gateway dies, again and again, or is flooded through every door that it has: the path of a reading must not notice. */
+import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { connect } from 'node:net'
+import { constants, setPriority } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { systemClock } from '@tributary/runtime'
 import { answers } from '../managed-process.ts'
 import type { Pipeline } from '../pipeline.ts'
 import type { Fault } from './fault.ts'
 
 const COMES_BACK_MS_MAX = 90_000
-const FLOOD_CLIENTS = 16
-const SAMPLES_PER_POST = 500
+const FLOOD_ENDS_MS_MAX = 30_000
+const floodProgram = fileURLToPath(new URL('./site-view-flood.mjs', import.meta.url))
 
 function obstacle(): string | undefined {
   try {
@@ -62,74 +64,22 @@ export async function siteViewIsThere(
   }
 }
 
-/**
- * Requests for pages, logins and files without end; derived samples far beyond the rate; readers of the tap that read nothing. On
- * this machine alone, for so long. @returns how many requests were made, and how many derived readings the gateway took
- */
+/** See `site-view-flood.mjs`; it has the lowest priority there is. */
 export async function floodSiteView(
   { urls, siteViewFolder }: Pipeline,
   durationMs: number,
   signal: AbortSignal,
 ): Promise<{ requests: number; derived: number; refused: number }> {
   const token = (await readFile(join(siteViewFolder, 'token'), 'utf8')).trim()
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
-  const untilMs = systemClock.monotonicMs() + durationMs
-  const counts = { requests: 0, derived: 0, refused: 0 }
-  const goesOn = () => systemClock.monotonicMs() < untilMs && !signal.aborted
-  const request = async (path: string, init: RequestInit = {}) => {
-    const response = await fetch(path, { redirect: 'manual', ...init, signal: AbortSignal.timeout(20_000) }).catch(
-      () => undefined,
+  const { siteView, siteTap } = urls
+  const plan = JSON.stringify({ siteView, siteTap, token, durationMs })
+  return new Promise((resolve, reject) => {
+    const options = { signal, timeout: durationMs + FLOOD_ENDS_MS_MAX }
+    const child = execFile(process.execPath, [floodProgram, plan], options, (error, stdout) =>
+      error ? reject(error) : resolve(JSON.parse(stdout)),
     )
-    await response?.arrayBuffer().catch(() => undefined)
-    counts.requests += 1
-    return response?.status ?? 0
-  }
-  const pages = [
-    '/dashboard/site',
-    '/editor/flows',
-    '/dashboard/socket.io/?EIO=4&transport=polling',
-    '/login',
-    '/healthz',
-  ]
-  const ask = async (client: number) => {
-    for (let i = client; goesOn(); i++) {
-      const page = pages[i % pages.length] as string
-      const login = { method: 'POST', body: new URLSearchParams({ user: 'admin', password: `guess ${i}` }) }
-      if ((await request(`${urls.siteView}${page}`, page === '/login' ? login : {})) === 0) await systemClock.sleep(50)
-    }
-  }
-  const derive = async () => {
-    while (goesOn()) {
-      const timeMs = systemClock.wallMs()
-      const samples = Array.from({ length: SAMPLES_PER_POST }, (_, k) => ({
-        device: `flood-${k % 5}`,
-        kind: 'host',
-        timeMs: timeMs + k,
-        fields: { cpu_percent: 20 + (k % 7) },
-      }))
-      const status = await request(`${urls.siteTap}/samples`, {
-        method: 'POST',
-        headers,
-        body: JSON.stringify({ samples }),
-      })
-      if (status === 204) counts.derived += SAMPLES_PER_POST
-      else counts.refused += SAMPLES_PER_POST
-    }
-  }
-  const { hostname, port } = new URL(urls.siteTap as string)
-  const idle = Array.from({ length: 2 }, () => {
-    const socket = connect(Number(port), hostname)
-    socket.on('error', () => undefined)
-    socket.pause()
-    socket.write(`GET /batches HTTP/1.1\r\nhost: tap\r\nauthorization: Bearer ${token}\r\n\r\n`)
-    return socket
+    if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
   })
-  try {
-    await Promise.all([...Array.from({ length: FLOOD_CLIENTS }, (_, client) => ask(client)), derive(), derive()])
-  } finally {
-    for (const socket of idle) socket.destroy()
-  }
-  return counts
 }
 
 const killed: Fault = {
