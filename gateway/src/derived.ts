@@ -32,6 +32,8 @@ export class NotTaken extends Error {
 }
 
 export interface Derived {
+  /** Before a request is read: after one that was too large for the rate nothing is taken until that one could have been. @throws NotTaken */
+  checkPace(): void
   /** @throws NotTaken, or what admission refused it for */
   admit(samples: readonly DerivedSample[]): Promise<void>
 }
@@ -46,14 +48,17 @@ export function createDerived(
   let waiting = 0
   let last: Promise<unknown> = Promise.resolve()
   let allowance = { readings: DERIVED_READINGS_BURST, atMs: clock.monotonicMs() }
+  let nothingBeforeMs = 0
   let bootId: string | undefined
 
   const pay = (readings: number) => {
     const atMs = clock.monotonicMs()
     const earned = ((atMs - allowance.atMs) / 1_000) * DERIVED_READINGS_PER_SECOND
     const available = Math.min(DERIVED_READINGS_BURST, allowance.readings + earned)
-    if (readings > available)
-      throw new NotTaken('too_fast', `at most ${DERIVED_READINGS_PER_SECOND} derived readings a second are taken`)
+    if (readings > available) {
+      nothingBeforeMs = atMs + ((readings - available) / DERIVED_READINGS_PER_SECOND) * 1_000
+      throw tooFast()
+    }
     allowance = { readings: available - readings, atMs }
   }
   const admit = async (blocks: readonly DeviceBlock[], readings: number) => {
@@ -88,6 +93,9 @@ export function createDerived(
     state.readingsTotal += readings
   }
   return {
+    checkPace() {
+      if (clock.monotonicMs() < nothingBeforeMs) throw tooFast()
+    },
     async admit(samples) {
       if (waiting >= WAITING_MAX) throw new NotTaken('busy', `${WAITING_MAX} requests wait already`)
       const blocks = blocksOf(samples)
@@ -103,6 +111,8 @@ export function createDerived(
   }
 }
 
+const tooFast = () =>
+  new NotTaken('too_fast', `at most ${DERIVED_READINGS_PER_SECOND} derived readings a second are taken`)
 const newEpoch = () => randomBytes(8).toString('hex')
 
 /** A block for each device and kind, its samples in the order of their times. */

@@ -47,6 +47,7 @@ export function createSiteServer(
       case 'GET /status':
         return void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(status()))
       case 'POST /samples':
+        derived.checkPace()
         await derived.admit(await readSamples(request))
         return void response.writeHead(204).end()
       default:

@@ -56,7 +56,7 @@ test('it is started again when it is killed, later and later when it keeps endin
   expect(systemClock.monotonicMs() - startedMs, 'with pauses').toBeGreaterThan(60)
 })
 
-test('it has low priority, goes first when memory runs out, and cannot speak for us to systemd', async () => {
+test('it has the lowest priority, goes first when memory runs out, and cannot speak for us to systemd', async () => {
   const told = join(folder, 'told')
   process.env['NOTIFY_SOCKET'] = '/nowhere'
   const siteView = await start(
@@ -66,7 +66,7 @@ test('it has low priority, goes first when memory runs out, and cannot speak for
   })
   const of = (file: string) => readFile(`/proc/${siteView.pid}/${file}`, 'utf8').catch(() => '')
   await until('memory', async () => (await of('oom_score_adj')).trim() === '1000')
-  expect(Number((await of('stat')).replace(/^.*\) /, '').split(' ')[16]), 'nice').toBe(10)
+  expect(Number((await of('stat')).replace(/^.*\) /, '').split(' ')[16]), 'nice').toBe(19)
   await until('it told', async () => (await readFile(told, 'utf8').catch(() => '')) === 'undefined')
 })
 

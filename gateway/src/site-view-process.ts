@@ -1,6 +1,6 @@
 /**
  * The site view as a child of the gateway: started again when it ends, ended with the gateway, and never a reason for the
- * gateway to end. It has what is left of the machine: low priority, and the first to go when memory runs out.
+ * gateway to end. It has what is left of the machine: the lowest priority, and the first to go when memory runs out.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
@@ -99,6 +99,6 @@ export function createSiteViewProcess(
 }
 
 async function yieldToOthers(pid: number): Promise<void> {
-  setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL)
+  setPriority(pid, constants.priority.PRIORITY_LOW)
   await writeFile(`/proc/${pid}/oom_score_adj`, OOM_SCORE_FIRST)
 }
