@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const slow = ['*/src/**/*.integration.test.ts', 'e2e/**/*.test.ts']
+const slow = ['{*,gateway/node-red}/src/**/*.integration.test.ts', 'e2e/**/*.test.ts']
 
 /** `unit` needs no server and no second process, and takes less than a minute (its files share loaded modules, none of which keeps state); `integration` is all the rest. */
 export default defineConfig({
@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           isolate: false,
-          include: ['*.test.ts', '*/src/**/*.test.ts', 'bench/**/*.test.ts'],
+          include: ['*.test.ts', '{*,gateway/node-red}/src/**/*.test.ts', 'bench/**/*.test.ts'],
           exclude: slow,
           testTimeout: 30_000,
         },

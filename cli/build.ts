@@ -1,6 +1,6 @@
 /**
  * The shipped bundles: `dist/edge-agent/` runs alone on a Pi; `dist/tributary/` is the whole command. Nothing else is needed
- * beside Node: native parts (serialport's) are copied in.
+ * beside Node: native parts (serialport's) are copied in. Node-RED alone is not: who wants the site view installs it.
  */
 import { cp, mkdir, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
@@ -40,6 +40,8 @@ export async function buildCommand(folder: string): Promise<string> {
   await cp(provisioningFolder, join(folder, 'provisioning'), { recursive: true })
   const isPage = async (path: string) => path.endsWith('.md') || path === docsFolder
   await cp(docsFolder, join(folder, 'docs'), { recursive: true, filter: isPage })
+  for (const part of ['nodes', 'page'])
+    await cp(join(root, 'gateway', 'node-red', part), join(folder, 'site-view', part), { recursive: true })
   return program
 }
 

@@ -58,7 +58,9 @@ async function installDependencies() {
   const marker = join(root, 'node_modules', '.tributary-installed')
   if (existsSync(marker) && readFileSync(marker, 'utf8') === lock) return
   console.error('Installing the dependencies that package-lock.json names (once; about a minute) …')
-  const code = await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+  // The npm that runs us: one that a dependency brings along stands before it on PATH, and would remove itself at work.
+  const [npm, ...first] = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm']
+  const code = await run(npm, [...first, 'ci', '--no-audit', '--no-fund', '--loglevel=error'])
   if (code !== 0) fail('`npm ci` failed: see above. The first run needs a network; later ones do not.')
   mkdirSync(dirname(marker), { recursive: true })
   writeFileSync(marker, lock)

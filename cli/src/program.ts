@@ -16,6 +16,7 @@ import { ledgerCommand } from './commands/ledger.ts'
 import { processorCommand } from './commands/processor.ts'
 import { recordCommand } from './commands/record.ts'
 import { simulateCommand } from './commands/simulate.ts'
+import { siteViewCommand } from './commands/site-view.ts'
 import { spoolCommand } from './commands/spool.ts'
 import { statusCommand } from './commands/status.ts'
 import { viewerCommand } from './commands/viewer.ts'
@@ -30,6 +31,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(`tributary help <command>` explains a command)')
     .addCommand(agentCommand())
     .addCommand(gatewayCommand())
+    .addCommand(siteViewCommand())
     .addCommand(processorCommand())
     .addCommand(recordCommand())
     .addCommand(simulateCommand())

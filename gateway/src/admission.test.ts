@@ -90,6 +90,7 @@ async function admissionOn(fileSystem: FileSystem) {
       waiting: createWaiting(),
       stage: createStage(),
       onReceived: () => undefined,
+      onLive: () => undefined,
       holdBack: async () => undefined,
       clock: systemClock,
       log,

@@ -50,6 +50,8 @@ export function createAdmission(options: {
   stage: Pick<Stage, 'began'>
   /** A batch of the epoch is on disk. */
   onReceived: (agent: string, epoch: string) => void
+  /** A batch of the live lane came for the first time and is on disk; must neither wait nor throw. */
+  onLive: (batch: Uint8Array) => void
   /** Resolves when a batch of a backlog, which is on disk, may be acknowledged. */
   holdBack: (bytes: number) => Promise<void>
   clock: Clock
@@ -64,6 +66,7 @@ export function createAdmission(options: {
     waiting,
     stage,
     onReceived,
+    onLive,
     holdBack,
     clock,
     log,
@@ -209,6 +212,7 @@ export function createAdmission(options: {
       batchesTotal.inc({ result: 'stored' })
       readingsTotal.inc(header.readingCount)
       if (header.lane === 'backlog') await holdBack(batch.length)
+      else onLive(batch)
       return 'stored'
     },
   }

@@ -3,6 +3,7 @@ import { strict as assert } from 'node:assert'
 import { BATCH_BYTES_MAX, isName, NAME_RULE } from '@tributary/protocol'
 import { byteSize, durationMs, hostPort, LOG_LEVELS } from '@tributary/runtime'
 import { z } from 'zod'
+import { siteViewSchema } from './site-view-config.ts'
 
 const MIB = 1024 * 1024
 /** An MQTT packet is a batch and some bytes of topic. */
@@ -72,6 +73,7 @@ export const gatewayConfigSchema = z
           .prefault('10s'),
       })
       .prefault({}),
+    site_view: siteViewSchema.optional(),
     log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
   })
   .refine((config) => config.spool.segment * 4 <= config.spool.budget, {

@@ -27,6 +27,7 @@ import { createBroker } from './broker.ts'
 import { createClockServer } from './clock-server.ts'
 import { type GatewayConfig, INGEST_BYTES_MAX } from './config.ts'
 import { createCredentials } from './credentials.ts'
+import { createDerived } from './derived.ts'
 import { createForwarder } from './forwarder.ts'
 import { createHealth } from './health.ts'
 import { createMarks, marksPath } from './marks.ts'
@@ -34,17 +35,23 @@ import { createNatsLink } from './nats-link.ts'
 import { recoverReceived } from './recover.ts'
 import { createRefusals } from './refusals.ts'
 import { createResend } from './resend.ts'
+import { createSiteServer } from './site-server.ts'
+import type { SiteViewConfig } from './site-view-config.ts'
+import { type ChildProgram, createSiteViewProcess } from './site-view-process.ts'
 import { createHealthSample, createStatus, type GatewayStatus } from './status.ts'
 import { createStoredIndex } from './stored.ts'
 import { createStoredRelay } from './stored-relay.ts'
 import { createStream } from './stream.ts'
 import { createStreamPace } from './stream-pace.ts'
+import { createTap } from './tap.ts'
 import { createTrim } from './trim.ts'
 import { createWaiting } from './waiting.ts'
 
 export interface Gateway extends Service {
   readonly mqttPort: number
   readonly adminPort: number
+  /** Of the tap; undefined when there is none. */
+  readonly sitePort: number | undefined
   status(): GatewayStatus
   /** Reads credentials and the TLS certificate again. */
   reload(): Promise<void>
@@ -60,7 +67,15 @@ export async function createGateway(
     log,
     metrics,
     readKernel = readKernelClock,
-  }: { clock: Clock; log: Logger; metrics: Metrics; readKernel?: () => Promise<KernelClock> },
+    siteView,
+  }: {
+    clock: Clock
+    log: Logger
+    metrics: Metrics
+    readKernel?: () => Promise<KernelClock>
+    /** Its tap is opened; with a program, that is run beside us. */
+    siteView?: { readonly config: SiteViewConfig; readonly program?: ChildProgram | undefined } | undefined
+  },
 ): Promise<Gateway> {
   const dependencies = { clock, log, metrics }
   const credentials = createCredentials(config.credentials_file, { log })
@@ -84,6 +99,7 @@ export async function createGateway(
   const link = createNatsLink(config.nats, config.gateway, dependencies)
   const stream = createStream(link, config.stream, config.site, marks, dependencies)
   const pace = createStreamPace(stream.depth, dependencies)
+  const tap = createTap(dependencies)
   const admission = createAdmission({
     spool,
     marks,
@@ -91,6 +107,7 @@ export async function createGateway(
     waiting,
     stage,
     onReceived: (agent, epoch) => relay.received(agent, epoch),
+    onLive: tap.offer,
     holdBack: pace.holdBack,
     ...dependencies,
   })
@@ -139,6 +156,7 @@ export async function createGateway(
     broker,
     refusals,
     clock,
+    siteAgent: siteView?.config.agent,
   }
   const status = createStatus(parts)
   const health = createHealth(
@@ -154,6 +172,9 @@ export async function createGateway(
     ready: () => admission.failing === undefined || `the spool takes nothing: ${admission.failing}`,
     routes: { '/status': status },
   })
+  const derived = siteView && createDerived(siteView.config.agent, admission, () => clockServer.trusted, dependencies)
+  const siteServer = derived && createSiteServer(siteView.config, { tap, derived, status }, dependencies)
+  const siteProcess = siteView?.program && createSiteViewProcess(siteView.program, dependencies)
   link.subscribe(storedSubject(config.site), trim.onStored)
   link.subscribe(resendSubject(config.site), (payload) => {
     const request = parseControlMessage(resendRequest, payload)
@@ -210,6 +231,8 @@ export async function createGateway(
     broker,
     health,
     admin,
+    ...(siteServer ? [tap, siteServer] : []),
+    ...(siteProcess ? [siteProcess] : []),
   ]
   const running = runInOrder(`gateway ${config.gateway}`, services, log)
   return {
@@ -219,6 +242,9 @@ export async function createGateway(
     },
     get adminPort() {
       return admin.port
+    },
+    get sitePort() {
+      return siteServer?.port
     },
     status,
     reload,

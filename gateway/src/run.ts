@@ -1,19 +1,50 @@
-import { createLogger, createMetrics, loadConfig, orReportFatal, runUntilSignal, systemClock } from '@tributary/runtime'
+import {
+  createLogger,
+  createMetrics,
+  type LogLevel,
+  loadConfig,
+  orReportFatal,
+  runUntilSignal,
+  systemClock,
+} from '@tributary/runtime'
 import { type GatewayConfig, gatewayConfigSchema } from './config.ts'
 import { createCredentials } from './credentials.ts'
 import { createGateway, resolvePaths } from './gateway.ts'
+import { type SiteViewConfig, siteViewOf, siteViewSchema } from './site-view-config.ts'
+import type { ChildProgram } from './site-view-process.ts'
 
 /** @throws ConfigError with all mistakes */
 export const loadGatewayConfig = async (configPath: string): Promise<GatewayConfig> =>
   resolvePaths(await loadConfig(configPath, gatewayConfigSchema), configPath)
 
-/** Runs until SIGINT or SIGTERM; SIGHUP reads credentials and certificate again. @returns the exit code */
-export async function runGateway(configPath: string): Promise<number> {
+/** Where the site view is and what it shows. @throws ConfigError with all mistakes */
+export async function loadSiteViewConfig(configPath: string): Promise<SiteViewSettings> {
+  const config = await loadGatewayConfig(configPath)
+  const { gateway, site, log, site_view: section = siteViewSchema.parse({}) } = config
+  return { ...siteViewOf(section, config, configPath), gateway, site, logLevel: log.level }
+}
+export type SiteViewSettings = SiteViewConfig & {
+  readonly gateway: string
+  readonly site: string
+  readonly logLevel: LogLevel
+}
+
+/**
+ * Runs until SIGINT or SIGTERM; SIGHUP reads credentials and certificate again.
+ * @param siteViewProgram the site view, to be run beside it
+ * @returns the exit code
+ */
+export async function runGateway(configPath: string, siteViewProgram?: ChildProgram): Promise<number> {
   let log = createLogger('gateway', 'info')
   const work = async () => {
     const config = await loadGatewayConfig(configPath)
     log = createLogger('gateway', config.log.level)
-    const gateway = await createGateway(config, { clock: systemClock, log, metrics: createMetrics('gateway') })
+    const siteView =
+      config.site_view || siteViewProgram
+        ? { config: await loadSiteViewConfig(configPath), program: siteViewProgram }
+        : undefined
+    const metrics = createMetrics('gateway')
+    const gateway = await createGateway(config, { clock: systemClock, log, metrics, siteView })
     const onHangUp = () => {
       gateway.reload().catch((error) => log.error({ err: error }, 'reading credentials and certificate again failed'))
     }

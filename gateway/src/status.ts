@@ -89,6 +89,8 @@ export interface GatewayParts {
   readonly resend: Resend
   readonly broker: Broker
   readonly refusals: Refusals
+  /** Whose samples are made here, by flows; undefined: nobody's. */
+  readonly siteAgent: string | undefined
   readonly clock: Clock
 }
 
@@ -98,7 +100,8 @@ export function gatewayStateOf({ config, link, stream, forwarder }: GatewayCondi
 }
 
 export function createStatus(parts: GatewayParts): () => GatewayStatus {
-  const { config, spool, admission, marks, link, stream, pace, forwarder, resend, broker, refusals, clock } = parts
+  const { config, spool, admission, marks, link, stream, pace, forwarder, resend, broker, refusals, clock, siteAgent } =
+    parts
   const startedMs = clock.monotonicMs()
   return () => ({
     gateway: config.gateway,
@@ -132,7 +135,7 @@ export function createStatus(parts: GatewayParts): () => GatewayStatus {
       const latest = marks.latest(agent)
       return {
         agent,
-        connected: agent === config.gateway || broker.isConnected(agent),
+        connected: agent === config.gateway || agent === siteAgent || broker.isConnected(agent),
         epoch: latest?.epoch ?? account.epoch,
         receivedThrough: latest?.receivedThrough ?? 0,
         storedThrough: latest?.storedThrough ?? 0,

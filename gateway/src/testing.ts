@@ -19,6 +19,7 @@ import { stringify } from 'yaml'
 import { gatewayConfigSchema } from './config.ts'
 import { hashPassword } from './credentials.ts'
 import { createGateway, type Gateway } from './gateway.ts'
+import { siteViewOf, siteViewSchema } from './site-view-config.ts'
 
 export const SITE = 'workshop'
 export const PASSWORD = 'correct horse'
@@ -47,6 +48,8 @@ export interface GatewayOptions {
   readonly sections?: Readonly<Record<string, Record<string, unknown>>>
   readonly mqttPort?: number
   readonly adminPort?: number
+  /** Port of the tap, which is opened then. */
+  readonly sitePort?: number
 }
 
 export function gatewayConfigText({
@@ -90,21 +93,34 @@ export async function startGateway(
   await writeCredentials(options.folder, options.agents ?? ['agent-1', 'agent-2'])
   const config = parseConfig('gateway.yaml', gatewayConfigText(options), gatewayConfigSchema)
   const metrics = createMetrics('gateway')
-  const gateway = await createGateway(config, { clock: systemClock, log: createLogger('gateway', level), metrics })
+  const log = createLogger('gateway', level)
+  const section = siteViewSchema.parse({ tap: `127.0.0.1:${options.sitePort ?? 0}` })
+  const siteView =
+    options.sitePort === undefined
+      ? undefined
+      : { config: siteViewOf(section, config, join(options.folder, 'gateway.yaml')) }
+  const gateway = await createGateway(config, { clock: systemClock, log, metrics, siteView })
   await gateway.start(AbortSignal.timeout(20_000))
   return {
     ...gateway,
     metrics,
     mqttPort: gateway.mqttPort,
     adminPort: gateway.adminPort,
+    sitePort: gateway.sitePort,
     end: () => gateway.stop(AbortSignal.timeout(5_000)),
   }
 }
 
 export const EPOCH = '00112233445566aa'
 
-export function makeBatch(agent: string, sequence: number, header: Partial<BatchHeader> = {}, samples = 3): Buffer {
-  const values = Float64Array.from({ length: samples }, (_, i) => sequence * 10 + i)
+export function makeBatch(
+  agent: string,
+  sequence: number,
+  header: Partial<BatchHeader> = {},
+  samples = 3,
+  valueAt = (i: number) => sequence * 10 + i,
+): Buffer {
+  const values = Float64Array.from({ length: samples }, (_, i) => valueAt(i))
   return Buffer.from(
     encodeBatch({
       header: {

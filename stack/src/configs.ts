@@ -13,7 +13,9 @@ export function gatewayConfig(options: {
   natsUrl: string
   freeDisk?: string | undefined
   clockTrusted?: 'always' | undefined
+  siteView?: { readonly port: number; readonly tapPort: number; readonly contracts: string } | undefined
 }): string {
+  const { siteView } = options
   return stringify({
     gateway: 'gateway-1',
     site: options.site,
@@ -28,6 +30,16 @@ export function gatewayConfig(options: {
     },
     ...(options.clockTrusted ? { clock: { trusted: options.clockTrusted } } : {}),
     admin: { listen: `127.0.0.1:${options.adminPort}` },
+    ...(siteView
+      ? {
+          site_view: {
+            listen: `127.0.0.1:${siteView.port}`,
+            tap: `127.0.0.1:${siteView.tapPort}`,
+            folder: join(options.folder, 'site-view'),
+            contracts: siteView.contracts,
+          },
+        }
+      : {}),
   })
 }
 

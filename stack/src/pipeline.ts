@@ -27,6 +27,8 @@ export interface PipelineOptions {
   readonly ratePerSecond?: number | undefined
   /** Port of the dashboards, 0 for a free one: Grafana's when it is on PATH, else the viewer's. Undefined: no dashboards. */
   readonly viewerPort?: number | undefined
+  /** The page for the technician on site, as a child of the gateway. */
+  readonly siteView?: boolean
   /** Where a run puts a relay of its own between two parts: the port that the one sees instead of the other's. */
   readonly seenPorts?: {
     readonly natsByGateway?: number
@@ -82,10 +84,14 @@ export interface Pipeline {
     simulator: string
     agents: string[]
     viewer: string | undefined
+    /** Undefined: none was asked for. */
+    siteView: string | undefined
+    siteTap: string | undefined
     gatewayMqttPort: number
   }
   readonly versions: Record<string, string>
   readonly ledgerFolder: string
+  readonly siteViewFolder: string
   /** Of the processor. */
   readonly contractsFolder: string
   query: InfluxQuery
@@ -114,6 +120,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
     processor: await freePort(),
     simulator: await freePort(),
   }
+  const siteView = options.siteView ? { port: await freePort(), tapPort: await freePort() } : undefined
   const admin = (port: number, host = '127.0.0.1') => `http://${host}:${port}`
   const { seenPorts = {}, agentPlace = (): AgentPlace => ({}) } = options
   const seenUrl = (url: string, port: number | undefined) => {
@@ -152,6 +159,7 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       natsUrl: seenUrl(nats.url, seenPorts.natsByGateway),
       freeDisk: options.freeDisk,
       clockTrusted: options.gatewayClockTrusted,
+      siteView: siteView && { ...siteView, contracts: contractsFolder },
     }),
   )
   await writeFile(
@@ -203,9 +211,8 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       isReady,
     })
   }
-  const gateway = tributary('gateway', ['gateway', '--config', path('gateway.yaml')], () =>
-    answers(`${admin(ports.gateway)}/healthz`),
-  )
+  const gatewayArguments = ['gateway', '--config', path('gateway.yaml'), ...(siteView ? ['--node-red'] : [])]
+  const gateway = tributary('gateway', gatewayArguments, () => answers(`${admin(ports.gateway)}/healthz`))
   const processor = tributary('processor', ['processor', '--config', path('processor.yaml')], () =>
     answers(`${admin(ports.processor)}/readyz`),
   )
@@ -262,9 +269,12 @@ export async function createPipeline(options: PipelineOptions): Promise<Pipeline
       simulator: admin(ports.simulator),
       agents: agentUrls,
       viewer: viewerPort === undefined ? undefined : admin(viewerPort),
+      siteView: siteView && admin(siteView.port),
+      siteTap: siteView && admin(siteView.tapPort),
       gatewayMqttPort: ports.mqtt,
     },
     versions: { node: process.versions.node, 'nats-server': natsServer.version, influxd: influxd.version },
+    siteViewFolder: path('site-view'),
     ledgerFolder: path('simulator', 'ledger'),
     contractsFolder,
     query,

@@ -1,16 +1,20 @@
 import { randomBytes } from 'node:crypto'
-import { createInterface } from 'node:readline/promises'
 import { Command } from 'commander'
+import { readPassword } from '../password-input.ts'
 import { print } from '../print.ts'
 
 export function gatewayCommand(): Command {
   const command = new Command('gateway')
     .description('run the gateway: agents → spool → JetStream')
     .option('-c, --config <file>', 'its YAML config')
-    .action(async ({ config }: { config?: string }) => {
+    .option(
+      '--node-red',
+      'run the site view beside it: a page for the technician on site (see `tributary site-view --help`)',
+    )
+    .action(async ({ config, nodeRed }: { config?: string; nodeRed?: boolean }) => {
       if (!config) return command.error("error: required option '-c, --config <file>' not specified")
       const { runGateway } = await import('@tributary/gateway')
-      process.exitCode = await runGateway(config)
+      process.exitCode = await runGateway(config, nodeRed ? siteViewProgram(config) : undefined)
     })
   command.addCommand(
     new Command('passwd')
@@ -28,16 +32,15 @@ export function gatewayCommand(): Command {
   return command
 }
 
-/** From the terminal, or the first line of standard input. */
-async function readPassword(): Promise<string> {
-  const lines = createInterface({
-    input: process.stdin,
-    output: process.stderr,
-    terminal: process.stdin.isTTY === true,
-  })
-  try {
-    return await lines.question(process.stdin.isTTY ? 'password: ' : '')
-  } finally {
-    lines.close()
-  }
-}
+/** This very program, with a heap that is large enough for a page and too small for a leak. */
+const siteViewProgram = (config: string) => ({
+  program: process.execPath,
+  arguments: [
+    ...process.execArgv,
+    '--max-old-space-size=192',
+    process.argv[1] as string,
+    'site-view',
+    '--config',
+    config,
+  ],
+})

@@ -17,6 +17,8 @@ export interface Fault {
   readonly says: string
   /** Dealt one after another, so that each has its turn. */
   readonly variants: readonly string[]
+  /** The gateway runs the site view beside itself. */
+  readonly needsSiteView?: true
   /** Why it cannot be brought about on this machine; undefined when it can. */
   obstacle?(abilities: Abilities): string | undefined
   /** What it does here instead of the real thing, when it has to make do. */

@@ -3,4 +3,5 @@ export { type ChaosReport, type FaultRow, faultTable, type RoundResult } from '.
 export type { Fault } from './fault.ts'
 export { type Abilities, findAbilities, type Rig } from './rig.ts'
 export { type ChaosOptions, FAULTS, runChaos } from './run-chaos.ts'
+export { floodSiteView, killSiteView, siteViewIsThere, siteViewPid } from './site-view-faults.ts'
 export { mountObstacle, mountSmallDisk, type SmallDisk } from './small-disk.ts'

@@ -56,6 +56,7 @@ export interface RigOptions {
   readonly seed: number
   readonly abilities: Abilities
   readonly ratePerSecond?: number | undefined
+  readonly siteView: boolean
   readonly say: (text: string) => void
 }
 
@@ -72,7 +73,7 @@ export async function findAbilities(tryFolder: string, say: (text: string) => vo
   }
 }
 
-export async function createRig({ folder, seed, abilities, ratePerSecond, say }: RigOptions): Promise<Rig> {
+export async function createRig({ folder, seed, abilities, ratePerSecond, siteView, say }: RigOptions): Promise<Rig> {
   const disks = new Map<string, SmallDisk>()
   let network: NetworkNamespace | undefined
   const takeAway = async () => {
@@ -131,6 +132,7 @@ export async function createRig({ folder, seed, abilities, ratePerSecond, say }:
       scenarioFile: join(repositoryFolder, 'stack', 'chaos.yaml'),
       seed,
       ratePerSecond,
+      siteView,
       alertWebhookUrl: alerts.url,
       agentPlace: placeOf,
       seenPorts: {

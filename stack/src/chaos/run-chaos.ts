@@ -14,6 +14,7 @@ import { createDealer, createRandom } from './random.ts'
 import { type Abilities, createRig, type Rig } from './rig.ts'
 import { awaitRecovery, checkRound } from './round-check.ts'
 import { serialFaults } from './serial-faults.ts'
+import { siteViewFaults } from './site-view-faults.ts'
 import { storageFaults } from './storage-faults.ts'
 
 export const FAULTS: readonly Fault[] = [
@@ -22,6 +23,7 @@ export const FAULTS: readonly Fault[] = [
   ...storageFaults,
   ...serialFaults,
   ...clockFaults,
+  ...siteViewFaults,
 ]
 
 export interface ChaosOptions {
@@ -66,7 +68,7 @@ export async function runChaos(
   const rounds: RoundResult[] = []
   const mistakes: string[] = []
   let whole: ChaosReport['whole'] = null
-  const rig = await createRig(options)
+  const rig = await createRig({ ...options, siteView: faults.some(({ needsSiteView }) => needsSiteView) })
   try {
     say(`Starting ${rig.pipeline.processes.map(({ name }) => name).join(', ')} …`)
     await rig.start(signal)

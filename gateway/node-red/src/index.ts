@@ -1,0 +1,1 @@
+export { runSiteView, setSiteViewPassword } from './run.ts'
