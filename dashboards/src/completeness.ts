@@ -1,6 +1,5 @@
 /**
- * How much of what a contract's `interval` lets expect has come: samples that the narrow windows counted, minute by minute, a
- * minute without any counting as none. The last two minutes are not judged: they are on their way.
+ * How much of what a contract's `interval` lets expect has come, by the samples that windows counted.
  */
 
 import { AxisPlacement, VisibilityMode } from '@grafana/grafana-foundation-sdk/common'
@@ -14,48 +13,72 @@ import {
 } from '@grafana/grafana-foundation-sdk/heatmap'
 import { type Contract, windowName, windowWidthsOf } from '@tributary/protocol'
 import { shownFields } from './field-style.ts'
-import { influxQuery } from './influx-query.ts'
+import { influxQuery, refIdOf } from './influx-query.ts'
 import { identifier, SITE_AND_DEVICE } from './influxql.ts'
 import { type PanelPlace, place } from './panels.ts'
 
 const MINUTE_MS = 60_000
-const JUDGED = 'time < now() - 2m'
+const HOUR_MS = 3_600_000
+/** Beyond, minutes are too many to be counted. */
+const BY_MINUTE_MS_MAX = 48 * HOUR_MS
 
-/** Of which its windows tell; undefined when none do. */
-function countedOf(contract: Contract): { measurement: string; field: string; widthMs: number } | undefined {
-  const widthMs = windowWidthsOf(contract)
-    .filter((width) => width <= MINUTE_MS && MINUTE_MS % width === 0)
-    .at(-1)
-  const fields = shownFields(contract)
-  const [field] = fields.find(([, one]) => one.required) ?? fields[0] ?? []
-  return widthMs === undefined || field === undefined
-    ? undefined
-    : {
-        measurement: `"rollup".${identifier(`${contract.kind}_${windowName(widthMs)}`)}`,
-        field: identifier(`${field}_count`),
-        widthMs,
-      }
+/** Where samples are counted: by steps, a step without any counting as none. What was measured later than `until` is on its way. */
+interface Source {
+  readonly widthMs: number
+  readonly stepMs: number
+  readonly until: string
+  readonly condition: string
 }
 
-/** Percent of the expected samples. @returns undefined for a kind without windows. @param grouped behind GROUP BY */
-export function completenessQuery(contract: Contract, grouped: string): string | undefined {
-  const counted = countedOf(contract)
-  if (!counted) return undefined
-  const stepMs = Math.max(MINUTE_MS, contract.interval)
-  const step = windowName(Math.ceil(stepMs / MINUTE_MS) * MINUTE_MS)
-  const expected = (Math.ceil(stepMs / MINUTE_MS) * MINUTE_MS) / contract.interval
-  return (
-    `SELECT mean("n") * 100 / ${expected} AS "complete" FROM (SELECT sum(${counted.field}) AS "n" FROM ${counted.measurement} ` +
-    `WHERE $timeFilter AND ${JUDGED} AND ${SITE_AND_DEVICE} GROUP BY time(${step}), "site", "device" fill(0)) ` +
-    `WHERE $timeFilter AND ${JUDGED} GROUP BY ${grouped}`
-  )
+/** A step holds one sample at least, and whole windows. */
+function sourceOf(contract: Contract, leastMs: number, until: string): Omit<Source, 'condition'> | undefined {
+  const stepMs = Math.ceil(contract.interval / leastMs) * leastMs
+  const widthMs = windowWidthsOf(contract).findLast((width) => width <= leastMs && leastMs % width === 0)
+  return widthMs === undefined ? undefined : { widthMs, stepMs, until }
+}
+
+/** By minutes of a short range, by hours of a long one; by what there is where windows of one width are missing. */
+function sourcesOf(contract: Contract): Source[] {
+  const minutes = sourceOf(contract, MINUTE_MS, 'now() - 2m')
+  const hours = sourceOf(contract, HOUR_MS, 'now() - 65m')
+  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: Grafana fills them in
+  const span = '${__to} - ${__from}'
+  // biome-ignore-end lint/suspicious/noTemplateCurlyInString: Grafana fills them in
+  if (minutes && hours && hours.widthMs > minutes.widthMs)
+    return [
+      { ...minutes, condition: ` AND ${span} <= ${BY_MINUTE_MS_MAX}` },
+      { ...hours, condition: ` AND ${span} > ${BY_MINUTE_MS_MAX}` },
+    ]
+  const only = minutes ?? hours
+  return only ? [{ ...only, condition: '' }] : []
+}
+
+/**
+ * Percent of the expected samples: of the devices in a time range, and of each an interval. Of the queries one answers. None
+ * for a kind without windows.
+ */
+export function completenessQueries(contract: Contract): { readonly whole: string; readonly overTime: string }[] {
+  const fields = shownFields(contract)
+  const [field] = fields.find(([, one]) => one.required) ?? fields[0] ?? []
+  if (field === undefined) return []
+  return sourcesOf(contract).map(({ widthMs, stepMs, until, condition }) => {
+    const percent = `SELECT mean("n") * 100 / ${stepMs / contract.interval} AS "complete"`
+    const counted =
+      `(SELECT sum(${identifier(`${field}_count`)}) AS "n" FROM "rollup".${identifier(`${contract.kind}_${windowName(widthMs)}`)} ` +
+      `WHERE $timeFilter AND time < ${until} AND ${SITE_AND_DEVICE}${condition} GROUP BY time(${windowName(stepMs)}), "site", "device" fill(0))`
+    return {
+      // The first step begins before the range; with a condition on time here, InfluxDB 1.x would answer nothing.
+      whole: `${percent} FROM ${counted} GROUP BY "site", "device"`,
+      overTime: `${percent} FROM ${counted} WHERE $timeFilter AND time < ${until} GROUP BY time($__interval), "device" fill(none)`,
+    }
+  })
 }
 
 /** A row a device, a cell an hour: the fuller the brighter. */
-export function completenessMap(at: PanelPlace, query: string) {
+export function completenessMap(at: PanelPlace, queries: readonly string[]) {
   return (
     place(new HeatmapPanel(), at)
-      .targets([influxQuery('A', query, { alias: '$tag_device' })])
+      .targets(queries.map((query, i) => influxQuery(refIdOf(i), query, { alias: '$tag_device' })))
       .interval('1h')
       .unit('percent')
       .decimals(1)

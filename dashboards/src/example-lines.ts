@@ -3,10 +3,10 @@
  * their health, a day of it. For tests only; every value is a function of device, field and time.
  */
 import type { Contract, ContractField, Contracts } from '@tributary/protocol'
+import { exampleDrifts } from './example-drifts.ts'
 import { exampleEvents } from './example-events.ts'
 import { exampleCounter, HEALTH_SHAPES, healthText } from './example-health.ts'
 import { exampleExpected, exampleMarks } from './example-marks.ts'
-import { exampleQuality } from './example-quality.ts'
 
 export const EXAMPLE_SITE = 'workshop'
 export const EXAMPLE_DEVICES: Readonly<Record<string, readonly string[]>> = {
@@ -97,7 +97,7 @@ export function exampleLines(contracts: Contracts, nowMs: number): { raw: string
       raw.push(...exampleMarks(contract, tags, nowMs))
     }
   raw.push(...accountLines(nowMs), ...exampleEvents(EXAMPLE_SITE, nowMs))
-  raw.push(...exampleQuality(EXAMPLE_SITE, nowMs))
+  raw.push(...exampleDrifts(EXAMPLE_SITE, nowMs))
   return { raw, rollup }
 }
 

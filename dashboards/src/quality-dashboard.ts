@@ -2,7 +2,7 @@
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contract, Contracts } from '@tributary/protocol'
 import { bars } from './bar-panels.ts'
-import { completenessMap, completenessQuery } from './completeness.ts'
+import { completenessMap, completenessQueries } from './completeness.ts'
 import { dashboardFrame, deviceOfVariable, finished, siteVariable } from './dashboard-frame.ts'
 import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
 import { CRITICAL, GOOD, kindTitle, WARNING } from './field-style.ts'
@@ -269,11 +269,10 @@ function addTiles(dashboard: Builder): void {
 
 /** A map a kind, and all devices in a table, the least complete first. */
 function addCompleteness(dashboard: Builder, kinds: readonly Contract[]): void {
-  const queries = kinds.flatMap((contract) => {
-    const query = completenessQuery(contract, '"site", "device"')
-    return query === undefined ? [] : [{ contract, query }]
-  })
-  if (queries.length === 0) return
+  const counted = kinds
+    .map((contract) => ({ contract, queries: completenessQueries(contract) }))
+    .filter(({ queries }) => queries.length > 0)
+  if (counted.length === 0) return
   dashboard.withPanel(
     table(
       {
@@ -284,7 +283,7 @@ function addCompleteness(dashboard: Builder, kinds: readonly Contract[]): void {
         height: 7,
       },
       {
-        query: queries.map(({ query }) => query),
+        query: counted.flatMap(({ queries }) => queries.map(({ whole }) => whole)),
         sortedBy: { column: 'Complete', desc: false },
         columns: [
           { name: 'device', title: 'Device', width: 160 },
@@ -306,8 +305,8 @@ function addCompleteness(dashboard: Builder, kinds: readonly Contract[]): void {
       },
     ),
   )
-  queries.forEach(({ contract }, i) => {
-    const alone = queries.length % 2 === 1 && i === queries.length - 1
+  counted.forEach(({ contract, queries }, i) => {
+    const alone = counted.length % 2 === 1 && i === counted.length - 1
     dashboard.withPanel(
       completenessMap(
         {
@@ -317,7 +316,7 @@ function addCompleteness(dashboard: Builder, kinds: readonly Contract[]): void {
           span: alone ? 24 : 12,
           height: 6,
         },
-        completenessQuery(contract, 'time($__interval), "device" fill(none)') as string,
+        queries.map(({ overTime }) => overTime),
       ),
     )
   })
