@@ -105,11 +105,10 @@ export function qualityAnnotations(kind: string): AnnotationQueryBuilder[] {
 export function anomaliesTable(at: PanelPlace, kind: string) {
   return table(at, {
     query:
-      `SELECT "device", "detector", "component", "message", "score", "feedback", "feedback_by" FROM "anomaly" ` +
+      `SELECT "detector", "component", "message", "score", "feedback", "feedback_by" FROM "anomaly" ` +
       `WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'device', title: 'Device', width: 130 },
       { name: 'detector', title: 'Detector', width: 150 },
       { name: 'component', title: 'Component', width: 120, properties: [BLANK] },
       { name: 'message', title: 'Message' },
