@@ -7,6 +7,8 @@
  * are silent only while a processor speaks.
  */
 
+import type { RunbookSection } from './runbook.ts'
+
 export type Reducer = 'last' | 'min'
 export type Evaluator =
   | { readonly type: 'gt' | 'lt'; readonly params: readonly [number] }
@@ -31,8 +33,7 @@ export interface PipelineRule {
   readonly noDataState: 'OK' | 'Alerting'
   /** What is wrong and what to do, in Go's template language. `$labels` would do, `.Labels` does in every version. */
   readonly summary: string
-  /** Heading of docs/runbook.md, as a fragment. */
-  readonly runbook: string
+  readonly runbook: RunbookSection
 }
 
 const MINUTE = 60
@@ -52,7 +53,7 @@ const A_PROCESSOR_SPEAKS = 'SELECT count("uptime_s") AS "heard" FROM "processor_
 const gauge = (kind: string, field: string, aggregate: 'min' | 'mean' | 'median') =>
   `SELECT ${aggregate}("${field}") AS "value" FROM "${kind}" WHERE $timeFilter ${BY_DEVICE}`
 
-const silent = (group: 'agents' | 'gateways', kind: string, who: string, runbook: string): PipelineRule => ({
+const silent = (group: 'agents' | 'gateways', kind: string, who: string): PipelineRule => ({
   uid: `tributary-${who}-silent`,
   title: `${who === 'agent' ? 'Agent' : 'Gateway'} silent`,
   group,
@@ -67,7 +68,7 @@ const silent = (group: 'agents' | 'gateways', kind: string, who: string, runbook
   summary:
     `Nothing was stored of ${who} ${WHO} for 5 minutes. Its readings wait in its spool; they are not lost. ` +
     `On that machine: systemctl status tributary-${who}, then its log.`,
-  runbook,
+  runbook: 'silent',
 })
 
 const backlog = (group: 'agents' | 'gateways', kind: string, who: string): PipelineRule => ({
@@ -84,7 +85,7 @@ const backlog = (group: 'agents' | 'gateways', kind: string, who: string): Pipel
   summary:
     `The backlog of ${who} ${WHO} would have taken ${VALUE('%.0f')} s or more to drain throughout the last 15 minutes. ` +
     'Nothing is lost. tributary status: find the first hop that does not pass on.',
-  runbook: 'backlog-grows',
+  runbook: 'backlog',
 })
 
 const spool = (
@@ -110,11 +111,11 @@ const spool = (
       ? 'When it is full, readings of devices that wait for no acknowledgement are lost. '
       : 'When it is full, agents keep their batches, and their spools fill. ') +
     'Bring back what is behind it, or raise spool.budget.',
-  runbook: 'spool-full-shed',
+  runbook: 'spoolFull',
 })
 
 export const pipelineRules: readonly PipelineRule[] = [
-  silent('agents', 'agent_health', 'agent', 'an-agent-or-gateway-is-silent'),
+  silent('agents', 'agent_health', 'agent'),
   backlog('agents', 'agent_health', 'agent'),
   spool('agents', 'agent_health', 'agent', 80, 'warning'),
   spool('agents', 'agent_health', 'agent', 95, 'critical'),
@@ -130,7 +131,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `${VALUE('%.0f')} inputs of agent ${WHO} have been down for 5 minutes. tributary status on that machine says which and why.`,
-    runbook: 'a-serial-device-is-not-understood',
+    runbook: 'inputs',
   },
   {
     uid: 'tributary-clock-off',
@@ -144,7 +145,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `The clock of agent ${WHO} is ${VALUE('%+.0f')} ms off its gateway's. Readings keep their times; see who sets that clock: timedatectl.`,
-    runbook: 'clock-wrong',
+    runbook: 'clock',
   },
   {
     uid: 'tributary-clock-not-trusted',
@@ -159,9 +160,9 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `Nobody has vouched for the clock of agent ${WHO} for most of 10 minutes: its readings are held, or sent marked as untrusted. Is a time server within reach of it or its gateway?`,
-    runbook: 'clock-wrong',
+    runbook: 'clock',
   },
-  silent('gateways', 'gateway_health', 'gateway', 'an-agent-or-gateway-is-silent'),
+  silent('gateways', 'gateway_health', 'gateway'),
   backlog('gateways', 'gateway_health', 'gateway'),
   spool('gateways', 'gateway_health', 'gateway', 80, 'warning'),
   spool('gateways', 'gateway_health', 'gateway', 95, 'critical'),
@@ -179,7 +180,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     summary:
       'No word of {{ with .Labels.device }}processor {{ . }}{{ else }}any processor{{ end }} was stored for 5 minutes: its partitions are not worked on, or InfluxDB takes no writes. ' +
       'Nothing is lost, it waits in NATS and in the spools; but no alert of a sensor reaches anybody. Ask its /readyz.',
-    runbook: 'processor-not-ready',
+    runbook: 'processor',
   },
   {
     uid: 'tributary-processor-behind',
@@ -193,7 +194,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `${VALUE('%.0f')} batches or more have waited in the stream for processor {{ .Labels.device }} for 10 minutes. InfluxDB is slow, or the processor has too little CPU: tributary_influx_ok, then its machine.`,
-    runbook: 'backlog-grows',
+    runbook: 'backlog',
   },
   {
     uid: 'tributary-influxdb-slow',
@@ -207,7 +208,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `A write of processor {{ .Labels.device }} to InfluxDB has taken ${VALUE('%.0f')} ms on average for 10 minutes. Look at the disk and memory of InfluxDB, and at who else asks it.`,
-    runbook: 'influxdb-is-slow',
+    runbook: 'influxSlow',
   },
   {
     uid: 'tributary-receivers-failing',
@@ -221,7 +222,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `${VALUE('%.0f')} receivers take no notifications of processor {{ .Labels.device }}: somebody is not told of alerts. failingReceivers in its /status says which and why.`,
-    runbook: 'an-alert-did-not-arrive',
+    runbook: 'notTold',
   },
   {
     uid: 'tributary-readings-missing',
@@ -235,7 +236,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `${VALUE('%.0f')} readings of agent ${WHO} were announced and did not arrive. This may be loss: tributary ledger names the gap.`,
-    runbook: 'missing--0-in-the-ledger',
+    runbook: 'missing',
   },
   {
     uid: 'tributary-dead-letters',
@@ -252,7 +253,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `Readings of agent ${WHO} were refused in ${VALUE('%.0f')} of the last 15 minutes. They are kept: tributary dlq list --agent {{ .Labels.device }} says why.`,
-    runbook: 'dead-letters-appear',
+    runbook: 'deadLetters',
   },
   {
     uid: 'tributary-lines-refused',
@@ -268,7 +269,7 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `InfluxDB refused ${VALUE('%.0f')} lines of agent ${WHO} ({{ .Labels.reason }}). They wait as dead letters: mend, then tributary dlq requeue --stage store.`,
-    runbook: 'influxdb-refuses-lines',
+    runbook: 'linesRefused',
   },
   {
     uid: 'tributary-shed',
@@ -284,6 +285,6 @@ export const pipelineRules: readonly PipelineRule[] = [
     holds: '0s',
     noDataState: 'OK',
     summary: `${VALUE('%.0f')} readings of agent ${WHO} were given up in 15 minutes ({{ .Labels.reason }}): its spool is full. Bring back what is behind it, or give it room.`,
-    runbook: 'spool-full-shed',
+    runbook: 'spoolFull',
   },
 ]

@@ -6,6 +6,7 @@
 import { stringify } from 'yaml'
 import { type PipelineRule, pipelineRules } from './alert-rules.ts'
 import { DATASOURCE } from './influx-query.ts'
+import { anchorOf, RUNBOOK_SECTIONS } from './runbook.ts'
 
 /** Not that of the dashboards: Grafana makes it before it reads theirs, and would give it another uid than theirs has. */
 const FOLDER = 'Tributary alerts'
@@ -77,7 +78,7 @@ function ruleOf(rule: PipelineRule) {
     // That InfluxDB does not answer Grafana is told as that (DatasourceError), and ends no alert that fires.
     execErrState: 'Error',
     for: rule.holds,
-    annotations: { summary: rule.summary, runbook: `docs/runbook.md#${rule.runbook}` },
+    annotations: { summary: rule.summary, runbook: `docs/runbook.md#${anchorOf(RUNBOOK_SECTIONS[rule.runbook])}` },
     labels: { severity: rule.severity, pipeline: rule.group },
   }
 }

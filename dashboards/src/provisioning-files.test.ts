@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { alertingFile, dashboardProvidersFile, dataSourcesFile, type RuleShape } from './grafana-file-shapes.ts'
 import { provisioningFiles } from './provisioning.ts'
+import { anchorOf } from './runbook.ts'
 import { exampleContracts } from './testing.ts'
 
 let yaml: Map<string, string>
@@ -14,13 +15,6 @@ beforeAll(async () => {
   yaml = new Map([...files].filter(([path]) => path.endsWith('.yaml')))
   rules = (groupsOf('alerting/rules.yaml').groups ?? []).flatMap((group) => group.rules)
 })
-
-/** As GitHub makes a heading's fragment. */
-const fragmentOf = (heading: string) =>
-  heading
-    .toLowerCase()
-    .replace(/[^\w\- ]/g, '')
-    .replaceAll(' ', '-')
 
 describe('provisioning files', () => {
   it('have the shapes that Grafana documents, without a key that it does not', () => {
@@ -91,7 +85,7 @@ describe('alerting', () => {
 
   it('every rule says what to do, and links to a line of the runbook that exists', async () => {
     const runbook = await readFile(new URL('../../docs/runbook.md', import.meta.url), 'utf8')
-    const headings = [...runbook.matchAll(/^## (.+)$/gm)].map((m) => `docs/runbook.md#${fragmentOf(m[1] as string)}`)
+    const headings = [...runbook.matchAll(/^## (.+)$/gm)].map((m) => `docs/runbook.md#${anchorOf(m[1] as string)}`)
     for (const { title, annotations } of rules) {
       expect(annotations['summary'], title).toMatch(/\. .+[.?]$/)
       expect(headings, title).toContain(annotations['runbook'])

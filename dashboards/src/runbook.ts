@@ -21,6 +21,7 @@ export const RUNBOOK_SECTIONS = {
   processor: 'Processor not ready',
   clock: 'Clock wrong',
   connection: 'An agent is not connected',
+  inputs: 'A serial device is not understood',
   computer: 'A computer runs short',
 } as const
 export type RunbookSection = keyof typeof RUNBOOK_SECTIONS
