@@ -127,7 +127,7 @@ describe('Anomalies and alerts', () => {
     ['Nobody is on it', 1],
     ['Fired', 3],
     ['Nobody was told', 1],
-    ['Time to acknowledge', 200],
+    ['Acknowledged in', 200],
     ['Anomalies', 4],
   ])('%s', async (title, expected) => {
     expect(await numberOf(uid, title)).toBe(expected)
@@ -175,7 +175,7 @@ describe('Data quality', () => {
 
   it.each([
     ['Against the contract', 40],
-    ['Devices with an issue', 2],
+    ['Devices affected', 2],
     ['Late share', 2.5],
   ])('%s', async (title, expected) => {
     expect(await numberOf(uid, title)).toBeCloseTo(expected, 9)
@@ -202,10 +202,10 @@ describe('Data quality', () => {
     const [row, ...others] = await rowsOf(uid, 'Completeness', ['device', 'complete'], 4 * DAY)
     expect(others).toEqual([])
     expect(row).toMatch(/^tank-1 8[6-8]/)
-    const hours = (await answersOf(uid, 'Tank: complete by the hour', 4 * DAY)).flatMap((a) =>
+    const hours = (await answersOf(uid, 'Tank: absent by the hour', 4 * DAY)).flatMap((a) =>
       timeSeriesOf(a, '$tag_device'),
     )
     expect(hours.map((s) => s.name)).toEqual(['tank-1'])
-    expect(new Set(hours[0]?.values.slice(1))).toEqual(new Set([100, 50]))
+    expect(new Set(hours[0]?.values.slice(1))).toEqual(new Set([0, 50]))
   })
 })

@@ -15,7 +15,7 @@ export const byRuleQuery =
 export const devicesWithIssuesQuery = `SELECT count("samples") AS "devices" FROM (${samplesOf(ANY)} GROUP BY "site", "device")`
 
 /** Samples an interval, by issue. */
-const overTime = (of: string) => `${samplesOf(of)} GROUP BY time($__interval), "issue" fill(none)`
+const overTime = (of: string) => `${samplesOf(of)} GROUP BY time($__interval), "issue" fill(0)`
 export const againstContractQuery = overTime(AGAINST_CONTRACT)
 export const lateQuery = overTime(LATE)
 export const timeNotSureQuery = overTime(TIME_NOT_SURE)
@@ -36,7 +36,7 @@ const newLetters = (field: 'letters' | 'readings') =>
   `SELECT sum("new") AS "new" FROM (SELECT non_negative_difference(last("${field}")) AS "new" FROM "dead_letter" WHERE $timeFilter AND ${SITE} ` +
   `AND "reason" <> 'dropped' GROUP BY time($__interval), "site", "device", "stage", "reason" fill(none)) WHERE $timeFilter`
 export const newLettersCountQuery = newLetters('readings')
-export const newLettersQuery = `${newLetters('readings')} GROUP BY time($__interval), "stage", "reason" fill(none)`
+export const newLettersQuery = `${newLetters('readings')} GROUP BY time($__interval), "stage", "reason" fill(0)`
 export const lettersQuery =
   `SELECT last("letters") AS "letters", last("readings") AS "readings" FROM "dead_letter" WHERE ${SITE} AND "reason" <> 'dropped' ` +
   'GROUP BY "site", "device", "stage", "reason"'
