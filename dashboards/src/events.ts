@@ -35,9 +35,9 @@ export function alertsOf(kind: string): string {
 }
 
 /** Issues of `data_quality`. */
-export const LATE = '"issue" =~ /^late/'
-export const TIME_NOT_SURE = '"issue" =~ /^time_/'
-export const AGAINST_CONTRACT = '"issue" !~ /^(late|time_)/'
+export const LATE = '"issue" =~ /^late(_beyond_memory)?$/'
+export const TIME_NOT_SURE = '"issue" =~ /^time_(corrected|estimated|untrusted)$/'
+export const AGAINST_CONTRACT = '"issue" !~ /^(late|late_beyond_memory|time_corrected|time_estimated|time_untrusted)$/'
 
 /** The newest of a time range. */
 const EVENTS_MAX = 200
