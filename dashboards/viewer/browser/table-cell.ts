@@ -15,7 +15,8 @@ export interface Column {
   readonly field: Field
   readonly title: string
   readonly settings: FieldSettings
-  readonly isNumeric: boolean
+  /** Numbers stand to the right, unless the panel wants them elsewhere. */
+  readonly isRight: boolean
   readonly span: readonly [low: number, high: number]
 }
 
@@ -27,27 +28,23 @@ export function columnOf(field: Field, { panel }: PanelInput): Column {
     !isTimeUnit(settings.unit) && field.values.some((v) => typeof v === 'number') && field.name !== 'Time'
   // A column of times needs no override to be readable.
   const isTime = field.name === 'Time' && !isTimeUnit(settings.unit)
+  const { align = 'auto' } = settings.custom ?? {}
   return {
     field,
     title: settings.displayName || field.title,
     settings: isTime ? { ...settings, unit: 'dateTimeAsLocal' } : settings,
-    isNumeric,
+    isRight: align === 'right' || (align === 'auto' && isNumeric),
     span: spanOf(settings, field.values),
   }
 }
 
-/** A column's heading stands where its cells do. */
-export const isRightAligned = ({ settings: { custom: { align = 'auto' } = {} }, isNumeric }: Column): boolean =>
-  align === 'right' || (align === 'auto' && isNumeric)
-
 /** @returns the cell, and what it says: as long as that is the same the cell may stay */
 export function tableCell(
   table: Table,
-  column: Column,
+  { field, settings, isRight, span }: Column,
   row: number,
   input: PanelInput,
 ): { signature: string; make: () => HTMLTableCellElement } {
-  const { field, settings, span } = column
   const { nowMs, theme } = input
   const value = field.values[row] ?? null
   const { text, suffix } = shown(value, settings, nowMs)
@@ -56,7 +53,6 @@ export function tableCell(
   const about = () => ({ row: rowTexts(table, row, input.panel, nowMs), value: { raw: value, text: text + suffix } })
   const [link] = settings.links?.length ? filledLinks(settings.links, input, about()) : []
   const title = isTimeUnit(settings.unit) && typeof value === 'number' ? localTime(value) : text + suffix
-  const isRight = isRightAligned(column)
   const gauge = GAUGES[displayMode as keyof typeof GAUGES]
   const make = () => {
     const content = element('span', {}, text, suffix !== '' && element('small', {}, suffix))
