@@ -104,6 +104,8 @@ export function createEffectWriter({
       const bytes = Buffer.from(lines.line(line))
       const origin = effects.origins[originIndex]
       if (origin === undefined) {
+        // The readings that it was derived from are as old: they are the dead letter.
+        if (reason === 'out_of_retention' && lines === effects.lines) continue
         derivedCount += 1
         if (derivedCount === 1) derivedExample = { reason, detail, line: bytes.toString('utf8').trimEnd() }
         const derived: LetterOrigin = {

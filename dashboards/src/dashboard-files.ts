@@ -13,14 +13,14 @@ export interface DashboardSummary {
   readonly tags: readonly string[]
 }
 export interface DashboardFiles {
-  /** Overviews first, then by title. @throws UserError when the folder cannot be read */
+  /** Overviews first, in the order in which they are asked, then by title. @throws UserError when the folder cannot be read */
   list(): Promise<DashboardSummary[]>
   /** The file's text; undefined when there is no such dashboard. */
   get(uid: string): Promise<string | undefined>
 }
 
 const DASHBOARDS_MAX = 1_000
-const ORDER = ['overview', 'devices', 'health']
+const ORDER = ['overview', 'devices', 'compare', 'health']
 /** What is asked first comes first: what is wrong, what people were told, whether the data is complete. */
 const OVERVIEWS = [FLEET_DASHBOARD_UID, ALERTS_UID, ACCOUNT_UID, PIPELINE_UID]
 

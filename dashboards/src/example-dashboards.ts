@@ -121,7 +121,7 @@ export const exampleCharts: DashboardJson = {
         ),
       ],
       defaults: {
-        unit: 'short',
+        unit: 'none',
         custom: { drawStyle: 'bars', fillOpacity: 70, lineWidth: 0, stacking: { mode: 'normal', group: 'A' } },
       },
       options: { legend: legend('list', ['sum', 'max']), tooltip: { mode: 'multi', sort: 'desc' } },

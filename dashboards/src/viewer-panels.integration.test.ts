@@ -209,7 +209,7 @@ describe('tables and single values', () => {
       .panel('Merged')
       .locator('.bar .filled')
       .evaluateAll((all) => all.map((e) => e.style.width))
-    expect(widths).toEqual(['100.00%', '50.00%'])
+    expect(widths).toEqual(['100%', '50%'])
     const background = view.panel('Merged').locator('tbody tr:first-child td:nth-child(3)')
     expect(await styleOf(background, 'backgroundColor')).toBe('rgb(31, 96, 196)')
     expect(await styleOf(background, 'color')).toBe('rgb(255, 255, 255)')

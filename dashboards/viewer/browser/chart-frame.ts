@@ -71,12 +71,19 @@ export function chartFrame(
   root.addEventListener('keydown', (event) => {
     if (event.key === 'Escape' && (isPinned || isPointedAt)) {
       leave()
-      chart?.setCursor({ left: -10, top: -10 })
+      putCursor(-10, -10)
       root.focus()
     } else if (event.key === 'Enter' && event.target === root) pin()
     else if (event.target !== root || !moveCursor(event.key, event.shiftKey)) return
     event.preventDefault()
   })
+  /** Here and, as when pointing, in the charts that share it. */
+  const putCursor = (left: number, top: number) => {
+    const set = chart?.setCursor as
+      | ((at: { left: number; top: number }, fire: boolean, publish: boolean) => void)
+      | undefined
+    set?.({ left, top }, true, true)
+  }
   /** Arrow keys go from point to point, with Shift ten at once. */
   const moveCursor = (key: string, isFast: boolean): boolean => {
     const times = (chart?.data[0] ?? []).filter((time) => time >= range.fromMs && time <= range.toMs)
@@ -88,7 +95,7 @@ export function chartFrame(
     if (!chart || next === undefined || last < 0) return false
     isPointedAt = true
     const time = times[Math.max(0, Math.min(last, next))] as number
-    chart.setCursor({ left: chart.valToPos(time, 'x'), top: chart.over.clientHeight / 3 })
+    putCursor(chart.valToPos(time, 'x'), chart.over.clientHeight / 3)
     return true
   }
   const size = () => ({ width: Math.max(80, plot.clientWidth), height: Math.max(HEIGHT_MIN, plot.clientHeight) })

@@ -47,7 +47,10 @@ export function chartOptions({ series, below, isHidden, theme }: ChartPlan): Par
     const fromZero = members.some((one) => isStacked(one) || one.settings.custom?.drawStyle === 'bars')
     scales[key] = { range: (_, low, high) => valueRange(low, high, settings, fromZero) }
     const { axisPlacement = 'auto' } = settings.custom ?? {}
-    if (axisPlacement === 'hidden') continue
+    if (axisPlacement === 'hidden') {
+      axes.push({ show: false, scale: key })
+      continue
+    }
     const isRight: boolean = axisPlacement === 'right' || (axisPlacement === 'auto' && hasLeft)
     hasLeft ||= !isRight
     axes.push({

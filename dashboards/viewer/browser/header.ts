@@ -167,7 +167,11 @@ function pickerOf(variable: VariableJson, onChange: (values: readonly string[]) 
     ? variableText(label, onChange)
     : variablePicker(
         label,
-        { nameOf: (value) => optionName(variable, value), isMulti: variable.multi ?? false },
+        {
+          nameOf: (value) => optionName(variable, value),
+          isMulti: variable.multi ?? false,
+          hasAll: variable.includeAll ?? false,
+        },
         onChange,
       )
   if (variable.description) picker.root.title = variable.description

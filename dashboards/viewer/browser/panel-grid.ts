@@ -31,23 +31,26 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
   const visible = new Set<PanelView>()
   /** Panels that show, or are about to show, what the present round has. */
   const fresh = new Set<PanelView>()
-  /** What is being asked for a panel ends with this. */
-  const asking = new Map<PanelView, AbortController>()
+  /** What is being asked for a panel: ended with `gone`. */
+  const asking = new Map<PanelView, { readonly gone: AbortController; readonly done: Promise<void> }>()
   let round: Round | undefined
   /** Until it is known which of the newest panels are seen. */
   let looked = Promise.resolve()
   let hasLooked: () => void = () => undefined
   let arranged: readonly SelectedVariable[] = []
 
-  const bringUpToDate = async (view: PanelView) => {
-    if (!round || fresh.has(view)) return
+  const bringUpToDate = async (view: PanelView): Promise<void> => {
+    if (!round || fresh.has(view)) return asking.get(view)?.done
     fresh.add(view)
     const gone = new AbortController()
-    asking.set(view, gone)
-    const isDrawn = await view.refresh(round, gone.signal)
-    if (asking.get(view) !== gone) return
-    asking.delete(view)
-    if (!isDrawn) fresh.delete(view)
+    const own = { gone, done: view.refresh(round, gone.signal).then((isDrawn) => settle(isDrawn)) }
+    const settle = (isDrawn: boolean) => {
+      if (asking.get(view) !== own) return
+      asking.delete(view)
+      if (!isDrawn) fresh.delete(view)
+    }
+    asking.set(view, own)
+    await own.done
   }
   const observer = new IntersectionObserver(
     (entries) => {
@@ -59,7 +62,7 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
           void bringUpToDate(view)
         } else {
           visible.delete(view)
-          asking.get(view)?.abort()
+          asking.get(view)?.gone.abort()
         }
       }
       hasLooked()
@@ -70,7 +73,7 @@ export function panelGrid(dashboard: DashboardJson, context: PanelContext, clock
   const remove = (key: string, view: PanelView) => {
     panels.delete(key)
     visible.delete(view)
-    asking.get(view)?.abort()
+    asking.get(view)?.gone.abort()
     observer.unobserve(view.root)
     view.destroy()
   }

@@ -48,7 +48,7 @@ export function stateTimelineBody(container: HTMLElement, context: PanelContext)
       const endMs = Math.min(range.toMs, next.nowMs)
       rows = panelSeries(panel, next.answers)
         .filter(({ settings }) => !settings.custom?.hideFrom?.viz)
-        .map((series) => ({ series, spans: spansOf(series, endMs, panel.options?.mergeValues ?? true) }))
+        .map((series) => ({ series, spans: spansOf(series, endMs, next) }))
       const names = rows.map((row) => row.series.name)
       // Points at which a state begins: what the arrow keys go along.
       const times = [...new Set(rows.flatMap((row) => row.spans.map((span) => span.fromMs)))].sort((x, y) => x - y)
@@ -84,10 +84,13 @@ export function stateTimelineBody(container: HTMLElement, context: PanelContext)
 }
 
 /**
- * Equal neighbours become one; a state lasts until the next, the last one until now. Nothing is a gap, unless a mapping gives
+ * Neighbours that look the same become one; a state lasts until the next, the last one until now. Nothing is a gap, unless a mapping gives
  * nothing a name: then it is a state.
  */
-function spansOf({ timesMs, values, settings }: NamedSeries, endMs: number, mergeValues: boolean): Span[] {
+function spansOf(series: NamedSeries, endMs: number, input: PanelInput): Span[] {
+  const { timesMs, values, settings } = series
+  const mergeValues = input.panel.options?.mergeValues ?? true
+  const isSame = (a: Value, b: Value) => a === b || look(a, series, input).text === look(b, series, input).text
   const isNothingAState = mappingOf(settings.mappings ?? [], null) !== undefined
   const spans: { fromMs: number; toMs: number; value: Value }[] = []
   let isOpen = false
@@ -97,7 +100,8 @@ function spansOf({ timesMs, values, settings }: NamedSeries, endMs: number, merg
     const last = spans.at(-1)
     if (last && isOpen) last.toMs = fromMs
     const isGap = value === null && !isNothingAState
-    if (!isGap && !(isOpen && mergeValues && last?.value === value)) spans.push({ fromMs, toMs: fromMs, value })
+    if (!isGap && !(isOpen && mergeValues && last && isSame(last.value, value)))
+      spans.push({ fromMs, toMs: fromMs, value })
     isOpen = !isGap
   })
   const last = spans.at(-1)

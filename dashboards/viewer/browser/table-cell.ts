@@ -26,7 +26,7 @@ export function columnOf(field: Field, { panel }: PanelInput): Column {
   const isNumeric =
     !isTimeUnit(settings.unit) && field.values.some((v) => typeof v === 'number') && field.name !== 'Time'
   // A column of times needs no override to be readable.
-  const isTime = field.name === 'Time' && settings.unit === undefined
+  const isTime = field.name === 'Time' && !isTimeUnit(settings.unit)
   return {
     field,
     title: settings.displayName || field.title,
@@ -36,13 +36,18 @@ export function columnOf(field: Field, { panel }: PanelInput): Column {
   }
 }
 
+/** A column's heading stands where its cells do. */
+export const isRightAligned = ({ settings: { custom: { align = 'auto' } = {} }, isNumeric }: Column): boolean =>
+  align === 'right' || (align === 'auto' && isNumeric)
+
 /** @returns the cell, and what it says: as long as that is the same the cell may stay */
 export function tableCell(
   table: Table,
-  { field, settings, isNumeric, span }: Column,
+  column: Column,
   row: number,
   input: PanelInput,
 ): { signature: string; make: () => HTMLTableCellElement } {
+  const { field, settings, span } = column
   const { nowMs, theme } = input
   const value = field.values[row] ?? null
   const { text, suffix } = shown(value, settings, nowMs)
@@ -51,7 +56,7 @@ export function tableCell(
   const about = () => ({ row: rowTexts(table, row, input.panel, nowMs), value: { raw: value, text: text + suffix } })
   const [link] = settings.links?.length ? filledLinks(settings.links, input, about()) : []
   const title = isTimeUnit(settings.unit) && typeof value === 'number' ? localTime(value) : text + suffix
-  const isRight = align === 'right' || (align === 'auto' && isNumeric)
+  const isRight = isRightAligned(column)
   const gauge = GAUGES[displayMode as keyof typeof GAUGES]
   const make = () => {
     const content = element('span', {}, text, suffix !== '' && element('small', {}, suffix))

@@ -12,7 +12,7 @@ export interface VariablePicker {
 /** All, or any of the options, or one of them; the choice takes effect at once. @param nameOf what the reader sees for a value */
 export function variablePicker(
   label: string,
-  { nameOf, isMulti }: { nameOf: (value: string) => string; isMulti: boolean },
+  { nameOf, isMulti, hasAll }: { nameOf: (value: string) => string; isMulti: boolean; hasAll: boolean },
   onChange: (values: readonly string[]) => void,
 ): VariablePicker {
   let shown: SelectedVariable | undefined
@@ -22,11 +22,13 @@ export function variablePicker(
     fill: () => {
       const list = element('div', { className: 'choices' })
       const draw = (search: string) => {
-        const { values = [], options = [], isPattern = false } = shown ?? {}
+        const { values = [], options = [] } = shown ?? {}
         const isAll = values.includes(ALL_VALUE)
         const listed = [...new Set([...options, ...values.filter((v) => v !== ALL_VALUE)])]
         const choose = (chosen: readonly string[]) => {
-          onChange(chosen.length === 0 ? [ALL_VALUE] : chosen)
+          const values = chosen.length === 0 ? [ALL_VALUE] : chosen
+          if (shown) shown = { ...shown, values }
+          onChange(values)
           const focused =
             list.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset['value']
           draw(search)
@@ -45,7 +47,7 @@ export function variablePicker(
             element('span', {}, text),
           )
         list.replaceChildren(
-          ...(isPattern && search === '' ? [choice(ALL_VALUE, 'All', isAll, [ALL_VALUE])] : []),
+          ...(hasAll && search === '' ? [choice(ALL_VALUE, 'All', isAll, [ALL_VALUE])] : []),
           ...listed
             .filter((option) => nameOf(option).toLowerCase().includes(search.toLowerCase()))
             .map((option) => {
