@@ -97,7 +97,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
   const when: Column = { name: 'Time', unit: 'dateTimeAsLocal', width: 165, properties: [deviceThen()] }
   const device: Column = { name: 'device', title: 'Device', width: 120 }
   const severity: Column = { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) }
-  const state: Column = { name: 'state', title: 'State', width: 110, properties: coloured(BY_STATE) }
+  const state: Column = { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) }
   const value: Column = { name: 'value', title: 'Value', width: 70, decimals: 2 }
   const after: Column = { name: 'after_seconds', title: 'After', unit: 's', width: 70, properties: [BLANK] }
   const held: Column = { name: 'held', title: 'Not told', width: 120, properties: [BLANK] }
@@ -115,7 +115,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
             { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 90, properties: [deviceThen()] },
             { name: 'message', title: 'Message' },
             state,
-            { name: 'rule', title: 'Rule', width: 240 },
+            { name: 'rule', title: 'Rule', width: 230 },
             held,
             ...unseen,
           ],
@@ -260,7 +260,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
           columns: [
             when,
             device,
-            { name: 'detector', title: 'Detector', width: 140 },
+            { name: 'detector', title: 'Detector', width: 155 },
             { name: 'component', title: 'Component', width: 95, properties: [BLANK] },
             { name: 'message', title: 'Message' },
             value,

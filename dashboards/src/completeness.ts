@@ -24,25 +24,25 @@ const BY_MINUTE_MS_MAX = 48 * HOUR_MS
 
 const ABSENT_PERCENT_SHOWN_MAX = 20
 
-/** Where samples are counted: by steps, a step without any counting as none. What was measured later than `until` is on its way. */
+/** Where samples are counted: by steps, a step without any counting as none. What is younger than `lag` is on its way. */
 interface Source {
   readonly widthMs: number
   readonly stepMs: number
-  readonly until: string
+  readonly lag: string
   readonly condition: string
 }
 
 /** A step holds one sample at least, and whole windows. */
-function sourceOf(contract: Contract, leastMs: number, until: string): Omit<Source, 'condition'> | undefined {
+function sourceOf(contract: Contract, leastMs: number, lag: string): Omit<Source, 'condition'> | undefined {
   const stepMs = Math.ceil(contract.interval / leastMs) * leastMs
   const widthMs = windowWidthsOf(contract).findLast((width) => width <= leastMs && leastMs % width === 0)
-  return widthMs === undefined ? undefined : { widthMs, stepMs, until }
+  return widthMs === undefined ? undefined : { widthMs, stepMs, lag }
 }
 
 /** By minutes of a short range, by hours of a long one; by what there is where windows of one width are missing. */
 function sourcesOf(contract: Contract): Source[] {
-  const minutes = sourceOf(contract, MINUTE_MS, 'now() - 2m')
-  const hours = sourceOf(contract, HOUR_MS, 'now() - 65m')
+  const minutes = sourceOf(contract, MINUTE_MS, '2m')
+  const hours = sourceOf(contract, HOUR_MS, '2h')
   // biome-ignore-start lint/suspicious/noTemplateCurlyInString: Grafana fills them in
   const span = '${__to} - ${__from}'
   // biome-ignore-end lint/suspicious/noTemplateCurlyInString: Grafana fills them in
@@ -63,15 +63,16 @@ export function completenessQueries(contract: Contract): { readonly complete: st
   const fields = shownFields(contract)
   const [field] = fields.find(([, one]) => one.required) ?? fields[0] ?? []
   if (field === undefined) return []
-  return sourcesOf(contract).map(({ widthMs, stepMs, until, condition }) => {
+  return sourcesOf(contract).map(({ widthMs, stepMs, lag, condition }) => {
     const percent = `mean("n") * 100 / ${stepMs / contract.interval}`
+    // Steps begin with the range: one that began before it would lack its window, and one that ends behind it, too.
+    const known = `time < now() - ${lag} AND time < \${__to}ms - ${lag}`
     const counted =
       `(SELECT sum(${identifier(`${field}_count`)}) AS "n" FROM "rollup".${identifier(`${contract.kind}_${windowName(widthMs)}`)} ` +
-      `WHERE $timeFilter AND time < ${until} AND ${SITE_AND_DEVICE}${condition} GROUP BY time(${windowName(stepMs)}), "site", "device" fill(0))`
+      `WHERE $timeFilter AND ${known} AND ${SITE_AND_DEVICE}${condition} GROUP BY time(${windowName(stepMs)}, \${__from}ms), "site", "device" fill(0))`
     return {
-      // The first step begins before the range; with a condition on time here, InfluxDB 1.x would answer nothing.
       complete: `SELECT ${percent} AS "complete" FROM ${counted} GROUP BY "site", "device"`,
-      absent: `SELECT 100 - ${percent} AS "absent" FROM ${counted} WHERE $timeFilter AND time < ${until} GROUP BY time($__interval), "device" fill(none)`,
+      absent: `SELECT 100 - ${percent} AS "absent" FROM ${counted} WHERE $timeFilter AND ${known} GROUP BY time($__interval), "device" fill(none)`,
     }
   })
 }
@@ -88,7 +89,7 @@ export function absenceMap(at: PanelPlace, queries: readonly string[]) {
       .color(
         new HeatmapColorOptionsBuilder()
           .mode(HeatmapColorMode.Scheme)
-          .scheme('Oranges')
+          .scheme('Greys')
           .steps(64)
           .reverse(false)
           .min(0)
