@@ -4,7 +4,7 @@
  * evenly it scrolls. A value that is drawn is compared with what was written.
  */
 import { strict as assert } from 'node:assert'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createViewer, type Viewer } from '@tributary/dashboards'
@@ -30,6 +30,7 @@ export async function run(report: Report): Promise<void> {
   if (!report.options.long) return report.print('takes a minute: name it, or give --full')
   const folder = await mkdtemp(join(tmpdir(), 'tributary-bench-viewer-'))
   const ports = { http: await freePort(), rpc: await freePort() }
+  await mkdir(join(folder, 'influx'))
   const influx = await createInfluxServer(await findServer('influxd'), join(folder, 'influx'), ports)
   let viewer: Viewer | undefined
   const signal = new AbortController().signal

@@ -15,12 +15,16 @@ const ARGUMENTS = [
 const DRAWN_MS_MAX = 30_000
 const SCROLL_PX = 30
 
-/** In the page, from its very beginning: when the last panel of so many was ready. */
+/** In the page, from its very beginning: when the frame that shows the last of so many panels was drawn. */
 const watch = (panels: number) => `
-  new MutationObserver(() => {
-    if (window.drawnMs === undefined && document.querySelectorAll('.panel[data-state=ready]').length >= ${panels})
-      requestAnimationFrame(() => requestAnimationFrame((now) => { window.drawnMs = now }))
-  }).observe(document, { childList: true, subtree: true, attributeFilter: ['data-state'] })
+  window.drawn = new Promise((resolve, reject) => {
+    new MutationObserver((_, observer) => {
+      if (document.querySelectorAll('.panel[data-state=ready]').length < ${panels}) return
+      observer.disconnect()
+      requestAnimationFrame(() => requestAnimationFrame(resolve))
+    }).observe(document, { childList: true, subtree: true, attributeFilter: ['data-state'] })
+    setTimeout(() => reject(new Error('not all panels were drawn in ${DRAWN_MS_MAX / 1000} s')), ${DRAWN_MS_MAX})
+  })
 `
 /** Down to the end and back up, a step a frame. */
 const SCROLL = `new Promise((resolve) => {
@@ -97,8 +101,7 @@ export async function openMeasuredPage(
       bytes.clear()
       asked = []
       await page.goto(url)
-      await page.waitForFunction('window.drawnMs !== undefined', undefined, { timeout: DRAWN_MS_MAX })
-      const drawnMs = (await page.evaluate('window.drawnMs')) as number
+      const drawnMs = (await page.evaluate('window.drawn')) as number
       let [pageBytes, answerBytes] = [0, 0]
       for (const [id, size] of bytes)
         if (urls.get(id)?.includes('/api/')) answerBytes += size

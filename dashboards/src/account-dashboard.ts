@@ -81,13 +81,13 @@ export function accountDashboard(): Dashboard {
     .withPanel(
       withRunbook(
         stat(
-          { id: 7, title: 'The balance', span: 7, height: 4 },
+          { id: 7, title: 'The balance', span: 9, height: 4 },
           { query: totalQuery('missing', WHERE), steps: plain, mappings: VERDICT },
         ),
         'missing',
       ),
     )
-    .withPanel(text({ id: 8, title: 'In words', span: 17, height: 4 }, WORDS))
+    .withPanel(text({ id: 8, title: 'In words', span: 15, height: 4 }, WORDS))
     .withPanel(agentsTable({ id: 10, title: 'By agent', span: 24, height: 7 }))
     .withPanel(
       lines(

@@ -2,6 +2,7 @@
  * The account in InfluxQL. Its counters are cumulative, one series an agent, so the newest of each, added up, is the
  * total; without a time limit, because an agent that is gone for good still belongs to it.
  */
+import { growth, growthOfAll } from './growth.ts'
 import { SITE } from './influxql.ts'
 
 export type AccountField = 'produced' | 'stored' | 'dead_lettered' | 'shed' | 'in_flight' | 'missing'
@@ -10,12 +11,10 @@ export const totalQuery = (field: AccountField, where = SITE): string =>
   `SELECT sum("value") AS "value" FROM (SELECT last("${field}") AS "value" FROM "account" WHERE ${where} GROUP BY "site", "device")`
 
 /** Growth a second, an agent. */
-export const agentRateQuery = (field: AccountField, where = SITE): string =>
-  `SELECT non_negative_derivative(last("${field}"), 1s) AS "rate" FROM "account" WHERE $timeFilter AND ${where} GROUP BY time($__interval), "device" fill(none)`
+export const agentRateQuery = (field: AccountField, where = SITE): string => growth(['account'], field, where)
 
 /** Growth a second of all agents together. */
-export const totalRateQuery = (field: AccountField, where = SITE): string =>
-  `SELECT sum("rate") AS "rate" FROM (SELECT non_negative_derivative(last("${field}"), 1s) AS "rate" FROM "account" WHERE $timeFilter AND ${where} GROUP BY time($__interval), "site", "device" fill(none)) WHERE $timeFilter GROUP BY time($__interval) fill(none)`
+export const totalRateQuery = (field: AccountField, where = SITE): string => growthOfAll('account', field, where)
 
 export const agentGaugeQuery = (field: AccountField, where = SITE): string =>
   `SELECT max("${field}") AS "max" FROM "account" WHERE $timeFilter AND ${where} GROUP BY time($__interval), "device" fill(none)`

@@ -21,7 +21,7 @@ const FIRED = `"state" = 'firing'`
 
 export const firedCountQuery = `SELECT count(distinct("episode")) AS "fired" ${alertsWhere(FIRED)}`
 export const heldCountQuery = `SELECT count(distinct("episode")) AS "held" ${alertsWhere(`${FIRED} AND "held" <> ''`)}`
-export const firedADayQuery = `SELECT count(distinct("episode")) AS "fired" ${alertsWhere(FIRED)} GROUP BY time($__interval) fill(none)`
+export const firedADayQuery = `SELECT count(distinct("episode")) AS "fired" ${alertsWhere(FIRED)} GROUP BY time($__interval) fill(0)`
 export const acknowledgedMedianQuery = `SELECT median("after_seconds") AS "after" ${alertsWhere(`"state" = 'acknowledged'`)}`
 
 /** Seconds after an episode fired, at the time when somebody acknowledged it or it was over. */

@@ -26,7 +26,7 @@ import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
 import { BLANK, BY_FEEDBACK, BY_SEVERITY, BY_STATE } from './events.ts'
 import { CRITICAL, GOOD, kindTitle, WARNING } from './field-style.ts'
 import { influxQuery, refIdOf } from './influx-query.ts'
-import { type Column, coloured, stat, stateTimeline, table, timeSeries } from './panels.ts'
+import { type Column, coloured, stat, stateTimeline, table, timeSeries, UNSEEN } from './panels.ts'
 
 /** One in ten minutes: what one person can look into, by EEMUA 191. */
 const STORM_A_DAY = 144
@@ -75,7 +75,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
       }),
     )
     .withPanel(
-      stat(tile(5, 'Time to acknowledge', 'Median, from the time it fired.'), {
+      stat(tile(5, 'Acknowledged in', 'Median, from the time it fired.'), {
         query: acknowledgedMedianQuery,
         unit: 's',
         steps: plain,
@@ -89,38 +89,37 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         noValue: '0',
       }),
     )
-  const kind: Column = { name: 'kind', title: 'Kind', width: 110, properties: kindColumn(contracts) }
-  /** Links need it, readers do not. */
-  const unseen = { id: 'custom.hidden', value: true }
+  /** Links need them, readers do not. */
+  const unseen = [
+    { name: 'kind', title: 'Kind', properties: [...kindColumn(contracts), UNSEEN] },
+    { name: 'site', title: 'Site', properties: [UNSEEN] },
+  ]
   const when: Column = { name: 'Time', unit: 'dateTimeAsLocal', width: 165, properties: [deviceThen()] }
-  const device: Column = { name: 'device', title: 'Device', width: 130 }
-  const site: Column = { name: 'site', title: 'Site', width: 90 }
+  const device: Column = { name: 'device', title: 'Device', width: 120 }
   const severity: Column = { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) }
-  const state: Column = { name: 'state', title: 'State', width: 115, properties: coloured(BY_STATE) }
-  const value: Column = { name: 'value', title: 'Value', width: 80, decimals: 2 }
-  const after: Column = { name: 'after_seconds', title: 'After', unit: 's', width: 75, properties: [BLANK] }
-  const held: Column = { name: 'held', title: 'Not told', width: 150, properties: [BLANK] }
-  const by: Column = { name: 'by', title: 'By', width: 80, properties: [BLANK] }
-  const comment: Column = { name: 'comment', title: 'Comment', width: 150, properties: [BLANK] }
+  const state: Column = { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) }
+  const value: Column = { name: 'value', title: 'Value', width: 70, decimals: 2 }
+  const after: Column = { name: 'after_seconds', title: 'After', unit: 's', width: 70, properties: [BLANK] }
+  const held: Column = { name: 'held', title: 'Not told', width: 120, properties: [BLANK] }
+  const by: Column = { name: 'by', title: 'By', width: 65, properties: [BLANK] }
+  const comment: Column = { name: 'comment', title: 'Comment', width: 120, properties: [BLANK] }
   dashboard
     .withPanel(
       table(
-        { id: 10, title: 'Open', description: 'A click on the device leads to it.', span: 24, height: 6 },
+        { id: 10, title: 'Open', description: 'A click on the device leads to it.', span: 24, height: 5 },
         {
           query: openQuery,
           columns: [
             severity,
-            state,
             { ...device, properties: [deviceNow()] },
             { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 90, properties: [deviceThen()] },
             { name: 'message', title: 'Message' },
-            value,
-            { name: 'rule', title: 'Rule', width: 220 },
-            kind,
-            site,
+            state,
+            { name: 'rule', title: 'Rule', width: 230 },
             held,
+            ...unseen,
           ],
-          hidden: ['field', 'detector'],
+          hidden: ['field', 'detector', 'value'],
           noValue: 'No open alerts',
         },
       ),
@@ -213,15 +212,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         { id: 16, title: 'Acknowledged', span: 12, height: 7 },
         {
           query: acknowledgedQuery,
-          columns: [
-            when,
-            device,
-            by,
-            after,
-            { name: 'comment', title: 'Comment', properties: [BLANK] },
-            { ...kind, properties: [...kindColumn(contracts), unseen] },
-            { ...site, properties: [unseen] },
-          ],
+          columns: [when, device, by, after, { name: 'comment', title: 'Comment', properties: [BLANK] }, ...unseen],
           hidden: ['message'],
           noValue: 'Nobody acknowledged anything in this time range',
         },
@@ -249,8 +240,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
             held,
             by,
             comment,
-            kind,
-            site,
+            ...unseen,
           ],
           noValue: 'No alerts in this time range',
         },
@@ -270,17 +260,16 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
           columns: [
             when,
             device,
-            { name: 'detector', title: 'Detector', width: 150 },
-            { name: 'component', title: 'Component', width: 110, properties: [BLANK] },
+            { name: 'detector', title: 'Detector', width: 155 },
+            { name: 'component', title: 'Component', width: 95, properties: [BLANK] },
             { name: 'message', title: 'Message' },
             value,
-            { name: 'expected', title: 'Expected', width: 85, decimals: 2, properties: [BLANK] },
-            { name: 'score', title: 'Score', width: 65, decimals: 2 },
-            { name: 'feedback', title: 'Judged', width: 95, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
+            { name: 'expected', title: 'Expected', width: 80, decimals: 2, properties: [BLANK] },
+            { name: 'score', title: 'Score', width: 60, decimals: 2 },
+            { name: 'feedback', title: 'Judged', width: 90, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
             { ...by, name: 'feedback_by' },
-            { ...comment, name: 'feedback_comment', width: 120 },
-            kind,
-            site,
+            { ...comment, name: 'feedback_comment', width: 90 },
+            ...unseen,
           ],
           noValue: 'No anomalies in this time range',
         },

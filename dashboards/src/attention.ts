@@ -115,6 +115,7 @@ export function attentionTable(at: PanelPlace, contracts: Contracts) {
         title: 'What',
         properties: [
           { id: 'custom.displayMode', value: 'color-text' },
+          { id: 'custom.align', value: 'left' },
           words(({ text, colour }) => ({ text, color: colour })),
           link('What to do', `${RUNBOOK_ADDRESS}#\${__data.fields.runbook}`),
         ],

@@ -28,9 +28,13 @@ export interface BarsOptions {
   readonly bands?: Threshold[]
 }
 
-/** A bar an interval, of all series together; the legend has their sums. */
+/** More bars than these are hairs. */
+const BARS_MAX = 60
+
+/** A bar an interval, of all series together; the legend has their sums. Their query fills what is absent with 0: bars are as wide as the steps between points. */
 export function bars(at: PanelPlace, { targets, interval, unit = 'short', timeFrom, noValue, bands }: BarsOptions) {
   const panel = timeSeries(at, { targets, unit, decimals: 0, softMin: 0, interval, ...(bands ? { bands } : {}) })
+    .maxDataPoints(BARS_MAX)
     .drawStyle(GraphDrawStyle.Bars)
     .lineWidth(0)
     .fillOpacity(80)

@@ -152,7 +152,7 @@ function oneOfMany(contract: Contract) {
     .repeatDirection('h')
     .maxPerRow(PER_LINE)
     .links([
-      new DashboardLinkBuilder('Open the device').url(
+      new DashboardLinkBuilder('Device').url(
         `/d/${kindUid(contract.kind)}?var-site=$site&var-device=$devices&\${__url_time_range}`,
       ),
     ])

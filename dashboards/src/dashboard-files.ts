@@ -20,7 +20,7 @@ export interface DashboardFiles {
 }
 
 const DASHBOARDS_MAX = 1_000
-const ORDER = ['overview', 'devices', 'health']
+const ORDER = ['overview', 'devices', 'compare', 'health']
 /** What is asked first comes first: what is wrong, what people were told, whether the data is complete. */
 const OVERVIEWS = [FLEET_DASHBOARD_UID, ALERTS_UID, ACCOUNT_UID, PIPELINE_UID]
 

@@ -35,9 +35,9 @@ export function alertsOf(kind: string): string {
 }
 
 /** Issues of `data_quality`. */
-export const LATE = '"issue" =~ /^late/'
-export const TIME_NOT_SURE = '"issue" =~ /^time_/'
-export const AGAINST_CONTRACT = '"issue" !~ /^(late|time_)/'
+export const LATE = '"issue" =~ /^late(_beyond_memory)?$/'
+export const TIME_NOT_SURE = '"issue" =~ /^time_(corrected|estimated|untrusted)$/'
+export const AGAINST_CONTRACT = '"issue" !~ /^(late|late_beyond_memory|time_corrected|time_estimated|time_untrusted)$/'
 
 /** The newest of a time range. */
 const EVENTS_MAX = 200
@@ -105,11 +105,10 @@ export function qualityAnnotations(kind: string): AnnotationQueryBuilder[] {
 export function anomaliesTable(at: PanelPlace, kind: string) {
   return table(at, {
     query:
-      `SELECT "device", "detector", "component", "message", "score", "feedback", "feedback_by" FROM "anomaly" ` +
+      `SELECT "detector", "component", "message", "score", "feedback", "feedback_by" FROM "anomaly" ` +
       `WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'device', title: 'Device', width: 130 },
       { name: 'detector', title: 'Detector', width: 150 },
       { name: 'component', title: 'Component', width: 120, properties: [BLANK] },
       { name: 'message', title: 'Message' },

@@ -52,11 +52,12 @@ export const HEALTH_SHAPES: Readonly<Record<string, Shape>> = {
 const GROWTH: Readonly<Record<string, number>> = {
   'agent_health.spool_bytes_written_total': 31_000,
   'gateway_health.spool_bytes_written_total': 44_000,
-  'gateway_health.readings_received_total': 415,
+  'gateway_health.readings_received_total': 31.5,
   'gateway_health.batches_refused_total': 0.004,
   'gateway_health.logins_refused_total': 0.002,
   'gateway_health.forward_retries_total': 0.02,
   'processor_health.influx_retries_total': 0.01,
+  'processor_health.readings_late_total': 0.003,
 }
 const EPOCH_MS = 1_700_000_000_000
 

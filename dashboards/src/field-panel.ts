@@ -3,8 +3,11 @@ import {
   AxisPlacement,
   BarAlignment,
   GraphDrawStyle,
+  LegendDisplayMode,
+  LegendPlacement,
   StackingConfigBuilder,
   StackingMode,
+  VizLegendOptionsBuilder,
 } from '@grafana/grafana-foundation-sdk/common'
 import type { DynamicConfigValue } from '@grafana/grafana-foundation-sdk/dashboard'
 import { type Contract, type ContractField, outlierSizeOf } from '@tributary/protocol'
@@ -12,14 +15,14 @@ import { rateUnit, stateMappings, thresholdSteps, unitId } from './field-style.t
 import { influxQuery } from './influx-query.ts'
 import { literal, SITE_AND_DEVICE } from './influxql.ts'
 import { type PanelPlace, stateTimeline, timeSeries } from './panels.ts'
-import { counterQuery, envelopeQuery, expectedQuery, stateQuery } from './reading-queries.ts'
+import { counterIntervalMs, counterQuery, envelopeQuery, expectedQuery, stateQuery } from './reading-queries.ts'
 
 /** A hole of so many intervals is one; less is jitter. */
 const HOLE_INTERVALS = 5
 /** `_expected` has a point a minute. */
 const EXPECTED_HOLE_MS = 180_000
-/** Narrower bars cannot be seen, and counters are read from windows. */
-const BARS_INTERVAL_MS = 10_000
+/** Narrower bars cannot be seen. */
+const BARS_INTERVAL = '10s'
 
 export const LINE = 'blue'
 export const intervalText = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`)
@@ -96,7 +99,7 @@ function counterPanel(at: PanelPlace, contract: Contract, name: string, field: N
     { ...at, description },
     {
       targets: [influxQuery('A', counterQuery(contract, name, factor), { alias: '$col' })],
-      interval: intervalText(Math.max(contract.interval, BARS_INTERVAL_MS)),
+      interval: intervalText(counterIntervalMs(contract)),
       holeMsMin: holeMsMin(contract),
       unit: id,
       decimals: 1,
@@ -130,15 +133,25 @@ const ISSUE_COLOURS = {
 export function qualityPanel(at: PanelPlace, kind: string) {
   const query =
     `SELECT sum("samples") AS "samples" FROM "data_quality" WHERE $timeFilter AND ${SITE_AND_DEVICE} ` +
-    `AND "kind" = ${literal(kind)} GROUP BY time($__interval), "issue" fill(none)`
+    `AND "kind" = ${literal(kind)} GROUP BY time($__interval), "issue" fill(null)`
   const panel = timeSeries(at, {
     targets: [influxQuery('A', query, { alias: '$tag_issue' })],
-    unit: 'suffix: samples',
+    unit: 'short',
     decimals: 0,
     softMin: 0,
     fillOpacity: 80,
-    interval: intervalText(BARS_INTERVAL_MS),
+    interval: BARS_INTERVAL,
   })
+    .axisLabel('samples')
+    // Bars are as wide as their interval only when each interval has its value, or none.
+    .spanNulls(false)
+    .legend(
+      new VizLegendOptionsBuilder()
+        .displayMode(LegendDisplayMode.List)
+        .placement(LegendPlacement.Bottom)
+        .showLegend(true)
+        .calcs(['sum']),
+    )
     .drawStyle(GraphDrawStyle.Bars)
     .barAlignment(BarAlignment.Center)
     .lineWidth(0)

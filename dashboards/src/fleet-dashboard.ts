@@ -26,8 +26,8 @@ const TABLE_NUMBERS_MAX = 3
 const ACCOUNT_INTERVAL = '5s'
 /** Processes speak every ten seconds: who says nothing for so long is silent. */
 const SILENCE_INTERVAL = '1m'
-/** What tells whether an agent is well. */
-const AGENT_FIELDS = ['state', 'backlog_batches', 'drain_seconds', 'spool_used_percent', 'clock_offset_ms']
+/** What tells whether an agent is well; its state is above, where a silent one is not called live. */
+const AGENT_FIELDS = ['backlog_batches', 'drain_seconds', 'spool_used_percent', 'clock_offset_ms']
 
 export function fleetDashboard(contracts: Contracts): Dashboard {
   const dashboard = dashboardFrame({

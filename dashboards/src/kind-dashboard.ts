@@ -31,7 +31,8 @@ export function kindDashboard(contract: Contract): Dashboard {
   const fields = shownFields(contract)
   const limited = fields.filter(([name]) => hasLimit(contract, name))
   const height = Math.max(3, Math.ceil(1 + limited.length * 1.3))
-  const span = limited.length > 0 ? 12 : 24
+  // Names with limits in words are long.
+  const span = limited.length > 0 ? 14 : 0
   if (limited.length > 0) {
     const description = 'The newest value of each field that has limits, on a scale in the colours of its limits.'
     dashboard.withPanel(limitGauge({ id: 7, title: 'Beside the limits', description, span, height }, contract))
@@ -40,7 +41,7 @@ export function kindDashboard(contract: Contract): Dashboard {
   const rest = fields.filter(([name]) => !hasLimit(contract, name))
   const tabled = health ? rest.filter(([, field]) => isTelling(field)).slice(0, HEALTH_COLUMNS_MAX) : rest
   const names = tabled.map(([name]) => name)
-  const now = { id: 8, title: 'Now', description: 'The newest sample, and when it came.', span, height }
+  const now = { id: 8, title: 'Now', description: 'The newest sample, and when it came.', span: 24 - span, height }
   dashboard.withPanel(newestTable(now, contract, names, { isAlone: true }))
 
   const drawn = fields.filter(([, field]) => field.type !== 'string' || field.values !== undefined)
@@ -64,13 +65,13 @@ export function kindDashboard(contract: Contract): Dashboard {
           title: 'Late, not sure of its time, against the contract',
           description: 'Samples by what is the matter with them, at the time that they are of.',
           span: 24,
-          height: 5,
+          height: 6,
         },
         kind,
       ),
     )
-    .withPanel(alertsTable({ id: 10, title: 'Alerts', span: 24, height: 6 }, kind))
-    .withPanel(anomaliesTable({ id: 11, title: 'Anomalies', span: 24, height: 6 }, kind))
+    .withPanel(alertsTable({ id: 10, title: 'Alerts', span: 24, height: 5 }, kind))
+    .withPanel(anomaliesTable({ id: 11, title: 'Anomalies', span: 24, height: 5 }, kind))
   return finished(dashboard)
 }
 

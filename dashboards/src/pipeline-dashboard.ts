@@ -1,4 +1,5 @@
 /** How the pipeline is: how long each stage takes, how much goes through, what waits, what wears out, what it costs. */
+import { BigValueTextMode } from '@grafana/grafana-foundation-sdk/common'
 import { type Dashboard, TextBoxVariableBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contracts } from '@tributary/protocol'
 import { dashboardFrame, finished, siteVariable } from './dashboard-frame.ts'
@@ -58,9 +59,16 @@ function limitsOf({ limits }: Limited, contracts: Contracts, normal: string) {
     : [{ value: null, color: normal }]
 }
 
-function tile(id: number, { title, description, runbook, ...options }: Tile, contracts: Contracts) {
+function tile(id: number, { title, description, runbook, atGateways, ...options }: Tile, contracts: Contracts) {
   const steps = limitsOf(options, contracts, 'text')
   const panel = stat({ id, title, description, span: 4, height: 3 }, { steps, interval: INTERVAL, ...options })
+  if (atGateways)
+    panel
+      .targets([
+        influxQuery('A', options.query, { alias: 'agents' }),
+        influxQuery('B', atGateways, { alias: 'gateways' }),
+      ])
+      .textMode(BigValueTextMode.ValueAndName)
   return withRunbook(panel, runbook)
 }
 

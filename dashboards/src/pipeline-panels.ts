@@ -1,7 +1,8 @@
 /** What the dashboard of the pipeline's health shows: its tiles, and its charts by section. */
 import { totalRateQuery } from './account-queries.ts'
+import { growthOfAll } from './growth.ts'
 import type { StatOptions, TimeSeriesOptions } from './panels.ts'
-import { gauge, gaugeOfAll, growthOfAll, newestOfAll, PROCESSES, SPOOLS, writtenADay } from './pipeline-queries.ts'
+import { gauge, gaugeOfAll, newestOfAll, PROCESSES, SPOOLS, writtenADay } from './pipeline-queries.ts'
 import type { RunbookSection } from './runbook.ts'
 
 export interface Limited {
@@ -12,6 +13,8 @@ export interface Tile extends Limited, Omit<StatOptions, 'steps'> {
   readonly title: string
   readonly description: string
   readonly runbook: RunbookSection
+  /** The same of gateways, where `query` is of agents: both numbers are shown. */
+  readonly atGateways?: string
 }
 export interface Chart extends Limited, Omit<TimeSeriesOptions, 'targets' | 'bands'> {
   readonly title: string
@@ -47,14 +50,16 @@ export const tiles: readonly Tile[] = [
   {
     title: 'Backlog',
     description: 'Batches that wait in the spools of agents and gateways.',
-    query: newestOfAll(SPOOLS, 'backlog_batches', 'sum'),
+    query: newestOfAll('agent_health', 'backlog_batches', 'sum'),
+    atGateways: newestOfAll('gateway_health', 'backlog_batches', 'sum'),
     unit: 'locale',
     runbook: 'backlog',
   },
   {
     title: 'Time to drain',
     description: 'Of the spool that takes longest, at its present pace.',
-    query: newestOfAll(SPOOLS, 'drain_seconds', 'max'),
+    query: newestOfAll('agent_health', 'drain_seconds', 'max'),
+    atGateways: newestOfAll('gateway_health', 'drain_seconds', 'max'),
     unit: 's',
     limits: ['agent_health', 'drain_seconds'],
     runbook: 'backlog',
@@ -62,7 +67,8 @@ export const tiles: readonly Tile[] = [
   {
     title: 'Fullest spool',
     description: 'Of its budget. A full one holds devices back, or loses what they measure.',
-    query: newestOfAll(SPOOLS, 'spool_used_percent', 'max'),
+    query: newestOfAll('agent_health', 'spool_used_percent', 'max'),
+    atGateways: newestOfAll('gateway_health', 'spool_used_percent', 'max'),
     unit: 'percent',
     decimals: 1,
     limits: ['agent_health', 'spool_used_percent'],
@@ -71,7 +77,7 @@ export const tiles: readonly Tile[] = [
   {
     title: 'InfluxDB write',
     description: 'The newest write of the slowest processor.',
-    query: newestOfAll(['processor_health'], 'influx_write_ms', 'max'),
+    query: newestOfAll('processor_health', 'influx_write_ms', 'max'),
     unit: 'ms',
     limits: ['processor_health', 'influx_write_ms'],
     runbook: 'influxSlow',

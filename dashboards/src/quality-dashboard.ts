@@ -1,11 +1,11 @@
 /** Whether the data can be trusted: what broke its contract, what is absent, late, or of an uncertain time. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
-import type { Contract, Contracts } from '@tributary/protocol'
+import type { Contracts } from '@tributary/protocol'
 import { bars } from './bar-panels.ts'
-import { completenessMap, completenessQueries } from './completeness.ts'
+import { absenceMap, completenessQueries } from './completeness.ts'
 import { dashboardFrame, deviceOfVariable, finished, siteVariable } from './dashboard-frame.ts'
 import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
-import { CRITICAL, GOOD, kindTitle, WARNING } from './field-style.ts'
+import { CRITICAL, GOOD, kindTitle, QUIET, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
 import { isHealth } from './newest-table.ts'
 import { type Column, stat, table, timeSeries, UNSEEN } from './panels.ts'
@@ -47,43 +47,83 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
       ),
     )
   addTiles(dashboard)
+  const counted = kinds
+    .map((contract) => ({ contract, queries: completenessQueries(contract) }))
+    .filter(({ queries }) => queries.length > 0)
   const when: Column = { name: 'Time', unit: 'dateTimeAsLocal', width: 165, properties: [deviceThen()] }
   const device: Column = { name: 'device', title: 'Device', width: 140, properties: [deviceNow()] }
   const site: Column = { name: 'site', title: 'Site', width: 100 }
-  const kind: Column = { name: 'kind', title: 'Kind', width: 110, properties: kindColumn(contracts) }
+  /** Links need them, readers do not. */
+  const unseen: Column[] = [
+    { name: 'kind', title: 'Kind', properties: [...kindColumn(contracts), UNSEEN] },
+    { name: 'site', title: 'Site', properties: [UNSEEN] },
+  ]
   const samples: Column = { name: 'samples', title: 'Samples', unit: 'locale', width: 95 }
-  dashboard
-    .withPanel(
+  dashboard.withPanel(
+    table(
+      { id: 10, title: 'Worst devices', description: 'Samples with an issue of any sort.', span: 6, height: 8 },
+      {
+        query: worstDevicesQuery,
+        columns: [
+          device,
+          {
+            ...samples,
+            width: 190,
+            properties: [
+              { id: 'custom.displayMode', value: 'gradient-gauge' },
+              { id: 'min', value: 0 },
+              { id: 'color', value: { mode: 'fixed', fixedColor: WARNING } },
+            ],
+          },
+          ...unseen,
+        ],
+        hidden: ['Time'],
+        noValue: 'No issues in this time range',
+        sortedBy: { column: 'Samples', desc: true },
+      },
+    ),
+  )
+  if (counted.length > 0)
+    dashboard.withPanel(
       table(
-        { id: 10, title: 'Worst devices', description: 'Samples with an issue of any sort.', span: 8, height: 8 },
         {
-          query: worstDevicesQuery,
+          id: 16,
+          title: 'Completeness',
+          description: 'Of the samples that the interval of the contract lets expect, in this time range.',
+          span: 6,
+          height: 8,
+        },
+        {
+          query: counted.flatMap(({ queries }) => queries.map(({ complete }) => complete)),
           columns: [
-            device,
+            { name: 'device', title: 'Device', width: 140 },
             {
-              ...samples,
-              width: 180,
+              name: 'complete',
+              title: 'Complete',
+              unit: 'percent',
+              decimals: 1,
+              width: 190,
               properties: [
                 { id: 'custom.displayMode', value: 'gradient-gauge' },
-                { id: 'color', value: { mode: 'fixed', fixedColor: WARNING } },
+                { id: 'min', value: 0 },
+                { id: 'max', value: 100 },
+                { id: 'color', value: { mode: 'fixed', fixedColor: QUIET } },
               ],
             },
-            { ...kind, properties: [...kindColumn(contracts), UNSEEN] },
-            site,
           ],
-          hidden: ['Time'],
-          noValue: 'No issues in this time range',
-          sortedBy: { column: 'Samples', desc: true },
+          hidden: ['Time', 'site'],
+          sortedBy: { column: 'Complete', desc: false },
         },
       ),
     )
+  dashboard
     .withPanel(
       table(
         {
           id: 11,
           title: 'By contract rule',
           description: 'reject: they are dead letters. flag: they are stored, and marked in contract_flags.',
-          span: 16,
+          span: counted.length > 0 ? 12 : 18,
           height: 8,
         },
         {
@@ -94,8 +134,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
             { name: 'issue', title: 'Rule', width: 150 },
             { name: 'policy', title: 'Policy', width: 90 },
             samples,
-            kind,
-            site,
+            ...unseen,
           ],
           hidden: ['Time'],
           noValue: 'Nothing broke its contract in this time range',
@@ -166,7 +205,22 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
         },
       ),
     )
-  addCompleteness(dashboard, kinds)
+  counted.forEach(({ contract, queries }, i) => {
+    const alone = counted.length % 2 === 1 && i === counted.length - 1
+    dashboard.withPanel(
+      absenceMap(
+        {
+          id: 30 + i,
+          title: `${kindTitle(contract.kind)}: absent by the hour`,
+          description:
+            'Of the samples that the interval of the contract lets expect. A device that was silent all the time has no row.',
+          span: alone ? 24 : 12,
+          height: 6,
+        },
+        queries.map(({ absent }) => absent),
+      ),
+    )
+  })
   dashboard
     .withPanel(
       bars(
@@ -220,8 +274,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
             { name: 'field', title: 'Field', width: 180 },
             { name: 'change', title: 'Change', width: 130 },
             { name: 'message', title: 'Message' },
-            kind,
-            site,
+            ...unseen,
           ],
           noValue: 'No drift in this time range',
         },
@@ -243,7 +296,7 @@ function addTiles(dashboard: Builder): void {
     ['Time not sure', 'Samples whose time was corrected, estimated, or untrusted.', timeNotSureCountQuery, WARNING],
     ['New dead letters', 'Readings refused in this time range, with their reasons.', newLettersCountQuery, WARNING],
     ['Schema drift', 'Fields that are new, gone, or of another type.', driftCountQuery, WARNING],
-    ['Devices with an issue', 'Of any sort, in this time range.', devicesWithIssuesQuery, WARNING],
+    ['Devices affected', 'Of any sort, in this time range.', devicesWithIssuesQuery, WARNING],
   ]
   counts.forEach(([title, description, query, colour], i) => {
     dashboard.withPanel(
@@ -265,59 +318,4 @@ function addTiles(dashboard: Builder): void {
       interval: HEALTH_INTERVAL,
     }),
   )
-}
-
-/** A map a kind, and all devices in a table, the least complete first. */
-function addCompleteness(dashboard: Builder, kinds: readonly Contract[]): void {
-  const counted = kinds
-    .map((contract) => ({ contract, queries: completenessQueries(contract) }))
-    .filter(({ queries }) => queries.length > 0)
-  if (counted.length === 0) return
-  dashboard.withPanel(
-    table(
-      {
-        id: 16,
-        title: 'Completeness',
-        description: 'Of the samples that the interval of the contract lets expect, in this time range.',
-        span: 24,
-        height: 7,
-      },
-      {
-        query: counted.flatMap(({ queries }) => queries.map(({ whole }) => whole)),
-        sortedBy: { column: 'Complete', desc: false },
-        columns: [
-          { name: 'device', title: 'Device', width: 160 },
-          { name: 'site', title: 'Site', width: 120 },
-          {
-            name: 'complete',
-            title: 'Complete',
-            unit: 'percent',
-            decimals: 1,
-            properties: [
-              { id: 'custom.displayMode', value: 'gradient-gauge' },
-              { id: 'min', value: 0 },
-              { id: 'max', value: 100 },
-              { id: 'color', value: { mode: 'fixed', fixedColor: 'blue' } },
-            ],
-          },
-        ],
-        hidden: ['Time'],
-      },
-    ),
-  )
-  counted.forEach(({ contract, queries }, i) => {
-    const alone = counted.length % 2 === 1 && i === counted.length - 1
-    dashboard.withPanel(
-      completenessMap(
-        {
-          id: 30 + i,
-          title: `${kindTitle(contract.kind)}: complete by the hour`,
-          description: 'Of the samples that the interval of the contract lets expect; the fuller the brighter.',
-          span: alone ? 24 : 12,
-          height: 6,
-        },
-        queries.map(({ overTime }) => overTime),
-      ),
-    )
-  })
 }

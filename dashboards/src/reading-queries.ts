@@ -77,6 +77,10 @@ export const extremesQuery = (contract: Contract, field: string, of: ReadingsOf)
 export const meanQuery = (contract: Contract, field: string, of: ReadingsOf): string =>
   numbers(contract, field, MEAN, of)
 
+/** Counters have nothing to say of less than the narrowest window. */
+export const counterIntervalMs = (contract: Contract): number =>
+  windowWidthsOf(contract).find((widthMs) => widthMs > contract.interval) ?? contract.interval
+
 /**
  * `increase` of a counter in each interval, and its `rate` a second: from windows, which know of wraps and resets, at every zoom.
  * A kind without windows has its raw readings, and nothing counted where a counter falls.

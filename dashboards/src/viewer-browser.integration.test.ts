@@ -72,8 +72,8 @@ it('tables say what was noticed, who judged it, who acknowledged; what is not kn
     const rows = await panel(title).locator('tbody tr').all()
     return Promise.all(rows.map(async (row) => (await row.locator('td').allTextContents()).slice(1).join(' | ')))
   }
-  expect((await rowsOf('Anomalies'))[0]).toMatch(/^pump-1 \| threshold_above_7\.1 \| – \| Vib.* \| 0\.91 \| – \| –$/)
-  expect((await rowsOf('Anomalies'))[1]).toMatch(/^pump-1 \| outlier \| jump \| Vib.* \| 0\.90 \| confirmed \| ann$/)
+  expect((await rowsOf('Anomalies'))[0]).toMatch(/^threshold_above_7\.1 \| – \| Vib.* \| 0\.91 \| – \| –$/)
+  expect((await rowsOf('Anomalies'))[1]).toMatch(/^outlier \| jump \| Vib.* \| 0\.90 \| confirmed \| ann$/)
   expect((await rowsOf('Alerts'))[0]).toMatch(/^acknowledged \| critical \| Vib.* \| – \| ann \| on my way$/)
 })
 

@@ -20,6 +20,19 @@ describe('addresses', () => {
     expect(read('/')).toEqual(nothing)
     expect(read('/?from=now-1h&theme=pink')).toEqual(nothing)
   })
+  it('may name a time and how much around it', () => {
+    expect(read('/d/x?time=1700000000000&time.window=3600000').range).toEqual({
+      from: '1699998200000',
+      to: '1700001800000',
+    })
+    for (const without of [
+      'time=1700000000000',
+      'time=noon&time.window=9',
+      'time=1&time.window=0',
+      'time=&time.window=5',
+    ])
+      expect(read(`/d/x?${without}`).range, without).toBeUndefined()
+  })
   it('are read as they were written', () => {
     const address = {
       uid: 'a b/c',

@@ -1,4 +1,4 @@
-/** The address of a view: `/d/<uid>/<slug>?from=…&to=…&refresh=…&var-site=…&theme=…`, as in Grafana. */
+/** The address of a view: `/d/<uid>/<slug>?from=…&to=…&refresh=…&var-site=…&theme=…`, as in Grafana; instead of a range, `time` and `time.window` in milliseconds: so much around it. */
 import type { RawRange } from './time-range.ts'
 
 export interface Address {
@@ -26,11 +26,17 @@ export function parseAddress(url: URL): Address {
     }
   return {
     uid: first === 'd' ? decodeURIComponent(uid) : '',
-    range: from && to ? { from, to } : undefined,
+    range: from && to ? { from, to } : aroundOf(query),
     refresh: query.get('refresh') ?? undefined,
     variables,
     theme: theme === 'dark' || theme === 'light' ? theme : undefined,
   }
+}
+
+function aroundOf(query: URLSearchParams): RawRange | undefined {
+  const [timeMs, windowMs] = [query.get('time'), query.get('time.window')].map((text) => Number(text || Number.NaN))
+  if (timeMs === undefined || windowMs === undefined || !(timeMs >= 0 && windowMs > 0)) return undefined
+  return { from: String(Math.round(timeMs - windowMs / 2)), to: String(Math.round(timeMs + windowMs / 2)) }
 }
 
 export function formatAddress({ uid, range, refresh, variables, theme }: Address): string {

@@ -39,7 +39,7 @@ export function valueAxis(settings: FieldSettings, theme: Theme, scale: string):
     ...(settings.unit === 'bytes' ? { incrs: POWERS_OF_TWO } : {}),
     size: (_, values) => Math.max(36, Math.max(0, ...(values ?? []).map((v) => v?.length ?? 0)) * 6.3 + 16),
     values: (_, splits, __, ___, increment) => {
-      const decimals = Math.min(6, Math.max(0, -Math.floor(Math.log10(increment) + 1e-9)))
+      const decimals = decimalsOf(increment)
       const plainSuffix = formatValue(0, settings.unit, decimals, 0).suffix
       return splits.map((value) => {
         const plain = formatValue(value, settings.unit, decimals, 0)
@@ -49,6 +49,16 @@ export function valueAxis(settings: FieldSettings, theme: Theme, scale: string):
       })
     },
   }
+}
+
+const DECIMALS_MAX = 6
+
+/** As many as tell one label from the next: 2 of 0.25, 1 of 2.5, none of 10. */
+function decimalsOf(increment: number): number {
+  let decimals = 0
+  while (decimals < DECIMALS_MAX && Math.abs(increment - Number(increment.toFixed(decimals))) > increment * 1e-6)
+    decimals++
+  return decimals
 }
 
 const look = (theme: Theme): uPlot.Axis => ({

@@ -41,7 +41,7 @@ export function tableBody(container: HTMLElement): PanelBody {
   }
   const drawHead = (columns: readonly Column[]) => {
     const widths = columns.map((c) => c.settings.custom?.width)
-    const key = JSON.stringify([columns.map((c) => [c.title, c.isNumeric]), widths, sortedBy])
+    const key = JSON.stringify([columns.map((c) => [c.title, c.isRight]), widths, sortedBy])
     if (key === drawnHead) return
     drawnHead = key
     signatures = []
@@ -54,18 +54,14 @@ export function tableBody(container: HTMLElement): PanelBody {
     head.replaceChildren(...columns.map(header))
     if (hadFocus) head.querySelector<HTMLElement>(`[data-sort=${JSON.stringify(hadFocus)}]`)?.focus()
   }
-  const header = ({ title, settings, isNumeric }: Column) => {
+  const header = ({ title, settings, isRight }: Column) => {
     const direction = sortedBy?.title !== title ? 'none' : sortedBy.ascending ? 'ascending' : 'descending'
     const click = () => {
       sortedBy = direction === 'descending' ? undefined : { title, ascending: direction === 'none' }
       draw()
     }
     const button = element('button', { type: 'button', data: { sort: title }, on: { click } }, title)
-    const cell = element(
-      'th',
-      { scope: 'col', className: isNumeric ? 'number' : '', aria: { sort: direction } },
-      button,
-    )
+    const cell = element('th', { scope: 'col', className: isRight ? 'number' : '', aria: { sort: direction } }, button)
     if (settings.custom?.width) cell.style.width = `${settings.custom.width}px`
     return cell
   }

@@ -15,7 +15,8 @@ export interface Column {
   readonly field: Field
   readonly title: string
   readonly settings: FieldSettings
-  readonly isNumeric: boolean
+  /** Numbers stand to the right, unless the panel wants them elsewhere. */
+  readonly isRight: boolean
   readonly span: readonly [low: number, high: number]
 }
 
@@ -27,11 +28,12 @@ export function columnOf(field: Field, { panel }: PanelInput): Column {
     !isTimeUnit(settings.unit) && field.values.some((v) => typeof v === 'number') && field.name !== 'Time'
   // A column of times needs no override to be readable.
   const isTime = field.name === 'Time' && !isTimeUnit(settings.unit)
+  const { align = 'auto' } = settings.custom ?? {}
   return {
     field,
     title: settings.displayName || field.title,
     settings: isTime ? { ...settings, unit: 'dateTimeAsLocal' } : settings,
-    isNumeric,
+    isRight: align === 'right' || (align === 'auto' && isNumeric),
     span: spanOf(settings, field.values),
   }
 }
@@ -39,7 +41,7 @@ export function columnOf(field: Field, { panel }: PanelInput): Column {
 /** @returns the cell, and what it says: as long as that is the same the cell may stay */
 export function tableCell(
   table: Table,
-  { field, settings, isNumeric, span }: Column,
+  { field, settings, isRight, span }: Column,
   row: number,
   input: PanelInput,
 ): { signature: string; make: () => HTMLTableCellElement } {
@@ -51,7 +53,6 @@ export function tableCell(
   const about = () => ({ row: rowTexts(table, row, input.panel, nowMs), value: { raw: value, text: text + suffix } })
   const [link] = settings.links?.length ? filledLinks(settings.links, input, about()) : []
   const title = isTimeUnit(settings.unit) && typeof value === 'number' ? localTime(value) : text + suffix
-  const isRight = align === 'right' || (align === 'auto' && isNumeric)
   const gauge = GAUGES[displayMode as keyof typeof GAUGES]
   const make = () => {
     const content = element('span', {}, text, suffix !== '' && element('small', {}, suffix))
