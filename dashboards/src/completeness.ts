@@ -89,7 +89,7 @@ export function absenceMap(at: PanelPlace, queries: readonly string[]) {
       .color(
         new HeatmapColorOptionsBuilder()
           .mode(HeatmapColorMode.Scheme)
-          .scheme('Greys')
+          .scheme('Blues')
           .steps(64)
           .reverse(false)
           .min(0)

@@ -78,6 +78,19 @@ it('tables say what was noticed, who judged it, who acknowledged; what is not kn
 })
 
 describe('what a reader does', () => {
+  it('goes from an alert to its device, half an hour before and behind it', async () => {
+    await view.open('tributary-alerts', { query: 'from=now-30m&to=now' })
+    await view.drawAll()
+    await view.panel('Alerts').locator('tbody a').first().click()
+    await expect.poll(() => new URL(view.page.url()).pathname, WAIT).toMatch(/^\/d\/tributary-[a-z-]+\/device$/)
+    const { searchParams } = new URL(view.page.url())
+    expect(searchParams.get('time.window')).toBe('3600000')
+    expect(Number(searchParams.get('time'))).toBeGreaterThan(view.influx.nowMs - 1_800_000)
+    await expect
+      .poll(() => view.page.getByRole('button', { name: /^Time range/ }).textContent(), WAIT)
+      .toMatch(/^\d{4}-.* – \d{4}-/)
+  })
+
   it('goes from a device in the fleet to its dashboard, and back', async () => {
     await open('tributary-fleet', { query: 'from=now-5m&to=now' })
     await page.getByRole('link', { name: 'thermometer-1' }).click()
