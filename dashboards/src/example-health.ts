@@ -57,6 +57,7 @@ const GROWTH: Readonly<Record<string, number>> = {
   'gateway_health.logins_refused_total': 0.002,
   'gateway_health.forward_retries_total': 0.02,
   'processor_health.influx_retries_total': 0.01,
+  'processor_health.readings_late_total': 0.003,
 }
 const EPOCH_MS = 1_700_000_000_000
 

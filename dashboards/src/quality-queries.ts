@@ -22,9 +22,9 @@ export const timeNotSureQuery = overTime(TIME_NOT_SURE)
 
 /** Of the readings that processors stored, in percent: what they stored of all sites. @param grouped behind GROUP BY */
 export const lateShareQuery = (grouped = '') =>
-  'SELECT sum("late") * 100 / sum("stored") AS "share" FROM (SELECT non_negative_difference(last("readings_late_total")) AS "late", ' +
-  'non_negative_difference(last("readings_stored_total")) AS "stored" FROM "processor_health" WHERE $timeFilter ' +
-  `GROUP BY time($__interval), "site", "device" fill(none)) WHERE $timeFilter ${grouped}`
+  'SELECT sum("late") * 100 / sum("stored") AS "share" FROM (SELECT non_negative_difference("readings_late_total") AS "late", ' +
+  'non_negative_difference("readings_stored_total") AS "stored" FROM "processor_health" WHERE $timeFilter ' +
+  `GROUP BY "site", "device") WHERE $timeFilter ${grouped}`
 
 export const driftCountQuery = `SELECT count("message") AS "drifts" FROM "schema_drift" WHERE $timeFilter AND ${SITE_AND_DEVICE}`
 export const driftQuery =
