@@ -2,16 +2,81 @@ import { describe, expect, it } from 'vitest'
 import type { PanelJson } from './dashboard-json.ts'
 import type { InfluxAnswer } from './frames.ts'
 import { fillLink } from './links.ts'
-import { panelTable, rowTexts, singleValues } from './panel-data.ts'
+import { panelSeries, panelTable, rowTexts, singleValues, targetsOf } from './panel-data.ts'
 
-const place = { id: 1, gridPos: { x: 0, y: 0, w: 24, h: 4 } }
-const answer = (columns: string[], values: (string | number | null)[][], tags = {}): InfluxAnswer => ({
-  results: [{ series: [{ name: 'm', columns, values, tags }] }],
+const answer = (device: string, rows: (string | number | null)[][], ...columns: string[]): InfluxAnswer => ({
+  results: [{ series: [{ name: 'm', tags: { device }, columns: ['time', ...columns], values: rows }] }],
+})
+const panel = (more: Partial<PanelJson>): PanelJson => ({
+  id: 1,
+  type: 'stat',
+  gridPos: { x: 0, y: 0, w: 1, h: 1 },
+  targets: [{ refId: 'A', query: '', alias: '$tag_device' }],
+  ...more,
+})
+const reduceOptions = (fields: string, calculation = 'lastNotNull') => ({
+  options: { reduceOptions: { calcs: [calculation], fields, values: false } },
+})
+
+describe('single values', () => {
+  const answers = [
+    answer(
+      'a',
+      [
+        [10, 5],
+        [20, 7],
+        [30, null],
+      ],
+      'x',
+    ),
+  ]
+  const valuesOf = (one: PanelJson, from = answers) =>
+    singleValues(one, from).map(({ series, value }) => [series.name, value])
+  it('are of the numbers, by the calculation', () => {
+    expect(valuesOf(panel(reduceOptions('')))).toEqual([['a', 7]])
+    expect(valuesOf(panel(reduceOptions('', 'sum')))).toEqual([['a', 12]])
+    expect(valuesOf(panel(reduceOptions('')), [answer('a', [[10, 'live']], 'x')])).toEqual([])
+  })
+  it('are of the fields that a pattern names, texts and the time among them', () => {
+    expect(valuesOf(panel(reduceOptions('/^Time$/')))).toEqual([['Time', 30]])
+    expect(valuesOf(panel(reduceOptions('/^a$/')), [answer('a', [[10, 'live']], 'x')])).toEqual([['a', 'live']])
+  })
+  it('of a table are its columns', () => {
+    const table = panel({ targets: [{ refId: 'A', query: '', resultFormat: 'table' }], ...reduceOptions('') })
+    expect(valuesOf(table, [answer('a', [[10, 5, 2]], 'x', 'y')])).toEqual([
+      ['x', 5],
+      ['y', 2],
+    ])
+  })
+  it('know the extremes of the panel, unless their field says them', () => {
+    const fieldConfig = { defaults: { min: 0 }, overrides: [] }
+    expect(singleValues(panel({ ...reduceOptions(''), fieldConfig }), answers)[0]?.span).toEqual([0, 7])
+    expect(singleValues(panel(reduceOptions('')), answers)[0]?.span).toEqual([5, 7])
+  })
+})
+
+it('series keep their query and their labels; hidden queries are not asked', () => {
+  const targets = [
+    { refId: 'A', query: '', hide: true },
+    { refId: 'B', query: '', alias: '$tag_device' },
+  ]
+  expect(targetsOf(panel({ targets })).map(({ refId }) => refId)).toEqual(['B'])
+  const fieldConfig = { defaults: { displayName: 'Of ${__field.labels.device}' }, overrides: [] }
+  const [series] = panelSeries(panel({ targets, fieldConfig }), [answer('a', [[10, 5]], 'x')])
+  expect(series).toMatchObject({ name: 'Of a', refId: 'B', labels: { device: 'a' } })
+})
+
+it('of several tables the first with rows is shown', () => {
+  const targets = ['A', 'B'].map((refId) => ({ refId, query: '', resultFormat: 'table' }))
+  const table = panelTable(panel({ type: 'table', targets }), [{}, answer('a', [[10, 5]], 'x')])
+  expect(table).toMatchObject({ refId: 'B', rowCount: 1 })
+  expect(panelTable(panel({ type: 'table', targets }), [{}, {}]).rowCount).toBe(0)
 })
 
 describe('rowTexts', () => {
-  const panel: PanelJson = {
-    ...place,
+  const linked: PanelJson = {
+    id: 1,
+    gridPos: { x: 0, y: 0, w: 24, h: 4 },
     type: 'table',
     targets: [{ refId: 'A', query: '', resultFormat: 'table' }],
     fieldConfig: {
@@ -25,34 +90,11 @@ describe('rowTexts', () => {
     },
   }
   it('fills a link with what the cells say: the word of a mapping, and nothing for what is absent', () => {
-    const table = panelTable(panel, [answer(['time', 'to', 'gone'], [[0, 1, null]], { device: 'pump 1' })])
-    const row = rowTexts(table, 0, panel, 0)
+    const table = panelTable(linked, [answer('pump 1', [[0, 1, null]], 'to', 'gone')])
+    const row = rowTexts(table, 0, linked, 0)
     const url = `/d/\${__data.fields.to}?var-device=\${__data.fields.device}&x=\${__data.fields.gone}`
     expect(fillLink(url, { rawRange: { from: '', to: '' }, variables: [], row })).toBe(
       '/d/a%2Fb?var-device=pump%201&x=',
     )
-  })
-})
-
-describe('singleValues', () => {
-  const stat = (fields: string): PanelJson => ({
-    ...place,
-    type: 'stat',
-    targets: [{ refId: 'A', query: '', resultFormat: 'time_series' }],
-    options: { reduceOptions: { calcs: ['lastNotNull'], fields } },
-  })
-  const answers = [
-    answer(
-      ['time', 'stored'],
-      [
-        [1_000, 5],
-        [2_000, 7],
-      ],
-    ),
-  ]
-  it('is the newest value, or the newest time when the panel asks for that', () => {
-    expect(singleValues(stat(''), answers).map(({ value }) => value)).toEqual([7])
-    expect(singleValues(stat('/^Time$/'), answers).map(({ value }) => value)).toEqual([2_000])
-    expect(singleValues(stat('/^Time$/'), [{}])).toEqual([])
   })
 })
