@@ -5,7 +5,7 @@
 import { cp, mkdir, rm, stat } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { provisioningFolder, writeAssets } from '@tributary/dashboards'
+import { docsFolder, provisioningFolder, writeAssets } from '@tributary/dashboards'
 import { buildAgent, copyNativeParts, nativeBesideBundle, numbersOnDemand } from '@tributary/edge-agent/build'
 import { build } from 'esbuild'
 
@@ -38,6 +38,8 @@ export async function buildCommand(folder: string): Promise<string> {
   await cp(join(root, 'contracts'), join(folder, 'contracts'), { recursive: true })
   await cp(join(root, 'firmware-sim', 'scenarios'), join(folder, 'scenarios'), { recursive: true })
   await cp(provisioningFolder, join(folder, 'provisioning'), { recursive: true })
+  const isPage = async (path: string) => path.endsWith('.md') || path === docsFolder
+  await cp(docsFolder, join(folder, 'docs'), { recursive: true, filter: isPage })
   return program
 }
 

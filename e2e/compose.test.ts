@@ -193,8 +193,37 @@ describe('nats-server.conf', () => {
   })
 })
 
-test('every provisioning file that compose mounts into Grafana is built', () => {
-  expect(
-    readdirSync(at('dashboards/provisioning/dashboards')).filter((f) => f.endsWith('.json')).length,
-  ).toBeGreaterThanOrEqual(3)
+describe('Grafana', () => {
+  const mounts = mountsOf(service('grafana')).filter(([source]) => source.startsWith('./'))
+
+  test('every provisioning file that compose mounts is built', () => {
+    expect(
+      readdirSync(at('dashboards/provisioning/dashboards')).filter((f) => f.endsWith('.json')).length,
+    ).toBeGreaterThanOrEqual(3)
+    expect(readdirSync(at('dashboards/provisioning/alerting')).sort()).toEqual([
+      'contact-points.yaml',
+      'policies.yaml',
+      'rules.yaml',
+      'templates.yaml',
+    ])
+    for (const folder of ['datasources', 'dashboards', 'alerting'])
+      expect(mounts.map(([, target]) => target).join(), folder).toContain(`/etc/grafana/provisioning/${folder}`)
+  })
+
+  test('has every variable that those files take from the environment', () => {
+    const files = mounts.flatMap(([source]) =>
+      source.endsWith('.yaml') ? [source] : readdirSync(at(source)).map((file) => join(source, file)),
+    )
+    const used = files
+      .filter((file) => file.endsWith('.yaml'))
+      .flatMap((file) =>
+        [
+          ...text(file)
+            .replace(/^#.*$/gm, '')
+            .matchAll(/\$\{?(TRIBUTARY_\w+)/g),
+        ].map((m) => m[1]),
+      )
+    expect(new Set(used).size).toBe(6)
+    expect(Object.keys(service('grafana').environment ?? {})).toEqual(expect.arrayContaining(used))
+  })
 })

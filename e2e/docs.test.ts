@@ -196,11 +196,14 @@ describe('the runbook', () => {
     const names = runbook.match(/tributary_\w+/g) ?? []
     expect(names.length).toBeGreaterThan(5)
     expect(names.filter((name) => !metrics.includes(`\`${name}\``))).toEqual([])
-    const panels = [...runbook.matchAll(/\*([A-Z]\w+) → ([^*]+)\*/g)]
+    const panels = [...runbook.matchAll(/\*([A-Z][\w ]+) → ([^*]+)\*/g)]
     expect(panels.length).toBeGreaterThan(3)
+    const folder = 'dashboards/provisioning/dashboards'
+    const files = readdirSync(join(repositoryFolder, folder)).filter((name) => name.endsWith('.json'))
+    const dashboards = files.map((name) => JSON.parse(read(`${folder}/${name}`)) as { title: string; panels: object[] })
     const absent = panels.filter(
-      ([, dashboard = '', panel = '']) =>
-        !read(`dashboards/provisioning/dashboards/${dashboard.toLowerCase()}.json`).includes(`"title": "${panel}"`),
+      ([, title, panel = '']) =>
+        !JSON.stringify(dashboards.find((one) => one.title === title)?.panels ?? []).includes(`"title":"${panel}"`),
     )
     expect(absent.map(([all]) => all)).toEqual([])
   })

@@ -1,5 +1,6 @@
 import type { Batch, BatchHeader, Contracts } from '@tributary/protocol'
 import type { AlertEngine, AlertTransition, Desk } from './alerts/index.ts'
+import type { QualityFinding } from './data-quality.ts'
 import { type LetterOrigin, originOf } from './dead-letter.ts'
 import type { DeviceRecord } from './device-record.ts'
 import type { DeviceLookup } from './device-registry.ts'
@@ -51,6 +52,8 @@ export class BatchScope {
   contractLetterCount = 0
   /** Of alerts, as they are found. */
   readonly transitions: AlertTransition[] = []
+  /** What is wrong with its samples. */
+  readonly quality: QualityFinding[] = []
   /** Whose samples are in the batch. */
   readonly heard: DeviceSeries[] = []
   readonly touched: { series: DeviceSeries; width: number; row: WindowRow }[] = []

@@ -52,6 +52,37 @@ test('a fleet with new firmware does not fill the log with drift', async () => {
   expect(await announce(10)).toHaveLength(10)
 })
 
+test('what was derived from readings older than the store keeps is no dead letter beside them', async () => {
+  const logged: string[] = []
+  const effects = createEffects()
+  const refusal: LineRefusal = { reason: 'out_of_retention', detail: 'too old' }
+  const writer = createEffectWriter({
+    partition: 0,
+    sink: {
+      write: async (lines: LineBuffer) => {
+        throw new PartialWriteError(new Map(Array.from({ length: lines.count }, (_, i) => [i, refusal])))
+      },
+    } as unknown as InfluxSink,
+    client: { publish: async () => undefined } as unknown as JetStreamClient,
+    ensureStreams: async () => undefined,
+    publish: () => undefined,
+    persevere: async (_, __, work) => work(),
+    clock: systemClock,
+    log: createLogger('test', 'error', { write: (line: string) => void logged.push(line) }),
+    processor: 'processor-1',
+  })
+  const state = stateFor(corrected)
+  const old = blockOf('pump-1', 'mixed', [{ timeMs: START_MS, values: { level: 1, odd: 1 } }])
+  step(state, intakeOf(batchOf({ sequence: 1, blocks: [old] })), corrected, effects)
+  expect(effects.lines.bytes.toString('utf8', 0, effects.lines.length)).toContain('data_quality,')
+  const before = effects.deadLetters.length
+  await writer.write(effects, state, new AbortController().signal)
+  expect(
+    effects.deadLetters.slice(before).map(({ stage, agent, readingCount }) => [stage, agent, readingCount]),
+  ).toEqual([['store', 'agent-a', 1]])
+  expect(logged).toEqual([])
+})
+
 test('of derived lines that InfluxDB refuses each is a dead letter, and one stands in the log', async () => {
   const logged: string[] = []
   const effects = createEffects()

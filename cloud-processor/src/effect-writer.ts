@@ -43,7 +43,13 @@ export interface EffectWriterDependencies {
   readonly log: Logger
   /** The name of this processor: whose dead letters those of derived lines are. */
   readonly processor: string
-  readonly onStored?: (readings: number, latenciesMs: readonly number[]) => void
+  readonly onStored?: (readings: number, ages: StoredAges) => void
+}
+
+/** How long ago, by our wall clock, live samples were measured and live batches were in the stream. */
+export interface StoredAges {
+  readonly measuredMs: readonly number[]
+  readonly inStreamMs: readonly number[]
 }
 
 export interface EffectWriter {
@@ -98,6 +104,8 @@ export function createEffectWriter({
       const bytes = Buffer.from(lines.line(line))
       const origin = effects.origins[originIndex]
       if (origin === undefined) {
+        // The readings that it was derived from are as old: they are the dead letter.
+        if (reason === 'out_of_retention' && lines === effects.lines) continue
         derivedCount += 1
         if (derivedCount === 1) derivedExample = { reason, detail, line: bytes.toString('utf8').trimEnd() }
         const derived: LetterOrigin = {
@@ -160,10 +168,10 @@ export function createEffectWriter({
       let readings = 0
       for (let i = 0; i < effects.lines.count; i++) readings += effects.lines.readings[i] as number
       if (readings > 0)
-        onStored(
-          readings,
-          effects.sampleTimesMs.map((timeMs) => nowMs - timeMs),
-        )
+        onStored(readings, {
+          measuredMs: effects.sampleTimesMs.map((timeMs) => nowMs - timeMs),
+          inStreamMs: effects.receivedTimesMs.map((timeMs) => nowMs - timeMs),
+        })
     }
   }
 

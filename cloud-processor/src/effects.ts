@@ -25,6 +25,8 @@ export interface Effects {
   readonly answers: Omit<OperatorAnswer, 'partition'>[]
   /** Event times of a sample of each live block: what latency is measured with. */
   readonly sampleTimesMs: number[]
+  /** When the stream received each live batch. */
+  readonly receivedTimesMs: number[]
 }
 
 export const createEffects = (): Effects => ({
@@ -38,6 +40,7 @@ export const createEffects = (): Effects => ({
   transitions: [],
   answers: [],
   sampleTimesMs: [],
+  receivedTimesMs: [],
 })
 
 export function clearEffects(effects: Effects): void {
@@ -52,6 +55,7 @@ export function clearEffects(effects: Effects): void {
     effects.transitions,
     effects.answers,
     effects.sampleTimesMs,
+    effects.receivedTimesMs,
   ])
     list.length = 0
 }

@@ -1,12 +1,12 @@
 /** What the processor says of itself: `/status`, `/account`, metrics, and its health as a kind. */
-import { type Clock, Gauge, type Metrics, VERSION } from '@tributary/runtime'
+import { type Clock, createLatencies, Gauge, type Metrics, VERSION } from '@tributary/runtime'
 import { type Account, type AgentAccount, totalAccount } from './account.ts'
 import type { AlertEngine, Episode } from './alerts/index.ts'
 import type { ContractSource } from './contract-source.ts'
 import type { DeviceRegistry } from './device-registry.ts'
+import type { StoredAges } from './effect-writer.ts'
 import type { HealthValues } from './health.ts'
 import type { InfluxSink } from './influx-sink.ts'
-import { createLatencies } from './latencies.ts'
 import type { PartitionLoop } from './loop.ts'
 import type { Outbox, ReceiverWatch } from './notifiers/index.ts'
 import type { RepairList } from './repair-list.ts'
@@ -36,7 +36,7 @@ export interface Figures {
   anomalies(): RecordedAnomaly[]
   /** Rates are over the time since the last call. */
   health(): HealthValues
-  readonly onStored: (readings: number, latenciesMs: readonly number[]) => void
+  readonly onStored: (readings: number, ages: StoredAges) => void
 }
 
 export function createFigures(
@@ -64,6 +64,7 @@ export function createFigures(
 ): Figures {
   const startedAtMs = clock.monotonicMs()
   const latencies = createLatencies()
+  const inStream = createLatencies()
   const storedReadings = metrics.counter('readings_stored_total', 'Readings stored since the process started.')
   const uptimeSeconds = () => Math.floor((clock.monotonicMs() - startedAtMs) / 1000)
   const states = () => partitions().map(({ loop }) => loop.state)
@@ -136,9 +137,10 @@ export function createFigures(
       count: totals.dirty(),
     }),
     openAlerts,
-    onStored(readings, latenciesMs) {
+    onStored(readings, { measuredMs, inStreamMs }) {
       storedReadings.inc(readings)
-      latencies.add(latenciesMs)
+      for (const ageMs of measuredMs) latencies.add(ageMs)
+      for (const ageMs of inStreamMs) inStream.add(ageMs)
     },
     anomalies: () =>
       states()
@@ -193,6 +195,7 @@ export function createFigures(
       const perSecond = before.fresh ? 0 : Math.max(0, readings - before.readings) / seconds
       const cpuPercent = (used.user + used.system) / 1e4 / seconds
       before = { readings, cpu: process.cpuUsage(), atMs, fresh: false }
+      const stored = inStream.take()
       return {
         readings_stored_total: readings,
         readings_per_s: perSecond,
@@ -208,6 +211,8 @@ export function createFigures(
         lag_batches: lag(),
         latency_p50_ms: latencies.quantile(0.5),
         latency_p99_ms: latencies.quantile(0.99),
+        stored_p50_ms: stored.p50,
+        stored_p99_ms: stored.p99,
         influx_write_ms: sink.lastWriteMs,
         influx_retries_total: sink.retries,
         checkpoint_ms: Math.max(0, ...partitions().map(({ loop }) => loop.checkpoint.lastMs)),

@@ -3,6 +3,7 @@ import type { DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { addSegment, joinLoose, lacksLead, rowsToCorrect, settleCounters } from './count-rows.ts'
 import { carryOver, SEGMENT_CELLS, segmentsOf } from './counter.ts'
+import { noteLate } from './data-quality.ts'
 import { contiguousThrough } from './deduplicate.ts'
 import type { FieldLayout } from './kind-layout.ts'
 import { leavePart } from './late-rows.ts'
@@ -84,7 +85,12 @@ export function foldBlock(
       }
       if (field.counter !== undefined) countRun(s, series, field, column, refused, timesMs, from, to, rows)
     }
-    if (accepted > 0) countLate(s, series, allWindows, rows, startMs, accepted)
+    if (accepted > 0) {
+      // A window of which nothing had come has no row that could be closed.
+      const isLate = rows[0] === undefined || rows[0].closed || endMs <= s.agent.watermarkMs
+      if (isLate) noteLate(s, series, rows[0] !== undefined, block, refusals, from, to)
+      countLate(s, series, allWindows, rows, startMs, accepted)
+    }
     from = to
   }
   limitRows(s, series, allWindows)

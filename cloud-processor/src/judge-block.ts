@@ -10,6 +10,7 @@ import {
 } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
 import { convertValues } from './convert-values.ts'
+import { noteIssue, type QualityIssue } from './data-quality.ts'
 import { countShed } from './deduplicate.ts'
 import { type RefusedReadings, refuseViolations } from './refuse.ts'
 import { type DeviceSeries, fieldNamed } from './series.ts'
@@ -59,24 +60,35 @@ export function judgeBlock(s: BatchScope, series: DeviceSeries, received: Device
 
   const marks: Mark[] = []
   const refused: Refusal[] = []
+  const note = (field: string, issue: string, policy: QualityIssue['policy'], samples: readonly number[]) =>
+    noteIssue(s, series, { issue, field, policy }, received.timesMs, samples)
   if (policy.type === 'flag')
-    for (const [field, samples] of converted?.samples ?? []) marks.push({ field, reason: 'wrong_type', samples })
+    for (const [field, samples] of converted?.samples ?? []) {
+      marks.push({ field, reason: 'wrong_type', samples })
+      note(field, 'wrong_type', 'flag', samples)
+    }
   for (const violation of violations) {
     const { field, reason, samples, detail } = violation
     const key = POLICY_OF[reason]
-    if (key !== undefined && policy[key] === 'flag') marks.push(violation)
+    const isMarked = key !== undefined && policy[key] === 'flag'
+    note(field, reason, isMarked ? 'flag' : 'reject', samples)
+    if (isMarked) marks.push(violation)
     else if (reason === 'missing_field') refuseSamples(refused, block, reason, `${field}: ${detail}`, samples)
     else refused.push(violation)
   }
   if (interval) {
     marks.push({ field: '', reason: 'too_late', samples: interval.tooLate })
+    note('', 'too_late', 'flag', interval.tooLate)
+    note('', 'too_soon', policy.interval === 'flag' ? 'flag' : 'reject', interval.tooSoon)
     if (policy.interval === 'flag') marks.push({ field: '', reason: 'too_soon', samples: interval.tooSoon })
     else {
       const before = new Map(interval.tooSoon.map((i, n) => [i, interval.tooSoonAfterMs[n] as number]))
       refuseSamples(refused, block, 'too_soon', sayTooSoon(contract.interval), interval.tooSoon, before)
     }
   }
+  const ofContract = refused.length
   if (hasExtras) for (const column of block.columns) refuseExtra(refused, series, column)
+  for (const { field, reason, samples } of refused.slice(ofContract)) note(field, reason, 'reject', samples)
   if (refused.length > 0) watchViolations(s, series, block.timesMs, refused)
   const refusals = refused.length === 0 ? block.columns.map(() => null) : refuseViolations(s, series, block, refused)
   dropSensitive(s, block, refusals)

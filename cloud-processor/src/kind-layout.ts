@@ -2,6 +2,7 @@
 import {
   type Contract,
   type ContractField,
+  outlierSizeOf,
   peerWidthMs,
   storedType,
   windowName,
@@ -29,6 +30,13 @@ export interface FieldLayout {
   readonly high: number
 }
 
+export interface ExpectedKeys {
+  readonly slot: number
+  readonly scale: number
+  readonly lower: Uint8Array
+  readonly upper: Uint8Array
+}
+
 export interface KindLayout {
   readonly fields: readonly FieldLayout[]
   readonly slotOf: ReadonlyMap<string, number>
@@ -37,6 +45,8 @@ export interface KindLayout {
   /** Measurements of the windows, in the order of the widths. */
   readonly windowNames: readonly string[]
   readonly windowKeys: readonly WindowKeys[]
+  /** Fields whose learned detector says what is ordinary, and what that is called. */
+  readonly expected: readonly ExpectedKeys[]
   /** What is compared with other devices: fields and their slots, in windows of this width. */
   readonly peers:
     | { readonly fields: readonly string[]; readonly slots: readonly number[]; readonly widthMs: number }
@@ -83,12 +93,20 @@ function createLayout(contract: Contract): KindLayout {
     widthsMs,
     windowNames: widthsMs.map((widthMs) => `${contract.kind}_${windowName(widthMs)}`),
     windowKeys: fields.map(windowKeysOf),
+    expected: fields.filter(({ name }) => outlierSizeOf(contract, name) !== undefined).map(expectedKeysOf),
     peers:
       peers.length > 0 && widthMs !== undefined
         ? { fields: peers, slots: peers.map((name) => slotOf.get(name) as number), widthMs }
         : undefined,
   }
 }
+
+const expectedKeysOf = ({ name, slot, scale }: FieldLayout): ExpectedKeys => ({
+  slot,
+  scale: scale * 10,
+  lower: fieldKey(`${name}_lower`),
+  upper: fieldKey(`${name}_upper`),
+})
 
 const windowKeysOf = ({ name, type, scale, hasPercentiles, counter }: FieldLayout): WindowKeys => ({
   type,

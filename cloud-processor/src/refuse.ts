@@ -1,9 +1,11 @@
 /** What a contract refuses, and where every dead letter is accounted for. */
 import type { Contract, DeadLetter, DeadLetterStage, DeviceBlock, FieldColumn } from '@tributary/protocol'
 import type { BatchScope } from './batch-scope.ts'
+import { noteRefusedSamples } from './data-quality.ts'
 import { type ColumnRefusal, contractLetters } from './dead-letter.ts'
 import { countDeadLettered } from './deduplicate.ts'
 import type { Effects } from './effects.ts'
+import { siteAt } from './enrich.ts'
 import { type DeviceSeries, fieldNamed } from './series.ts'
 import type { AgentState, EpochState, PartitionState } from './state.ts'
 
@@ -61,6 +63,9 @@ export function refuseAhead(s: BatchScope, block: DeviceBlock): DeviceBlock {
     const samples = presentSamples(column, timesMs.length).filter((i) => isAhead.has(i))
     refuse(s, block, { field: column.field, reason: 'time_in_future', detail, samples }, [column], sequenceColumn)
   }
+  // Where it stands now, and when it came: the time of such a sample means nothing.
+  const site = siteAt(s.findDevice(block.device), s.receivedAtMs, s.site)
+  noteRefusedSamples(s, site, block, 'time_in_future', s.receivedAtMs, ahead.length)
   return pickSamples(block, kept)
 }
 

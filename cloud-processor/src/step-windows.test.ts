@@ -75,7 +75,10 @@ describe('windows', () => {
       completeThroughMs: end(201),
       blocks: [levels('pump-1', [2_000, 5])],
     })
-    expect(lines).toHaveLength(1)
+    expect(lines).toEqual([
+      `mixed,device=pump-1,site=workshop level=5 ${T + 2_000}`,
+      `data_quality,device=pump-1,issue=late_beyond_memory,site=workshop kind="mixed",samples=1i ${T + 2_000}`,
+    ])
     expect(rollups).toEqual([])
     expect(p.state.counters.lateBeyondMemory).toBe(1)
     expect([...p.state.dirty.values()]).toEqual([

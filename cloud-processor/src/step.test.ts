@@ -74,7 +74,10 @@ describe('refusals', () => {
   test('an unknown kind: every reading a dead letter, and what to do about it', () => {
     const p = partition()
     const block = blockOf('pump-1', 'unheard_of', [{ timeMs: T, values: { a: 1, b: true } }])
-    expect(p.give({ sequence: 1, blocks: [block, levels('pump-1', [0, 1])] }).lines).toHaveLength(1)
+    expect(p.give({ sequence: 1, blocks: [block, levels('pump-1', [0, 1])] }).lines).toEqual([
+      `mixed,device=pump-1,site=workshop level=1 ${T}`,
+      `data_quality,device=pump-1,issue=unknown_kind,site=workshop kind="unheard_of",policy="reject",samples=1i ${T}`,
+    ])
     expect(p.effects.deadLetters.map(({ reason, field, readingCount }) => [reason, field, readingCount])).toEqual([
       ['unknown_kind', 'a', 1],
       ['unknown_kind', 'b', 1],
@@ -92,6 +95,7 @@ describe('refusals', () => {
     expect(p.give({ sequence: 1, blocks: [block] }).lines).toEqual([
       `mixed,device=pump-1,site=workshop level=1 ${T}`,
       `schema_drift,change=changed_type,device=pump-1,field=level,site=workshop kind="mixed",message="level of pump-1 came as string; the contract says float" ${T}`,
+      `data_quality,device=pump-1,field=level,issue=wrong_type,site=workshop kind="mixed",policy="reject",samples=1i ${T + 1}`,
     ])
     expect(p.effects.deadLetters).toMatchObject([{ reason: 'wrong_type', readingCount: 1, timeMs: T + 1 }])
   })

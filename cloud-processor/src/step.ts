@@ -5,10 +5,12 @@
  */
 import type { Batch, BatchHeader, Contract, DeviceBlock, RollupBlock } from '@tributary/protocol'
 import { BatchScope, type ScopeBatch, type StepContext } from './batch-scope.ts'
+import { noteClock, noteRefusedSamples, writeQuality } from './data-quality.ts'
 import { decodeLetter, EPOCH_UNKNOWN, edgeLetter, originOf } from './dead-letter.ts'
 import { contiguousThrough, countShed, isUntouched, receiveBatch, receiveTombstone } from './deduplicate.ts'
 import { isLinkDetector, sayDuration } from './detectors/index.ts'
 import type { Effects } from './effects.ts'
+import { writeExpected } from './expected-lines.ts'
 import { closeWindows, foldBlock, writeQuiet, writeTouched } from './fold-block.ts'
 import { foldRollup, leaveRollup, pickWindows, refuseRollupOfUnknownKind } from './fold-rollup.ts'
 import { momentOf, noteBacklog } from './gaps.ts'
@@ -164,18 +166,20 @@ function stepBatch(s: BatchScope, batch: Batch): void {
   endOldDoubts(state, agent, s.receivedAtMs, context.missingAfterMs)
   s.inDoubt = isInDoubt(agent)
   s.originIndex = effects.origins.push(s.origin) - 1
+  if (s.live) effects.receivedTimesMs.push(s.receivedAtMs)
   for (const [i, letter] of batch.deadLetters.entries())
     if (letter.reason === SHED_AT_THE_DOOR) {
       if (s.epoch) countShed(s.epoch.sequences, header.sequence, letter.reason, letter.readingCount)
     } else
       addLetter(state, agent, s.epoch, edgeLetter(s.origin, i, letter, context.privacy.withholdsOriginals), effects)
   for (const block of batch.blocks)
-    for (const placed of placeBlock(s, refuseAhead(s, block), pickSamples)) stepBlock(s, placed)
+    for (const placed of placeBlock(s, refuseAhead(s, block), pickSamples)) stepBlock(s, placed, header)
   for (const [i, block] of batch.rollups.entries())
     for (const placed of placeBlock(s, block, pickWindows)) stepRollup(s, placed, isMergeable[i] as boolean)
   advance(s)
   concludeAlerts(s)
   writeTouched(s)
+  writeQuality(s)
 }
 
 /** @returns false when the sequence was received before */
@@ -194,20 +198,32 @@ function receive(
   return true
 }
 
-function stepBlock(s: BatchScope, placed: Placed<DeviceBlock>): void {
+function stepBlock(s: BatchScope, placed: Placed<DeviceBlock>, header: BatchHeader): void {
   const { block: received } = placed
   if (received.timesMs.length === 0) return
   const contract = s.context.contracts.get(received.kind)
   if (contract === undefined) {
     refuseUnknownKind(s, received)
+    const { timesMs } = received
+    noteRefusedSamples(
+      s,
+      placed.site,
+      received,
+      'unknown_kind',
+      timesMs.reduce((a, b) => Math.min(a, b)),
+      timesMs.length,
+    )
     return
   }
   const series = seriesOf(s, contract, placed)
   series.heardAtMs = s.receivedAtMs
   s.heard.push(series)
   if (!series.left) followLimits(s, series, placed.now?.thresholds)
+  noteClock(s, series, received, header)
   const { block, refusals, flags } = judgeBlock(s, series, received)
+  const beforeMs = series.newestMs
   writeSamples(s, series, block, refusals, flags)
+  writeExpected(s, series, beforeMs)
   if (series.windows) foldBlock(s, series, block, refusals)
   watchBlock(s, series, block, refusals)
   if (series.together.length > 0) watchTogether(s, series, block, refusals)

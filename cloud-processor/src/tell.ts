@@ -41,11 +41,12 @@ const KEYS = {
   held: fieldKey('held'),
   by: fieldKey('by'),
   comment: fieldKey('comment'),
+  after: fieldKey('after_seconds'),
 }
 
 export function record({ state, effects }: Pick<AlertScope, 'state' | 'effects'>, all: readonly Recorded[]): void {
   const { lines } = effects
-  for (const { transition, held, isAfter, behindMs, by, comment } of all) {
+  for (const { transition, held, isAfter, behindMs, firedAtMs, by, comment } of all) {
     const { site, device, rule, field, detector } = transition
     // One rule may watch several fields, with several detectors: their episodes are points of their own.
     const prefix = linePrefix('alert', { site, device, rule, field, detector })
@@ -60,12 +61,9 @@ export function record({ state, effects }: Pick<AlertScope, 'state' | 'effects'>
     if (by !== undefined) lines.string(KEYS.by, by)
     if (comment) lines.string(KEYS.comment, comment)
     const { atMs } = transition
-    lines.end(
-      prefix,
-      isAfter ? afterMs(state, transition) : behindMs === undefined ? atMs : Math.max(atMs, behindMs + 1),
-      0,
-      -1,
-    )
+    const timeMs = isAfter ? afterMs(state, transition) : behindMs === undefined ? atMs : Math.max(atMs, behindMs + 1)
+    if (firedAtMs !== undefined) lines.float(KEYS.after, Math.max(0, timeMs - firedAtMs) / 1_000, 1_000)
+    lines.end(prefix, timeMs, 0, -1)
     effects.transitions.push(transition)
   }
 }

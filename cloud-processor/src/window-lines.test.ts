@@ -104,6 +104,40 @@ test.each([
   expect([last(less, more), last(more, less), inOne.get(`${field}_last`)]).toEqual([more, more, more])
 })
 
+test('a row of an hour says which of the day it is, in UTC, as one that is recomputed does', async () => {
+  const context = contextOf([plant])
+  const state = stateFor(context)
+  const effects = createEffects()
+  const startMs = T + 29 * 3_600_000
+  const samples = [{ timeMs: startMs + 60_000, values: { current: 3 } }]
+  const plan = { sequence: 1, completeThroughMs: startMs + 3_600_000, blocks: [blockOf('d', 'plant', samples)] }
+  step(state, intakeOf(batchOf(plan)), context, effects)
+  const written = [effects.lines, effects.rollups].flatMap((of) =>
+    Array.from({ length: of.count }, (_, n) => of.line(n).toString('utf8').trimEnd()),
+  )
+  const now = createModelStore()
+  for (const line of written) now.write(line)
+  const hours = ['10s', '1m', '15m', '1h'].map((width) =>
+    [...(now.series.get(`plant_${width},device=d,site=workshop`)?.values() ?? [])].map((row) => row.get('hour')),
+  )
+  expect(hours).toEqual([[undefined], [undefined], [undefined], [5]])
+
+  // Rows from before they said it are told again; afterwards nothing differs.
+  const store = createModelStore()
+  for (const line of written) store.write(line.replace(',hour=5i', ''))
+  const window = { site: 'workshop', device: 'd', kind: 'plant', widthMs: 3_600_000, startMs }
+  const ask = () =>
+    recompute(store.query, new Map([['plant', plant]]), [window], new AbortController().signal).then(([one]) => one)
+  const one = await ask()
+  const lines = new LineBuffer()
+  if (one?.row === undefined || one.windows === undefined) throw new Error('it was kept')
+  const prefix = linePrefix('plant_1h', { site: 'workshop', device: 'd' })
+  writeRow(lines, prefix, one.series.layout.windowKeys, fieldKey('revision'), one.row, one.windows)
+  store.write(lines.line(0).toString().trimEnd())
+  expect(store.series.get('plant_1h,device=d,site=workshop')?.get(startMs)?.get('hour')).toBe(5)
+  expect((await ask())?.row).toBeUndefined()
+})
+
 test('percentiles that were of a part of the readings are told to be of all, once they are', async () => {
   const store = createModelStore()
   for (const [i, value] of [3, 4].entries()) store.write(`plant,device=d,site=workshop current=${value} ${T + i}`)

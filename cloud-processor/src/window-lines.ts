@@ -31,6 +31,8 @@ const ranks = new Uint32Array(SHARES.length)
 const found = new Float64Array(SHARES.length)
 
 const ROLLED_UP_KEY = fieldKey('rolled_up')
+const HOUR_KEY = fieldKey('hour')
+const HOUR_MS = 3_600_000
 /** What a row is written to. */
 export type RowLines = Pick<LineBuffer, 'begin' | 'float' | 'integer' | 'boolean' | 'string' | 'end'>
 
@@ -73,12 +75,16 @@ export function writeRow(
     if (key.percentiles && row.sketch) writePercentiles(lines, key, row.sketch, slot, row)
     if (key.counter !== undefined) writeCounter(lines, key, key.counter, row, windows)
   }
+  if (windows.widthMs === HOUR_MS) lines.integer(HOUR_KEY, hourOfDay(row.startMs))
   if (row.rolledUp !== undefined) lines.string(ROLLED_UP_KEY, row.rolledUp)
   lines.integer(revisionKey, row.revision)
   lines.end(prefix, row.startMs, 0, -1)
   row.revision += 1
   row.changed = false
 }
+
+/** 0 to 23, UTC: InfluxQL cannot group by it. */
+const hourOfDay = (timeMs: number): number => (((timeMs / HOUR_MS) % 24) + 24) % 24
 
 /** Within the window's extremes, which are exact. Roll-ups of agents have none: then it is said of how many readings these are. */
 function writePercentiles(

@@ -1,39 +1,42 @@
 /** Everything is accounted for: where each reading that was produced is now. */
 import { type Dashboard, MappingType, type ValueMapping } from '@grafana/grafana-foundation-sdk/dashboard'
-import {
-  type AccountField,
-  agentGaugeQuery,
-  agentRateQuery,
-  spoolGaugeQuery,
-  totalQuery,
-  totalRateQuery,
-  writtenADayQuery,
-} from './account-queries.ts'
+import { type AccountField, agentGaugeQuery, totalQuery, totalRateQuery } from './account-queries.ts'
+import { agentsTable, deadLettersTable, tombstonesTable } from './account-tables.ts'
 import { dashboardFrame, deviceVariable, finished, siteVariable } from './dashboard-frame.ts'
 import { CRITICAL, GOOD, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
-import { lastQuery, rawMeanQuery, SITE_AND_DEVICE as WHERE } from './influxql.ts'
-import { type PanelPlace, stat, stateTimeline, table, timeSeries } from './panels.ts'
+import { SITE_AND_DEVICE as WHERE } from './influxql.ts'
+import { ACCOUNT_UID } from './overview-uids.ts'
+import { type PanelPlace, stat, timeSeries } from './panels.ts'
+import { type RunbookSection, withRunbook } from './runbook.ts'
+import { text } from './text-panel.ts'
 
 const INTERVAL = '5s'
 const HEALTH_INTERVAL = '10s'
-/** Over less, what a spool writes comes in lumps. */
-const WEAR_INTERVAL = '1m'
-const TRUST: ValueMapping[] = [
+/** Longer than a processor takes to write the account again. */
+const HOLE_MS_MIN = 60_000
+
+const WORDS = `Each reading that an agent took from a device is counted, and is in exactly one of these places:
+**stored**, in the database; **in flight**, on its way there; **dead-lettered**, refused with a reason and kept aside; **shed**, given up on
+purpose when there was no room, and noted; **missing**, announced and not found. What is late moves from missing to stored when it arrives.`
+
+/** Of the number of missing readings. */
+const VERDICT: ValueMapping[] = [
   {
-    type: MappingType.ValueToText,
-    options: {
-      true: { text: 'trusted', color: GOOD, index: 0 },
-      false: { text: 'not trusted', color: WARNING, index: 1 },
-    },
+    type: MappingType.RangeToText,
+    options: { from: 0, to: 0, result: { text: 'Nothing is missing', color: GOOD, index: 0 } },
+  },
+  {
+    type: MappingType.RangeToText,
+    options: { from: 1, to: 1e15, result: { text: 'Readings are missing', color: CRITICAL, index: 1 } },
   },
 ]
 
 export function accountDashboard(): Dashboard {
   const dashboard = dashboardFrame({
-    uid: 'tributary-account',
+    uid: ACCOUNT_UID,
     title: 'Account',
-    description: 'produced = stored + dead-lettered + shed + in flight, for each agent, to the reading.',
+    description: 'produced = stored + dead-lettered + shed + in flight + missing, for each agent, to the reading.',
     tag: 'overview',
   })
     .withVariable(siteVariable('account'))
@@ -43,192 +46,89 @@ export function accountDashboard(): Dashboard {
     { value: 1, color },
   ]
   const plain = [{ value: null, color: 'text' }]
-  const tiles: [AccountField, string, string, { value: number | null; color: string }[]][] = [
+  const tiles: [AccountField, string, string, { value: number | null; color: string }[], RunbookSection?][] = [
     ['produced', 'Produced', 'Readings that agents took in from devices.', plain],
-    ['stored', 'Stored', 'Readings that InfluxDB confirmed.', plain],
-    ['dead_lettered', 'Dead-lettered', 'Refused with a reason and kept: tributary dlq list.', worseFrom1(WARNING)],
-    ['shed', 'Shed', 'Discarded on purpose under a limit, with a tombstone.', worseFrom1(WARNING)],
-    ['in_flight', 'In flight', 'Produced and on their way to the store.', plain],
-    ['missing', 'Missing', 'Announced and nowhere to be found. Must be 0.', worseFrom1(CRITICAL)],
+    ['stored', '= Stored', 'Readings that InfluxDB confirmed.', plain],
+    ['in_flight', '+ In flight', 'On their way: in a spool, in the stream or in the processor.', plain, 'backlog'],
+    [
+      'dead_lettered',
+      '+ Dead-lettered',
+      'Refused with a reason and kept: tributary dlq list.',
+      worseFrom1(WARNING),
+      'deadLetters',
+    ],
+    ['shed', '+ Shed', 'Given up on purpose under a limit, with a tombstone.', worseFrom1(WARNING), 'spoolFull'],
+    ['missing', '+ Missing', 'Announced and nowhere to be found. Must be 0.', worseFrom1(CRITICAL), 'missing'],
   ]
-  tiles.forEach(([field, title, description, steps], i) => {
-    dashboard.withPanel(
-      stat(
-        { id: i + 1, title, description, span: 4, height: 3 },
-        { query: totalQuery(field, WHERE), unit: 'locale', steps },
-      ),
-    )
+  tiles.forEach(([field, title, description, steps, runbook], i) => {
+    const at = { id: i + 1, title, description, span: 4, height: 3 }
+    const panel = stat(at, { query: totalQuery(field, WHERE), unit: 'locale', steps })
+    dashboard.withPanel(runbook ? withRunbook(panel, runbook) : panel)
   })
-  const series = (
+  const lines = (
     at: PanelPlace,
-    queries: [string, string][],
-    holeMsMin = 60_000,
+    axisLabel: string,
+    queries: readonly [alias: string, query: string][],
     interval = INTERVAL,
-    unit = 'short',
   ) =>
     timeSeries(at, {
-      targets: queries.map(([alias, query], i) => influxQuery('ABCD'[i] as string, query, { alias })),
-      unit,
-      softMin: 0,
-      interval,
-      holeMsMin,
+      targets: queries.map(([alias, query], i) => influxQuery('AB'[i] as string, query, { alias })),
+      ...{ unit: 'short', softMin: 0, axisLabel, interval, holeMsMin: HOLE_MS_MIN },
     })
+  const gauge = (at: PanelPlace, field: AccountField) =>
+    lines(at, 'readings', [['$tag_device', agentGaugeQuery(field, WHERE)]])
   dashboard
-    .withPanel(agentsTable({ id: 10, title: 'By agent', span: 24, height: 6 }))
     .withPanel(
-      series(
-        { id: 11, title: 'Readings a second', span: 12, height: 8, description: 'All selected agents together.' },
+      withRunbook(
+        stat(
+          { id: 7, title: 'The balance', span: 9, height: 4 },
+          { query: totalQuery('missing', WHERE), steps: plain, mappings: VERDICT },
+        ),
+        'missing',
+      ),
+    )
+    .withPanel(text({ id: 8, title: 'In words', span: 15, height: 4 }, WORDS))
+    .withPanel(agentsTable({ id: 10, title: 'By agent', span: 24, height: 7 }))
+    .withPanel(
+      lines(
+        { id: 11, title: 'Readings a second', span: 8, height: 7, description: 'All selected agents together.' },
+        'readings/s',
         [
           ['produced', totalRateQuery('produced', WHERE)],
           ['stored', totalRateQuery('stored', WHERE)],
         ],
       ),
     )
+    .withPanel(withRunbook(gauge({ id: 12, title: 'In flight', span: 8, height: 7 }, 'in_flight'), 'backlog'))
+    .withPanel(withRunbook(gauge({ id: 18, title: 'Missing', span: 8, height: 7 }, 'missing'), 'missing'))
     .withPanel(
-      series({ id: 12, title: 'In flight', span: 12, height: 8, description: 'Readings on their way, an agent.' }, [
-        ['$tag_device', agentGaugeQuery('in_flight', WHERE)],
-      ]),
-    )
-    .withPanel(deadLettersTable({ id: 13, title: 'Dead letters by reason', span: 12, height: 7 }))
-    .withPanel(shedTable({ id: 22, title: 'Shed by reason', span: 12, height: 7 }))
-    .withPanel(
-      series({ id: 14, title: 'Dead-lettered', span: 12, height: 7, description: 'Readings, an agent.' }, [
-        ['$tag_device', agentGaugeQuery('dead_lettered', WHERE)],
-      ]),
-    )
-    .withPanel(
-      series({ id: 18, title: 'Missing', span: 12, height: 7, description: 'Readings, an agent.' }, [
-        ['$tag_device', agentGaugeQuery('missing', WHERE)],
-      ]),
-    )
-  dashboard
-    .withPanel(
-      series(
-        {
-          id: 15,
-          title: 'Backlog',
-          span: 8,
-          height: 7,
-          description: 'Batches that wait in the spool of an agent or gateway.',
-        },
-        [['$tag_device', spoolGaugeQuery('backlog_batches', WHERE)]],
-        60_000,
-        HEALTH_INTERVAL,
+      withRunbook(
+        lines(
+          {
+            ...{ id: 23, title: 'Gaps', span: 8, height: 7 },
+            description:
+              'Batches that should have come before others did, at all agents of a processor; asked for again until they come.',
+          },
+          'batches',
+          [['$tag_device', GAPS]],
+          HEALTH_INTERVAL,
+        ),
+        'gap',
       ),
     )
     .withPanel(
-      series(
-        {
-          id: 16,
-          title: 'Time to drain',
-          span: 8,
-          height: 7,
-          description: 'Until the backlog is sent, at the present pace.',
-        },
-        [['$tag_device', spoolGaugeQuery('drain_seconds', WHERE)]],
-        60_000,
-        HEALTH_INTERVAL,
-        's',
-      ),
+      withRunbook(gauge({ id: 14, title: 'Dead-lettered', span: 8, height: 7 }, 'dead_lettered'), 'deadLetters'),
+    )
+    .withPanel(withRunbook(gauge({ id: 24, title: 'Shed', span: 8, height: 7 }, 'shed'), 'spoolFull'))
+    .withPanel(
+      withRunbook(deadLettersTable({ id: 13, title: 'Dead letters by reason', span: 12, height: 7 }), 'deadLetters'),
     )
     .withPanel(
-      series(
-        { id: 17, title: 'Produced by agent', span: 8, height: 7, description: 'Readings a second.' },
-        [['$tag_device', agentRateQuery('produced', WHERE)]],
-        60_000,
-      ),
-    )
-    .withPanel(
-      series(
-        {
-          id: 19,
-          title: 'Written to the card in a day',
-          span: 8,
-          height: 7,
-          description:
-            'At the present pace of the spool of an agent, its overhead included, that of the file system not.',
-        },
-        [['$tag_device', writtenADayQuery(WHERE)]],
-        300_000,
-        WEAR_INTERVAL,
-        'decbytes',
-      ),
-    )
-    .withPanel(
-      stateTimeline(
-        {
-          id: 20,
-          title: 'Clock',
-          span: 8,
-          height: 7,
-          description: 'Whether an agent trusts its clock; times taken before it does are corrected and marked.',
-        },
-        { query: lastQuery('agent_health', 'clock_trusted'), interval: HEALTH_INTERVAL, mappings: TRUST },
-      ),
-    )
-    .withPanel(
-      series(
-        { id: 21, title: 'Offset of the clock', span: 8, height: 7, description: "To the gateway's clock." },
-        [['$tag_device', rawMeanQuery('agent_health', 'clock_offset_ms')]],
-        60_000,
-        HEALTH_INTERVAL,
-        'ms',
-      ),
+      withRunbook(tombstonesTable({ id: 22, title: 'Tombstones: what was shed', span: 12, height: 7 }), 'spoolFull'),
     )
   return finished(dashboard)
 }
 
-function agentsTable(at: PanelPlace) {
-  const limit = (color: string) => [
-    { value: null, color: 'text' },
-    { value: 1, color },
-  ]
-  const number = { unit: 'locale' }
-  return table(at, {
-    query: `SELECT "produced", "stored", "dead_lettered", "shed", "in_flight", "missing" FROM "account" WHERE ${WHERE} GROUP BY "site", "device" ORDER BY time DESC LIMIT 1`,
-    columns: [
-      { name: 'device', title: 'Agent' },
-      { name: 'site', title: 'Site' },
-      { name: 'Time', title: 'As of', unit: 'dateTimeFromNow' },
-      { name: 'produced', title: 'Produced', ...number },
-      { name: 'stored', title: 'Stored', ...number },
-      { name: 'dead_lettered', title: 'Dead-lettered', ...number, steps: limit(WARNING) },
-      { name: 'shed', title: 'Shed', ...number, steps: limit(WARNING) },
-      { name: 'in_flight', title: 'In flight', ...number },
-      { name: 'missing', title: 'Missing', ...number, steps: limit(CRITICAL) },
-    ],
-    noValue: 'No agent has sent anything yet',
-  })
-}
-
-function shedTable(at: PanelPlace) {
-  return table(at, {
-    query:
-      `SELECT sum("batches") AS "batches", sum("readings") AS "readings" FROM (SELECT last("batches") AS "batches", last("readings") AS "readings" ` +
-      `FROM "shed" WHERE ${WHERE} GROUP BY "site", "device", "reason") GROUP BY "device", "reason"`,
-    columns: [
-      { name: 'device', title: 'Agent' },
-      { name: 'reason', title: 'Reason' },
-      { name: 'batches', title: 'Batches', unit: 'locale' },
-      { name: 'readings', title: 'Readings', unit: 'locale' },
-    ],
-    hidden: ['Time'],
-    noValue: 'Nothing was shed',
-  })
-}
-
-function deadLettersTable(at: PanelPlace) {
-  return table(at, {
-    query:
-      `SELECT sum("letters") AS "letters", sum("readings") AS "readings" FROM (SELECT last("letters") AS "letters", last("readings") AS "readings" ` +
-      `FROM "dead_letter" WHERE ${WHERE} GROUP BY "site", "device", "stage", "reason") GROUP BY "stage", "reason"`,
-    columns: [
-      { name: 'stage', title: 'Refused at' },
-      { name: 'reason', title: 'Reason' },
-      { name: 'letters', title: 'Letters', unit: 'locale' },
-      { name: 'readings', title: 'Readings', unit: 'locale' },
-    ],
-    hidden: ['Time'],
-    noValue: 'Nothing was refused',
-  })
-}
+/** A processor is at no site of its agents. */
+const GAPS =
+  'SELECT max("batches_missing") AS "batches" FROM "processor_health" WHERE $timeFilter GROUP BY time($__interval), "device" fill(none)'

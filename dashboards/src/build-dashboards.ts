@@ -5,6 +5,12 @@ import { fileURLToPath } from 'node:url'
 import { readContracts } from '@tributary/protocol'
 import { provisioningFiles } from './provisioning.ts'
 import { provisioningFolder } from './provisioning-folder.ts'
+import { RUNBOOK_ADDRESS } from './runbook.ts'
+
+/** What stands before `docs/runbook.md` in a link, as for the alerts of Grafana; the viewer has it under `/`. */
+const runbookBase = process.env['TRIBUTARY_RUNBOOK_URL'] ?? '/'
+const addressed = (text: string): string =>
+  text.replaceAll(`"${RUNBOOK_ADDRESS}#`, `"${runbookBase}${RUNBOOK_ADDRESS.slice(1)}#`)
 
 const contracts = await readContracts(fileURLToPath(new URL('../../contracts/', import.meta.url)))
 const files = provisioningFiles(contracts)
@@ -14,6 +20,6 @@ for (const entry of await readdir(provisioningFolder, { recursive: true, withFil
 }
 for (const [path, text] of files) {
   await mkdir(dirname(join(provisioningFolder, path)), { recursive: true })
-  await writeFile(join(provisioningFolder, path), text)
+  await writeFile(join(provisioningFolder, path), addressed(text))
 }
 console.log(`${files.size} files in ${provisioningFolder}`)

@@ -1,7 +1,9 @@
 /** The dashboards of a folder, read anew when a file changes. */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { FLEET_DASHBOARD_UID } from '@tributary/protocol'
 import { errorCode, type Logger, messageOf, UserError } from '@tributary/runtime'
+import { ACCOUNT_UID, ALERTS_UID, PIPELINE_UID } from './overview-uids.ts'
 import { REBUILD_COMMAND } from './provisioning-folder.ts'
 
 export interface DashboardSummary {
@@ -11,16 +13,16 @@ export interface DashboardSummary {
   readonly tags: readonly string[]
 }
 export interface DashboardFiles {
-  /** Overviews first, the fleet before all, then by title. @throws UserError when the folder cannot be read */
+  /** Overviews first, in the order in which they are asked, then by title. @throws UserError when the folder cannot be read */
   list(): Promise<DashboardSummary[]>
   /** The file's text; undefined when there is no such dashboard. */
   get(uid: string): Promise<string | undefined>
 }
 
 const DASHBOARDS_MAX = 1_000
-/** Of its group: where whoever is called looks first. */
-const FIRST = 'tributary-fleet'
-const ORDER = ['overview', 'devices', 'health']
+const ORDER = ['overview', 'devices', 'compare', 'health']
+/** What is asked first comes first: what is wrong, what people were told, whether the data is complete. */
+const OVERVIEWS = [FLEET_DASHBOARD_UID, ALERTS_UID, ACCOUNT_UID, PIPELINE_UID]
 
 export function createDashboardFiles(folder: string, log: Logger): DashboardFiles {
   const read = new Map<string, { stamp: string; text: string; summary: DashboardSummary }>()
@@ -44,12 +46,12 @@ export function createDashboardFiles(folder: string, log: Logger): DashboardFile
     return [...read.values()]
   }
   const rank = ({ tags }: DashboardSummary) => ORDER.findIndex((tag) => tags.includes(tag)) % ORDER.length
-  const isFirst = ({ uid }: DashboardSummary) => uid === FIRST
+  const placeOf = ({ uid }: DashboardSummary) => (OVERVIEWS.includes(uid) ? OVERVIEWS.indexOf(uid) : OVERVIEWS.length)
   return {
     list: async () =>
       (await refresh())
         .map((d) => d.summary)
-        .sort((a, b) => rank(a) - rank(b) || Number(isFirst(b)) - Number(isFirst(a)) || (a.title < b.title ? -1 : 1)),
+        .sort((a, b) => rank(a) - rank(b) || placeOf(a) - placeOf(b) || (a.title < b.title ? -1 : 1)),
     get: async (uid) => (await refresh()).find((d) => d.summary.uid === uid)?.text,
   }
 }

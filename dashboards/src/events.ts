@@ -1,12 +1,14 @@
 /** What detectors noticed and people were told: as lines over the charts, and in tables. */
 import { AnnotationPanelFilterBuilder, AnnotationQueryBuilder } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { Contracts } from '@tributary/protocol'
+import { deviceNow, kindColumn } from './event-links.ts'
 import { CRITICAL, GOOD, QUIET, WARNING } from './field-style.ts'
 import { DATASOURCE, influxQuery } from './influx-query.ts'
 import { identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
-import { coloured, type PanelPlace, table } from './panels.ts'
+import { coloured, type PanelPlace, table, UNSEEN } from './panels.ts'
 
-const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
-const BY_STATE = {
+export const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
+export const BY_STATE = {
   pending: 'yellow',
   firing: CRITICAL,
   escalated: WARNING,
@@ -16,20 +18,26 @@ const BY_STATE = {
 }
 /** Of these nobody was told: not shown in the charts before somebody asks for them. */
 const QUIET_STATES = ['pending', 'historical']
-const BY_FEEDBACK = { confirmed: CRITICAL, dismissed: 'gray' }
+export const BY_FEEDBACK = { confirmed: CRITICAL, dismissed: 'gray' }
 /** Of cells: an empty table says something else. */
-const BLANK = { id: 'noValue', value: '–' }
+export const BLANK = { id: 'noValue', value: '–' }
 /** Alerts that somebody cannot be reached are of no kind. */
 const LINK_DETECTORS: Readonly<Record<string, string>> = {
   agent_health: 'agent_unreachable',
   gateway_health: 'gateway_unreachable',
 }
 
-function alertsOf(kind: string): string {
+/** Of a kind's devices, links to them included. */
+export function alertsOf(kind: string): string {
   const ofKind = `"kind" = ${literal(kind)}`
   const link = LINK_DETECTORS[kind]
   return link === undefined ? ofKind : `(${ofKind} OR "detector" = ${literal(link)})`
 }
+
+/** Issues of `data_quality`. */
+export const LATE = '"issue" =~ /^late(_beyond_memory)?$/'
+export const TIME_NOT_SURE = '"issue" =~ /^time_(corrected|estimated|untrusted)$/'
+export const AGAINST_CONTRACT = '"issue" !~ /^(late|late_beyond_memory|time_corrected|time_estimated|time_untrusted)$/'
 
 /** The newest of a time range. */
 const EVENTS_MAX = 200
@@ -39,7 +47,12 @@ function annotation(
   name: string,
   colour: string,
   query: string,
-  { tags, panelId, isShown = true }: { tags: readonly string[]; panelId?: number | undefined; isShown?: boolean },
+  {
+    tags,
+    text = 'message',
+    panelId,
+    isShown = true,
+  }: { tags: readonly string[]; text?: string; panelId?: number | undefined; isShown?: boolean },
 ): AnnotationQueryBuilder {
   const target = influxQuery('Anno', `${query} ORDER BY time DESC LIMIT ${EVENTS_MAX}`)
   const builder = new AnnotationQueryBuilder()
@@ -48,7 +61,7 @@ function annotation(
     .enable(isShown)
     .iconColor(colour)
     .target({
-      build: () => ({ ...target.build(), fromAnnotations: true, textColumn: 'message', tagsColumn: tags.join(',') }),
+      build: () => ({ ...target.build(), fromAnnotations: true, textColumn: text, tagsColumn: tags.join(',') }),
     })
   return panelId === undefined
     ? builder
@@ -75,15 +88,27 @@ export function alertAnnotations(kind: string): AnnotationQueryBuilder[] {
   })
 }
 
-/** @param of the condition on them */
-function anomalyTable(at: PanelPlace, of: string, rowsMax: number) {
+/** What came late, whose time was not sure, what broke the contract. The first two come in crowds: a panel shows them, and these who asks. */
+export function qualityAnnotations(kind: string): AnnotationQueryBuilder[] {
+  const tags = ['issue', 'field', 'policy']
+  return [
+    { name: 'Data: late', colour: 'gray', of: LATE, isShown: false },
+    { name: 'Data: time not sure', colour: 'super-light-blue', of: TIME_NOT_SURE, isShown: false },
+    { name: 'Data: against the contract', colour: 'yellow', of: AGAINST_CONTRACT, isShown: true },
+  ].map(({ name, colour, of, isShown }) => {
+    // At least one field: InfluxDB answers tags alone with nothing.
+    const query = `${select(['samples', ...tags], 'data_quality')} AND "kind" = ${literal(kind)} AND ${of}`
+    return annotation(name, colour, query, { tags, text: 'issue', isShown })
+  })
+}
+
+export function anomaliesTable(at: PanelPlace, kind: string) {
   return table(at, {
     query:
-      `SELECT "device", "detector", "component", "message", "score", "feedback", "feedback_by" FROM "anomaly" ` +
-      `WHERE $timeFilter AND ${of} ORDER BY time DESC LIMIT ${rowsMax}`,
+      `SELECT "detector", "component", "message", "score", "feedback", "feedback_by" FROM "anomaly" ` +
+      `WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'device', title: 'Device', width: 130 },
       { name: 'detector', title: 'Detector', width: 150 },
       { name: 'component', title: 'Component', width: 120, properties: [BLANK] },
       { name: 'message', title: 'Message' },
@@ -95,20 +120,13 @@ function anomalyTable(at: PanelPlace, of: string, rowsMax: number) {
   })
 }
 
-export const anomaliesTable = (at: PanelPlace, kind: string) =>
-  anomalyTable(at, `${SITE_AND_DEVICE} AND "kind" = ${literal(kind)}`, 100)
-
-/** The newest anomalies of every kind. */
-export const newestAnomaliesTable = (at: PanelPlace) => anomalyTable(at, SITE, 50)
-
 export function alertsTable(at: PanelPlace, kind: string) {
   return table(at, {
     query:
-      `SELECT "device", "state", "severity", "message", "held", "by", "comment" FROM "alert" ` +
+      `SELECT "state", "severity", "message", "held", "by", "comment" FROM "alert" ` +
       `WHERE $timeFilter AND ${SITE_AND_DEVICE} AND ${alertsOf(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'device', title: 'Device', width: 130 },
       { name: 'state', title: 'State', width: 115, properties: coloured(BY_STATE) },
       { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
       { name: 'message', title: 'Message' },
@@ -120,20 +138,24 @@ export function alertsTable(at: PanelPlace, kind: string) {
   })
 }
 
-/** Alerts that are open now, whenever they began. */
-export function openAlertsTable(at: PanelPlace) {
+/** Alerts that are open now, whenever they began; each leads to its device. */
+export function openAlertsTable(at: PanelPlace, contracts: Contracts) {
+  const episode = '"site", "device", "rule", "field", "detector"'
   return table(at, {
     query:
-      `SELECT "state", "severity", "message" FROM (SELECT last("state") AS "state", "severity", "message" ` +
-      `FROM "alert" WHERE ${SITE} GROUP BY "site", "device", "rule", "field", "detector") WHERE "state" !~ /^(resolved|historical)$/ GROUP BY "site", "device", "rule", "field", "detector"`,
+      `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
+      `FROM "alert" WHERE ${SITE} GROUP BY ${episode}) WHERE "state" !~ /^(resolved|historical)$/ GROUP BY ${episode}`,
     columns: [
       { name: 'severity', title: 'Severity', width: 80, properties: coloured(BY_SEVERITY) },
-      { name: 'device', title: 'Device', width: 115 },
+      { name: 'device', title: 'Device', width: 115, properties: [deviceNow()] },
       { name: 'Time', title: 'Changed', unit: 'dateTimeFromNow', width: 100 },
       { name: 'message', title: 'Message' },
       { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) },
+      { name: 'site', properties: [UNSEEN] },
+      { name: 'kind', properties: [UNSEEN, ...kindColumn(contracts)] },
     ],
-    hidden: ['site', 'rule', 'field', 'detector'],
+    hidden: ['rule', 'field', 'detector'],
+    sortedBy: { column: 'Changed', desc: true },
     noValue: 'No open alerts',
   })
 }

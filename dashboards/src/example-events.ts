@@ -43,7 +43,7 @@ const NOTICED: readonly Noticed[] = [
     ],
   },
   {
-    ...{ kind: 'climate', device: 'thermometer-2', field: 'temperature_c', detector: 'outlier', component: 'shift' },
+    ...{ kind: 'climate', device: 'thermometer-1', field: 'temperature_c', detector: 'outlier', component: 'shift' },
     ...{ ageMs: 320_000, value: 31.2, expected: 21.7 },
     message: 'Temperature: 31.20 °C, on average 9.50 above the 21.70 before',
   },
@@ -52,7 +52,7 @@ const NOTICED: readonly Noticed[] = [
     message: 'no climate sample of thermometer-2 for 15 s, while its agent went on sending',
   },
   {
-    ...{ kind: 'power', device: 'power-2', field: 'voltage_v', detector: 'outlier', component: 'jump' },
+    ...{ kind: 'power', device: 'power-1', field: 'voltage_v', detector: 'outlier', component: 'jump' },
     ...{ ageMs: 95_000, value: 214.8, expected: 230.1 },
     message: 'Voltage: 214.8 V, 15.3 below the readings before it',
   },
@@ -66,7 +66,7 @@ const NOTICED: readonly Noticed[] = [
     ['agent_health', 'agent-1', 'inputs_down'],
     ['gateway_health', 'gateway-1', 'spool_used_percent'],
     ['processor_health', 'processor-1', 'lag_batches'],
-    ['host', 'agent-2', 'disk_used_percent'],
+    ['host', 'agent-1', 'disk_used_percent'],
   ].map(
     ([kind = '', device = '', field = '']): Noticed => ({
       ...{ kind, device, field, detector: 'threshold_above_80', ageMs: 260_000, value: 84, expected: 80 },
@@ -74,6 +74,10 @@ const NOTICED: readonly Noticed[] = [
     }),
   ),
 ]
+
+/** They fire after a second. */
+const afterText = (state: string, second: number): string =>
+  ['acknowledged', 'resolved'].includes(state) ? `,after_seconds=${second - 1}` : ''
 
 export function exampleEvents(site: string, nowMs: number): string[] {
   const lines = NOTICED.flatMap((one, i) => {
@@ -88,7 +92,7 @@ export function exampleEvents(site: string, nowMs: number): string[] {
       `anomaly,${tags} ${said},${more}${spoke}${judged} ${nowMs - ageMs}`,
       ...alerts.map(
         ([state, second, also = '']) =>
-          `alert,${tags},rule=${kind}.${detector} episode="e${i}",state="${state}",severity="${severity}",${said}${also} ${nowMs - ageMs + second * 1_000}`,
+          `alert,${tags},rule=${kind}.${detector} episode="e${i}",state="${state}",severity="${severity}",${said}${also}${afterText(state, second)} ${nowMs - ageMs + second * 1_000}`,
       ),
     ]
   })
@@ -97,6 +101,6 @@ export function exampleEvents(site: string, nowMs: number): string[] {
   return [
     ...lines,
     `${gone},${message},state="firing" ${nowMs - 500_000}`,
-    `${gone},${message},state="resolved" ${nowMs - 470_000}`,
+    `${gone},${message},state="resolved",after_seconds=30 ${nowMs - 470_000}`,
   ]
 }

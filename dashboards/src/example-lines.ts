@@ -3,7 +3,10 @@
  * their health, a day of it. For tests only; every value is a function of device, field and time.
  */
 import type { Contract, ContractField, Contracts } from '@tributary/protocol'
+import { exampleDrifts } from './example-drifts.ts'
 import { exampleEvents } from './example-events.ts'
+import { exampleCounter, HEALTH_SHAPES, healthText } from './example-health.ts'
+import { exampleExpected, exampleMarks } from './example-marks.ts'
 
 export const EXAMPLE_SITE = 'workshop'
 export const EXAMPLE_DEVICES: Readonly<Record<string, readonly string[]>> = {
@@ -31,6 +34,7 @@ const SHAPES: Readonly<Record<string, readonly [centre: number, swing: number, n
   'power.frequency_hz': [50, 0.015, 0.004],
   'tank.level_percent': [62, 18, 0.05],
   'tank.volume_litres': [1240, 360, 1],
+  ...HEALTH_SHAPES,
 }
 
 /** Noise between -1 and 1, the same for the same arguments. */
@@ -49,13 +53,15 @@ export function exampleValue(kind: string, device: string, field: string, timeMs
 }
 
 function fieldText(contract: Contract, device: string, name: string, field: ContractField, timeMs: number): string {
+  const told = healthText(contract.kind, device, name, timeMs)
+  if (told !== undefined) return `${name}=${told}`
   const value = exampleValue(contract.kind, device, name, timeMs)
   const minute = Math.floor(timeMs / 60_000)
   switch (field.type) {
     case 'float':
       return `${name}=${value.toFixed(field.decimals)}`
     case 'integer':
-      return `${name}=${field.role ? Math.floor(timeMs / 1000) % 1_000_000_000 : Math.abs(Math.round(value * 10))}i`
+      return `${name}=${field.role ? exampleCounter(contract.kind, name, timeMs) : Math.abs(Math.round(value * 10))}i`
     case 'boolean':
       return `${name}=${(minute + device.length + Number(device.at(-1))) % 5 < 3}`
     case 'string':
@@ -80,22 +86,35 @@ export function exampleLines(contracts: Contracts, nowMs: number): { raw: string
       for (const [suffix, windowMs, spanMs] of [
         ['10s', 10_000, 21_600_000],
         ['1m', 60_000, 90_000_000],
+        ['15m', 900_000, 172_800_000],
+        ['1h', 3_600_000, 2_419_200_000],
       ] as const)
         for (let start = Math.floor(nowMs / windowMs) * windowMs - windowMs; start > nowMs - spanMs; start -= windowMs)
           rollup.push(`${contract.kind}_${suffix},${tags} ${windowFields(contract, device, start, windowMs)} ${start}`)
+      rollup.push(
+        ...exampleExpected(contract, tags, nowMs, (field, ms) => exampleValue(contract.kind, device, field, ms)),
+      )
+      raw.push(...exampleMarks(contract, tags, nowMs))
     }
   raw.push(...accountLines(nowMs), ...exampleEvents(EXAMPLE_SITE, nowMs))
+  raw.push(...exampleDrifts(EXAMPLE_SITE, nowMs))
   return { raw, rollup }
 }
 
 function windowFields(contract: Contract, device: string, startMs: number, windowMs: number): string {
   const parts: string[] = ['revision=0i']
+  if (windowMs === 3_600_000) parts.push(`hour=${(startMs / windowMs) % 24}i`)
   for (const [name, field] of Object.entries(contract.fields)) {
-    if (field.type === 'string') continue
+    parts.push(`${name}_count=${Math.max(1, Math.round(windowMs / contract.interval))}i`)
+    const state = fieldText(contract, device, name, field, startMs).slice(name.length + 1)
+    if (field.type === 'string' || field.type === 'boolean') parts.push(`${name}_last=${state}`)
+    if (field.type === 'boolean') parts.push(`${name}_mean=${state === 'true' ? 1 : 0.25}`)
+    if (field.type !== 'float' && field.type !== 'integer') continue
     const mean = exampleValue(contract.kind, device, name, startMs)
-    const count = Math.max(1, Math.round(windowMs / contract.interval))
-    parts.push(`${name}_mean=${mean},${name}_min=${mean - 1},${name}_max=${mean + 1},${name}_count=${count}i`)
-    parts.push(`${name}_stddev=0.5,${name}_last=${mean}`)
+    parts.push(
+      `${name}_mean=${mean},${name}_min=${mean - 1},${name}_max=${mean + 1},${name}_stddev=0.5,${name}_last=${mean}`,
+    )
+    if (field.role === 'counter') parts.push(`${name}_increase=${windowMs / 500},${name}_rate=2,${name}_resets=0i`)
   }
   return parts.join(',')
 }

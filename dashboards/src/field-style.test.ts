@@ -1,6 +1,6 @@
 import { contractSchema } from '@tributary/protocol'
 import { describe, expect, it } from 'vitest'
-import { stateMappings, thresholdSteps, titleOf, unitId } from './field-style.ts'
+import { gaugeRange, limitsText, rateUnit, stateMappings, thresholdSteps, titleOf, unitId } from './field-style.ts'
 
 const contract = contractSchema.parse({
   kind: 'test_kind',
@@ -12,6 +12,10 @@ const contract = contractSchema.parse({
     free: { type: 'float', label: 'Free', unit: 'furlong' },
     backlog_bytes: { type: 'integer', label: 'Backlog', unit: 'B' },
     backlog_count: { type: 'integer', label: 'Backlog' },
+    level: { type: 'float', label: 'Level', range: [0, 100] },
+    load: { type: 'float', label: 'Load', range: [0, 50] },
+    drain: { type: 'float', label: 'Drain', range: [0, 1e9] },
+    reserve: { type: 'float', label: 'Reserve', range: [-1e9, 1e9] },
     fault: { type: 'boolean', label: 'Fault' },
     running: { type: 'boolean', label: 'Running' },
     state: { type: 'string', label: 'State', values: ['open', 'shut'] },
@@ -20,6 +24,11 @@ const contract = contractSchema.parse({
     { field: 'temperature', above: 35, severity: 'warning' },
     { field: 'temperature', above: 45, severity: 'critical' },
     { field: 'temperature', below: 2, severity: 'info' },
+    { field: 'level', above: 95 },
+    { field: 'level', below: 10 },
+    { field: 'load', above: 10 },
+    { field: 'drain', above: 900 },
+    { field: 'reserve', below: 10 },
     { field: 'fault', above: 0.5, severity: 'critical' },
   ],
 })
@@ -40,7 +49,33 @@ describe('thresholdSteps', () => {
   })
 })
 
+describe('limits in words and on a scale', () => {
+  it('names each severity once', () => {
+    expect(limitsText(contract, 'temperature')).toBe('info < 2, warning > 35, critical > 45')
+    expect(limitsText(contract, 'free')).toBe('')
+  })
+  it('shows a little more than the limits, and nothing that the range forbids', () => {
+    const [low, high] = gaugeRange(contract, 'temperature')
+    expect(low).toBeCloseTo(2 - 43 / 5)
+    expect(high).toBeCloseTo(45 + 43 / 5)
+    expect(gaugeRange(contract, 'level')[1]).toBe(100)
+  })
+  it('takes the range where a side has no limit, unless that is far away', () => {
+    expect(gaugeRange(contract, 'load')[0]).toBe(0)
+    expect(gaugeRange(contract, 'drain')).toEqual([0, 1080])
+    expect(gaugeRange(contract, 'reserve')).toEqual([8, 20])
+  })
+})
+
 describe('titles, units, states', () => {
+  it('gives growth the unit that people know', () => {
+    expect([rateUnit('Wh'), rateUnit('B').id, rateUnit('').id, rateUnit('batches').id]).toEqual([
+      { id: 'watt', factor: 3_600 },
+      'Bps',
+      'suffix: /s',
+      'suffix: batches/s',
+    ])
+  })
   it('tells fields with the same label apart', () => {
     expect(titleOf(contract, 'temperature')).toBe('Temperature')
     expect(titleOf(contract, 'backlog_bytes')).toBe('Backlog (B)')

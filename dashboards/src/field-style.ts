@@ -8,6 +8,7 @@ import {
   type ValueMapping,
 } from '@grafana/grafana-foundation-sdk/dashboard'
 import type { Contract, ContractField, Threshold } from '@tributary/protocol'
+import { STATE_MAPPINGS } from './process-states.ts'
 
 export const CRITICAL = 'red'
 export const WARNING = 'orange'
@@ -30,6 +31,13 @@ const UNIT_IDS: Readonly<Record<string, string>> = {
   B: 'bytes',
   s: 's',
   ms: 'ms',
+}
+/** Of what grows in a second: Grafana's unit id, and by how much to multiply to get there. */
+export const rateUnit = (unit: string): { readonly id: string; readonly factor: number } =>
+  RATES[unit] ?? { id: `suffix: ${unit}/s`, factor: 1 }
+const RATES: Readonly<Record<string, { id: string; factor: number }>> = {
+  B: { id: 'Bps', factor: 1 },
+  Wh: { id: 'watt', factor: 3_600 },
 }
 export const unitId = (unit: string): string => UNIT_IDS[unit] ?? `suffix: ${unit}`
 
@@ -78,6 +86,35 @@ export function thresholdSteps(contract: Contract, name: string, normal: string)
   return steps
 }
 
+/** "warning < 2, > 35, critical > 45"; '' where there is no limit. */
+export function limitsText(contract: Contract, name: string): string {
+  const limits = contract.thresholds.filter((t) => t.field === name)
+  const texts = (['info', 'warning', 'critical'] as const).flatMap((severity) => {
+    const edges = limits.filter((t) => t.severity === severity)
+    const signs = edges.map((t) => (t.above === undefined ? `< ${t.below}` : `> ${t.above}`))
+    return signs.length > 0 ? [`${severity} ${signs.sort().join(', ')}`] : []
+  })
+  return texts.join(', ')
+}
+
+/** From where to where a gauge shows a field with limits: a little beyond them, and not beyond what its contract allows. */
+export function gaugeRange(contract: Contract, name: string): readonly [number, number] {
+  const field = contract.fields[name]
+  const limits = contract.thresholds.filter((t) => t.field === name).map((t) => (t.above ?? t.below) as number)
+  const size = Math.max(...limits.map(Math.abs))
+  const [least, most] = (field && 'range' in field && field.range) || [
+    Number.NEGATIVE_INFINITY,
+    Number.POSITIVE_INFINITY,
+  ]
+  const isNear = (bound: number) => Math.abs(bound) <= 10 * size
+  const isOpen = (side: 'above' | 'below') =>
+    contract.thresholds.every((t) => t.field !== name || t[side] === undefined)
+  const low = isOpen('below') ? (isNear(least) ? least : Math.min(0, ...limits)) : Math.min(...limits)
+  const high = isOpen('above') ? (isNear(most) ? most : 2 * size) : Math.max(...limits)
+  const margin = (high - low) / 5
+  return [Math.max(least, low - (isOpen('below') ? 0 : margin)), Math.min(most, high + (isOpen('above') ? 0 : margin))]
+}
+
 const isBroken = (t: Threshold, value: number): boolean =>
   t.above !== undefined ? value > t.above : t.below !== undefined && value < t.below
 
@@ -101,6 +138,7 @@ export function stateMappings(contract: Contract, name: string): ValueMapping[] 
       },
     ]
   }
+  if (name === 'state' && contract.kind.endsWith('_health')) return STATE_MAPPINGS
   if (field?.type === 'string' && field.values)
     return [
       {

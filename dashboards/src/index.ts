@@ -1,3 +1,4 @@
+export { docsFolder } from './docs-pages.ts'
 export { dashboardsFolder, provisioningFolder, REBUILD_COMMAND } from './provisioning-folder.ts'
 export type { InfluxAccess, InfluxAuth, ProxyLimits } from './query-proxy.ts'
 export { builtAssetsFolder, writeAssets } from './viewer-assets.ts'

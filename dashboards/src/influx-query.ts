@@ -32,3 +32,6 @@ export function influxQuery(
   }
   return { build: () => built }
 }
+
+/** "A" to "Z", then "A1" and on. */
+export const refIdOf = (i: number): string => String.fromCharCode(65 + (i % 26)) + (i < 26 ? '' : Math.floor(i / 26))

@@ -1,148 +1,96 @@
-/** One dashboard a kind, from its contract: the newest values, a panel a field, what was found suspicious. */
+/** The dashboard of one device, a kind: how it is, each field over time, what was found suspicious. All from the kind's contract. */
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard'
 import { type Contract, type ContractField, fieldsNamedBy, kindUid, outlierSizeOf } from '@tributary/protocol'
-import { aggregateVariable, dashboardFrame, deviceVariable, finished, siteVariable } from './dashboard-frame.ts'
-import { alertAnnotations, alertsTable, anomaliesTable, anomalyAnnotation } from './events.ts'
-import { kindTitle, shownFields, stateMappings, thresholdSteps, titleOf, unitId } from './field-style.ts'
-import { influxQuery } from './influx-query.ts'
-import { fieldQueries, identifier, lastQuery, rateQuery, rawMeanQuery, SITE_AND_DEVICE } from './influxql.ts'
-import { type Column, link, type PanelPlace, stateTimeline, table, timeSeries } from './panels.ts'
-
-/** Kinds that our own processes speak of themselves in: the device is the process. */
-export const isHealth = (kind: string): boolean => kind.endsWith('_health') || kind === 'host'
+import { comparedFields, compareUid } from './compare-dashboard.ts'
+import { dashboardFrame, finished, linkTo, oneDeviceVariable, oneSiteVariable } from './dashboard-frame.ts'
+import { deviceStats, hasLimit, limitGauge } from './device-strip.ts'
+import { alertAnnotations, alertsTable, anomaliesTable, anomalyAnnotation, qualityAnnotations } from './events.ts'
+import { fieldPanel, isState, qualityPanel } from './field-panel.ts'
+import { kindTitle, shownFields, titleOf } from './field-style.ts'
+import { isHealth, newestTable } from './newest-table.ts'
 
 const HEALTH_COLUMNS_MAX = 8
-
-const intervalText = (ms: number): string => (ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`)
+const STATE_HEIGHT = 4
+type Field = [name: string, field: ContractField]
 
 export function kindDashboard(contract: Contract): Dashboard {
   const { kind } = contract
   const health = isHealth(kind)
-  const title = kindTitle(kind)
   const dashboard = dashboardFrame({
     uid: kindUid(kind),
-    title,
+    title: kindTitle(kind),
     description: contract.description,
     tag: health ? 'health' : 'devices',
   })
-    .withVariable(siteVariable(kind))
-    .withVariable(deviceVariable(kind, health ? 'Process' : 'Device'))
+    .withVariable(oneSiteVariable(kind))
+    .withVariable(oneDeviceVariable(kind, health ? 'Process' : 'Device'))
+  if (comparedFields(contract).length > 0) dashboard.link(linkTo('Compare', `/d/${compareUid(kind)}`))
   for (const one of alertAnnotations(kind)) dashboard.annotation(one)
-  if (!health) dashboard.withVariable(aggregateVariable())
+  for (const panel of deviceStats(contract, 1)) dashboard.withPanel(panel)
+
   const fields = shownFields(contract)
+  const limited = fields.filter(([name]) => hasLimit(contract, name))
+  const height = Math.max(3, Math.ceil(1 + limited.length * 1.3))
+  // Names with limits in words are long.
+  const span = limited.length > 0 ? 14 : 0
+  if (limited.length > 0) {
+    const description = 'The newest value of each field that has limits, on a scale in the colours of its limits.'
+    dashboard.withPanel(limitGauge({ id: 7, title: 'Beside the limits', description, span, height }, contract))
+  }
   // The table would not fit otherwise, and the panels below show the rest.
-  const tabled = health
-    ? fields.filter(([name, field]) => isTelling(contract, name, field)).slice(0, HEALTH_COLUMNS_MAX)
-    : fields
-  dashboard.withPanel(
-    newestTable(
-      { id: 1, title: 'Now', description: contract.description, span: 24, height: 4 },
-      contract,
-      tabled.map(([name]) => name),
-      {},
-    ),
-  )
+  const rest = fields.filter(([name]) => !hasLimit(contract, name))
+  const tabled = health ? rest.filter(([, field]) => isTelling(field)).slice(0, HEALTH_COLUMNS_MAX) : rest
+  const names = tabled.map(([name]) => name)
+  const now = { id: 8, title: 'Now', description: 'The newest sample, and when it came.', span: 24 - span, height }
+  dashboard.withPanel(newestTable(now, contract, names, { isAlone: true }))
+
   const drawn = fields.filter(([, field]) => field.type !== 'string' || field.values !== undefined)
   const columns = health ? 3 : 2
-  drawn.forEach(([name, field], i) => {
-    const id = 10 + i
-    // The last line is filled up, however many fields are left for it.
-    const inLastLine = drawn.length % columns
-    const isLast = inLastLine > 0 && i >= drawn.length - inLastLine
-    const span = 24 / (isLast ? inLastLine : columns)
-    const at = { id, title: titleOf(contract, name), span, height: health ? 6 : 8 }
+  const states = drawn.filter(([, field]) => isState(field))
+  const numbers = drawn.filter(([, field]) => !isState(field))
+  const places = [...placed(states, columns, STATE_HEIGHT), ...placed(numbers, columns, health ? 6 : 8)]
+  places.forEach(({ name, field, ...place }, i) => {
+    const at = { id: 20 + i, title: titleOf(contract, name), ...place }
     dashboard.withPanel(fieldPanel(at, contract, name, field))
-    if (
-      outlierSizeOf(contract, name) !== undefined ||
-      contract.thresholds.some((t) => t.field === name) ||
-      name in contract.detectors.flatline ||
-      fieldsNamedBy(contract.detectors).some(([, field]) => field === name)
-    )
-      dashboard.annotation(anomalyAnnotation(kind, name, at.title, id))
+    if (isWatched(contract, name)) dashboard.annotation(anomalyAnnotation(kind, name, at.title, at.id))
   })
   if (contract.detectors.silence !== undefined || contract.detectors.together !== undefined)
     dashboard.annotation(anomalyAnnotation(kind, '', health ? 'the process' : 'the device'))
+  for (const one of qualityAnnotations(kind)) dashboard.annotation(one)
   dashboard
-    .withPanel(alertsTable({ id: 3, title: 'Alerts', span: 24, height: 6 }, kind))
-    .withPanel(anomaliesTable({ id: 2, title: 'Anomalies', span: 24, height: 6 }, kind))
+    .withPanel(
+      qualityPanel(
+        {
+          id: 9,
+          title: 'Late, not sure of its time, against the contract',
+          description: 'Samples by what is the matter with them, at the time that they are of.',
+          span: 24,
+          height: 6,
+        },
+        kind,
+      ),
+    )
+    .withPanel(alertsTable({ id: 10, title: 'Alerts', span: 24, height: 5 }, kind))
+    .withPanel(anomaliesTable({ id: 11, title: 'Anomalies', span: 24, height: 5 }, kind))
   return finished(dashboard)
 }
 
-/** Worth a column in a wide table: states, shares, and what has a limit. */
-const isTelling = (contract: Contract, name: string, field: ContractField): boolean =>
-  field.type === 'boolean' ||
-  ('unit' in field && field.unit === '%') ||
-  contract.thresholds.some((t) => t.field === name)
-
-function fieldPanel(at: PanelPlace, contract: Contract, name: string, field: ContractField) {
-  const { kind } = contract
-  const interval = intervalText(contract.interval)
-  if (field.type === 'boolean' || field.type === 'string')
-    return stateTimeline(at, { query: lastQuery(kind, name), interval, mappings: stateMappings(contract, name) })
-  const shared = { interval, holeMsMin: contract.interval * 5 }
-  const alias = '$tag_device'
-  if (field.type === 'integer' && field.role === 'counter' && isHealth(kind))
-    return timeSeries(
-      { ...at, description: 'Growth a second.' },
-      {
-        ...shared,
-        targets: [influxQuery('A', rateQuery(kind, name), { alias })],
-        unit: field.unit === 'B' ? 'Bps' : 'suffix: /s',
-        decimals: 1,
-        softMin: 0,
-      },
-    )
-  const isPercentage = field.unit === '%' && field.range?.[0] === 0 && field.range[1] === 100
-  const queries = isHealth(kind) ? [rawMeanQuery(kind, name)] : fieldQueries(kind, name)
-  return timeSeries(at, {
-    ...shared,
-    targets: queries.map((query, i) => influxQuery('ABCDE'[i] as string, query, { alias })),
-    unit: unitId(field.unit),
-    decimals: field.decimals,
-    bands: thresholdSteps(contract, name, 'transparent'),
-    ...(isPercentage ? { softMin: 0, softMax: 100 } : {}),
+/** In lines of so many columns; the last line is filled up, however many fields are left for it. */
+function placed(fields: readonly Field[], columns: number, height: number) {
+  const inLastLine = fields.length % columns
+  return fields.map(([name, field], i) => {
+    const isLast = inLastLine > 0 && i >= fields.length - inLastLine
+    return { name, field, span: 24 / (isLast ? inLastLine : columns), height }
   })
 }
 
-/** Newest sample of each device and when it came, whatever range the dashboard shows. */
-export function newestTable(
-  at: PanelPlace,
-  contract: Contract,
-  names: readonly string[],
-  { linkTo, siteOnly = false }: { linkTo?: string; siteOnly?: boolean },
-) {
-  const selected = names.map((name) => `${identifier(name)} AS ${identifier(titleOf(contract, name))}`)
-  const where = siteOnly ? `"site" =~ /^$site$/` : SITE_AND_DEVICE
-  const columns: Column[] = [
-    {
-      name: 'device',
-      title: 'Device',
-      ...(linkTo ? { properties: [link(`Open ${kindTitle(contract.kind)}`, linkTo)] } : {}),
-    },
-    { name: 'site', title: 'Site' },
-    { name: 'Time', title: 'Last seen', unit: 'dateTimeFromNow' },
-    ...names.map((name): Column => {
-      const field = contract.fields[name] as ContractField
-      const column = { name: titleOf(contract, name) }
-      if (field.type === 'boolean' || field.type === 'string') {
-        const mappings = stateMappings(contract, name)
-        return mappings.length > 0
-          ? {
-              ...column,
-              properties: [
-                { id: 'custom.displayMode', value: 'color-text' },
-                { id: 'mappings', value: mappings },
-              ],
-            }
-          : column
-      }
-      const steps = thresholdSteps(contract, name, 'text')
-      return { ...column, unit: unitId(field.unit), decimals: field.decimals, steps }
-    }),
-  ]
-  return table(at, {
-    query: `SELECT ${selected.join(', ')} FROM ${identifier(contract.kind)} WHERE $timeFilter AND ${where} GROUP BY "site", "device" ORDER BY time DESC LIMIT 1`,
-    columns,
-    timeFrom: '24h',
-  })
-}
+/** Worth a column in a wide table: states and shares. */
+const isTelling = (field: ContractField): boolean =>
+  (isState(field) && (field.type !== 'string' || field.values !== undefined)) || ('unit' in field && field.unit === '%')
+
+/** Does any detector speak of the field? */
+const isWatched = (contract: Contract, name: string): boolean =>
+  outlierSizeOf(contract, name) !== undefined ||
+  contract.thresholds.some((t) => t.field === name) ||
+  name in contract.detectors.flatline ||
+  fieldsNamedBy(contract.detectors).some(([, field]) => field === name)

@@ -1,4 +1,6 @@
 /** The panels that the dashboards are put together from, with the project's defaults. */
+
+import type { PanelBuilder as BarGaugePanel } from '@grafana/grafana-foundation-sdk/bargauge'
 import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog'
 import {
   AxisPlacement,
@@ -25,13 +27,15 @@ import {
   FieldColorBuilder,
   FieldColorModeId,
   type Threshold,
+  type ValueMapping,
 } from '@grafana/grafana-foundation-sdk/dashboard'
+import type { PanelBuilder as HeatmapPanel } from '@grafana/grafana-foundation-sdk/heatmap'
 import { PanelBuilder as StatPanel } from '@grafana/grafana-foundation-sdk/stat'
 import { PanelBuilder as StateTimelinePanel } from '@grafana/grafana-foundation-sdk/statetimeline'
 import { PanelBuilder as TablePanel } from '@grafana/grafana-foundation-sdk/table'
 import { PanelBuilder as TimeSeriesPanel } from '@grafana/grafana-foundation-sdk/timeseries'
 import { GOOD, thresholds } from './field-style.ts'
-import { DATASOURCE, influxQuery } from './influx-query.ts'
+import { DATASOURCE, influxQuery, refIdOf } from './influx-query.ts'
 
 export interface PanelPlace {
   readonly id: number
@@ -43,7 +47,9 @@ export interface PanelPlace {
   readonly height: number
 }
 
-const place = <P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelinePanel>(
+export const place = <
+  P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelinePanel | BarGaugePanel | HeatmapPanel,
+>(
   panel: P,
   at: PanelPlace,
 ): P => {
@@ -52,7 +58,7 @@ const place = <P extends TimeSeriesPanel | StatPanel | TablePanel | StateTimelin
   return panel
 }
 
-const fixed = (colour: string) => new FieldColorBuilder().mode(FieldColorModeId.Fixed).fixedColor(colour)
+export const fixed = (colour: string) => new FieldColorBuilder().mode(FieldColorModeId.Fixed).fixedColor(colour)
 
 export interface TimeSeriesOptions {
   readonly targets: readonly Builder<Dataquery>[]
@@ -62,6 +68,8 @@ export interface TimeSeriesOptions {
   readonly bands?: Threshold[]
   readonly softMin?: number
   readonly softMax?: number
+  /** What is counted, where the unit on the axis does not say it. */
+  readonly axisLabel?: string
   readonly fillOpacity?: number
   /** Shortest `$__interval`, such as "1s": more often there is nothing to see. */
   readonly interval?: string
@@ -80,7 +88,7 @@ export function timeSeries(at: PanelPlace, options: TimeSeriesOptions): TimeSeri
     .showPoints(VisibilityMode.Never)
     .pointSize(5)
     .axisPlacement(AxisPlacement.Auto)
-    .axisLabel('')
+    .axisLabel(options.axisLabel ?? '')
     .spanNulls(options.holeMsMin ?? true)
     .legend(
       new VizLegendOptionsBuilder()
@@ -108,6 +116,10 @@ export interface StatOptions {
   readonly steps: Threshold[]
   /** Shown when the query finds nothing. */
   readonly noValue?: string
+  /** Words for numbers. */
+  readonly mappings?: ValueMapping[]
+  /** Which column, when it is not the value: `Time`. */
+  readonly column?: 'Time'
   /** A sparkline behind the number; the query must answer with a series. */
   readonly sparkline?: boolean
   readonly interval?: string
@@ -125,7 +137,13 @@ export function stat(at: PanelPlace, options: StatOptions): StatPanel {
     .justifyMode(BigValueJustifyMode.Auto)
     .textMode(BigValueTextMode.Value)
     .orientation(VizOrientation.Auto)
-    .reduceOptions(new ReduceDataOptionsBuilder().values(false).calcs(['lastNotNull']).fields(''))
+    .reduceOptions(
+      new ReduceDataOptionsBuilder()
+        .values(false)
+        .calcs(['lastNotNull'])
+        .fields(options.column ? `/^${options.column}$/` : ''),
+    )
+  if (options.mappings) panel.mappings(options.mappings)
   if (options.decimals !== undefined) panel.decimals(options.decimals)
   if (options.interval) panel.interval(options.interval)
   return panel
@@ -144,28 +162,39 @@ export interface Column {
 }
 
 export interface TableOptions {
-  readonly query: string
+  /** Several: their rows below each other. */
+  readonly query: string | readonly string[]
   /** In order; a column of the answer that is not listed is hidden. */
   readonly columns: readonly Column[]
   readonly hidden?: readonly string[]
   readonly noValue?: string
+  /** By its title. */
+  readonly sortedBy?: { readonly column: string; readonly desc: boolean }
   /** Instead of the dashboard's range, such as "24h". */
   readonly timeFrom?: string
 }
 
 export function table(at: PanelPlace, options: TableOptions): TablePanel {
   const titles = options.columns.map((c) => c.title ?? c.name)
+  const queries = [options.query].flat()
   const panel = place(new TablePanel(), at)
-    .targets([influxQuery('A', options.query, { format: 'table' })])
+    .targets(queries.map((query, i) => influxQuery(refIdOf(i), query, { format: 'table' })))
     .showHeader(true)
     .noValue(options.noValue ?? '–')
-    .withTransformation({
-      id: 'organize',
-      options: {
-        excludeByName: Object.fromEntries((options.hidden ?? []).map((name) => [name, true])),
-        indexByName: Object.fromEntries(options.columns.map((c, i) => [c.name, i])),
-        renameByName: Object.fromEntries(options.columns.filter((c) => c.title).map((c) => [c.name, c.title])),
-      },
+  if (queries.length > 1) panel.withTransformation({ id: 'merge', options: {} })
+  panel.withTransformation({
+    id: 'organize',
+    options: {
+      excludeByName: Object.fromEntries((options.hidden ?? []).map((name) => [name, true])),
+      indexByName: Object.fromEntries(options.columns.map((c, i) => [c.name, i])),
+      renameByName: Object.fromEntries(options.columns.filter((c) => c.title).map((c) => [c.name, c.title])),
+    },
+  })
+  const { sortedBy } = options
+  if (sortedBy)
+    panel.withTransformation({
+      id: 'sortBy',
+      options: { fields: {}, sort: [{ field: sortedBy.column, desc: sortedBy.desc }] },
     })
   if (options.timeFrom) panel.timeFrom(options.timeFrom).hideTimeOverride(true)
   options.columns.forEach((column, i) => {
@@ -190,7 +219,13 @@ export function table(at: PanelPlace, options: TableOptions): TablePanel {
 /** States of a boolean or a string over time, a row a device. */
 export function stateTimeline(
   at: PanelPlace,
-  options: { query: string; interval: string; mappings: Parameters<StateTimelinePanel['mappings']>[0] },
+  options: {
+    query: string
+    interval: string
+    mappings: Parameters<StateTimelinePanel['mappings']>[0]
+    /** A hole longer than this is shown as one; without it a state lasts until the next. */
+    holeMsMin?: number
+  },
 ): StateTimelinePanel {
   return place(new StateTimelinePanel(), at)
     .targets([influxQuery('A', options.query, { alias: '$tag_device' })])
@@ -205,7 +240,7 @@ export function stateTimeline(
     .rowHeight(0.8)
     .lineWidth(0)
     .fillOpacity(75)
-    .spanNulls(true)
+    .spanNulls(options.holeMsMin ?? true)
     .legend(
       new VizLegendOptionsBuilder()
         .displayMode(LegendDisplayMode.List)
@@ -215,6 +250,9 @@ export function stateTimeline(
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single).sort(SortOrder.None))
 }
+
+/** Of a column that links need, and readers do not. */
+export const UNSEEN: DynamicConfigValue = { id: 'custom.hidden', value: true }
 
 export const link = (title: string, url: string): DynamicConfigValue => ({
   id: 'links',

@@ -1,7 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Contracts } from '@tributary/protocol'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
+import { kindColumn } from './event-links.ts'
 import { dashboards, provisioningFiles } from './provisioning.ts'
 import { provisioningFolder, REBUILD_COMMAND } from './provisioning-folder.ts'
 import type { DashboardJson } from './rendering/dashboard-json.ts'
@@ -10,8 +12,9 @@ import { exampleContracts } from './testing.ts'
 
 let files: ReadonlyMap<string, string>
 let built: readonly DashboardJson[]
+let contracts: Contracts
 beforeAll(async () => {
-  const contracts = await exampleContracts()
+  contracts = await exampleContracts()
   files = provisioningFiles(contracts)
   built = dashboards(contracts) as unknown as DashboardJson[]
 })
@@ -33,6 +36,9 @@ describe('provisioning', () => {
     expect(built.map((d) => d.uid)).toEqual([
       'tributary-fleet',
       'tributary-account',
+      'tributary-pipeline',
+      'tributary-alerts',
+      'tributary-quality',
       'tributary-agent-health',
       'tributary-climate',
       'tributary-gateway-health',
@@ -41,6 +47,10 @@ describe('provisioning', () => {
       'tributary-processor-health',
       'tributary-tank',
       'tributary-vibration',
+      'compare-climate',
+      'compare-power',
+      'compare-tank',
+      'compare-vibration',
     ])
     for (const { uid } of built) expect(uid).toMatch(/^[a-zA-Z0-9_-]{1,40}$/)
   })
@@ -86,7 +96,16 @@ describe('provisioning', () => {
     const uids = built.map((d) => d.uid)
     const links = [...JSON.stringify(built).matchAll(/"\/d\/([^/"?]+)/g)].map((m) => m[1])
     expect(links.length).toBeGreaterThan(0)
-    for (const uid of links) expect(uids).toContain(uid)
+    // A link may name the kind that its row shows.
+    const mappings = kindColumn(contracts)[0]?.value as { options: Record<string, { text: string }> }[]
+    const shown = [...contracts.keys()].map((kind) => mappings[0]?.options[kind]?.text ?? kind)
+    const isKind = /\$\{__data\.fields\.kind\}/
+    // Or the dashboard that the row's hidden column `to` shows: attention.integration.test.ts has those.
+    for (const uid of links)
+      if (uid !== '$'.concat('{__data.fields.to}'))
+        for (const kind of shown) expect(uids).toContain(uid?.replace(isKind, kind))
+    expect(JSON.stringify(mappings)).toContain('"match":"empty","result":{"text":"fleet"')
+    expect(uids).toContain('tributary-fleet')
   })
 
   it('has one data source for either InfluxDB, secrets from the environment', () => {

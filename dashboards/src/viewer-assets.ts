@@ -73,7 +73,11 @@ async function readAssets(folder: string): Promise<Assets> {
 async function bundleAssets(): Promise<Assets> {
   const { build } = await import('esbuild')
   const { outputFiles } = await build({
-    entryPoints: { app: join(sources, 'main.ts'), style: join(sources, 'style.css') },
+    entryPoints: {
+      app: join(sources, 'main.ts'),
+      style: join(sources, 'style.css'),
+      docs: join(sources, 'docs.css'),
+    },
     bundle: true,
     minify: true,
     write: false,

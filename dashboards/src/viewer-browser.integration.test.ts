@@ -46,7 +46,10 @@ describe('every dashboard', () => {
 
   it('stands in one column on a phone', async () => {
     await open('tributary-climate', { size: PHONE })
-    const left = await page.locator('.panel').evaluateAll((all) => all.map((e) => e.getBoundingClientRect().left))
+    // But for single numbers, which stand two by two.
+    const left = await page
+      .locator('.panel:not(.stat)')
+      .evaluateAll((all) => all.map((e) => e.getBoundingClientRect().left))
     expect(new Set(left).size).toBe(1)
   })
 
@@ -72,9 +75,9 @@ it('tables say what was noticed, who judged it, who acknowledged; what is not kn
     const rows = await panel(title).locator('tbody tr').all()
     return Promise.all(rows.map(async (row) => (await row.locator('td').allTextContents()).slice(1).join(' | ')))
   }
-  expect((await rowsOf('Anomalies'))[0]).toMatch(/^pump-1 \| threshold_above_7\.1 \| – \| Vib.* \| 0\.91 \| – \| –$/)
-  expect((await rowsOf('Anomalies'))[1]).toMatch(/^pump-1 \| outlier \| jump \| Vib.* \| 0\.90 \| confirmed \| ann$/)
-  expect((await rowsOf('Alerts'))[0]).toMatch(/^pump-1 \| acknowledged \| critical \| Vib.* \| – \| ann \| on my way$/)
+  expect((await rowsOf('Anomalies'))[0]).toMatch(/^threshold_above_7\.1 \| – \| Vib.* \| 0\.91 \| – \| –$/)
+  expect((await rowsOf('Anomalies'))[1]).toMatch(/^outlier \| jump \| Vib.* \| 0\.90 \| confirmed \| ann$/)
+  expect((await rowsOf('Alerts'))[0]).toMatch(/^acknowledged \| critical \| Vib.* \| – \| ann \| on my way$/)
 })
 
 describe('what a reader does', () => {
@@ -89,25 +92,27 @@ describe('what a reader does', () => {
       from: 'now-5m',
       to: 'now',
     })
+    await page.getByRole('button', { name: 'Device: thermometer-1' }).waitFor(WAIT)
     await expect
       .poll(() => panel('Temperature').locator('.legend button span').allTextContents(), WAIT)
-      .toEqual(['thermometer-1'])
+      .toEqual(['expected at most', 'highest', 'mean'])
     await page.goBack()
     await expect.poll(() => page.locator('.controls h1').textContent(), WAIT).toBe('Fleet')
   })
 
   it('picks a device by keyboard; the address keeps it', async () => {
-    await open('tributary-vibration')
-    const picker = page.getByRole('button', { name: 'Device: All' })
+    await open('compare-vibration')
+    const picker = page.getByRole('button', { name: 'Devices: All' })
     await picker.focus()
     await page.keyboard.press('Enter')
     await page.getByRole('checkbox', { name: 'pump-2' }).focus()
     await page.keyboard.press('Space')
-    await expect.poll(() => new URL(page.url()).searchParams.getAll('var-device'), WAIT).toEqual(['pump-2'])
-    await expect.poll(() => panel('Speed').locator('.legend button span').allTextContents(), WAIT).toEqual(['pump-2'])
+    await expect.poll(() => new URL(page.url()).searchParams.getAll('var-devices'), WAIT).toEqual(['pump-2'])
+    const overlaid = page.locator('.panel', { hasText: ': overlaid' })
+    await expect.poll(() => overlaid.locator('.legend button span').allTextContents(), WAIT).toEqual(['pump-2'])
     await page.keyboard.press('Escape')
     expect(await page.getByRole('dialog').count()).toBe(0)
-    expect(await page.getByRole('button', { name: 'Device: pump-2' }).evaluate((e) => e.matches(':focus'))).toBe(true)
+    expect(await page.getByRole('button', { name: 'Devices: pump-2' }).evaluate((e) => e.matches(':focus'))).toBe(true)
   })
 
   it('shows one series, hides one, shows all', async () => {
@@ -115,11 +120,11 @@ describe('what a reader does', () => {
     const pressed = () => attributes('.panel:has(h2:text-is("Temperature")) .legend button', 'aria-pressed')
     const [first, second] = await panel('Temperature').locator('.legend button').all()
     await first?.click()
-    expect(await pressed()).toEqual(['true', 'false'])
+    expect(await pressed()).toEqual(['true', 'false', 'false'])
     await first?.click()
-    expect(await pressed()).toEqual(['true', 'true'])
+    expect(await pressed()).toEqual(['true', 'true', 'true'])
     await second?.click({ modifiers: ['Shift'] })
-    expect(await pressed()).toEqual(['true', 'false'])
+    expect(await pressed()).toEqual(['true', 'false', 'true'])
   })
 
   it('points at a chart: the values of that time, and a crosshair in the others', async () => {
@@ -129,7 +134,7 @@ describe('what a reader does', () => {
       .hover({ position: { x: 300, y: 60 } })
     const tooltip = panel('Temperature').locator('.tooltip')
     await tooltip.waitFor(WAIT)
-    expect(await tooltip.textContent()).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dthermometer-1\d+\.\d\d °C/)
+    expect(await tooltip.textContent()).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dhighest\d+\.\d\d °C/)
     const crosshair = panel('Relative humidity').locator('.u-cursor-x')
     expect(await crosshair.evaluate((e) => e.style.transform)).toMatch(/translate\(\d{2,}/)
   })
@@ -209,7 +214,8 @@ describe('when there is nothing to see', () => {
     await open('tributary-climate', { query: 'var-device=thermometer-9&from=1700000000000&to=1700000600000' })
     await expect
       .poll(() => panel('Temperature').locator('.message').textContent(), WAIT)
-      .toMatch(/^No data from .+ for thermometer-9$/)
+      .toMatch(/^No data from .+ for workshop · thermometer-9$/)
+    await drawAll()
     expect(await panel('Alerts').locator('.message').textContent()).toBe('No alerts in this time range')
     expect(view.complaints).toEqual([])
   })

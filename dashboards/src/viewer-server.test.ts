@@ -29,7 +29,12 @@ describe('viewer server', () => {
 
   it('lists the dashboards, overviews first, and serves each as it stands in its file', async () => {
     const list = (await (await fetchPath('/api/dashboards')).json()) as { uid: string; title: string }[]
-    expect(list.map((d) => d.title).slice(0, 4)).toEqual(['Fleet', 'Account', 'Climate', 'Power'])
+    expect(list.map((d) => d.title).slice(0, 4)).toEqual([
+      'Fleet',
+      'Anomalies and alerts',
+      'Account',
+      'Pipeline health',
+    ])
     for (const { uid, title } of list)
       expect(await (await fetchPath(`/api/dashboards/${uid}`)).json()).toMatchObject({ uid, title })
   })
@@ -40,6 +45,15 @@ describe('viewer server', () => {
       expect(await response.text()).toContain('<script type="module" src="/assets/app.js">')
       expect(response.headers.get('content-security-policy')).toMatch(/default-src 'none'; script-src 'self';/)
     }
+  })
+
+  it('serves the runbook, where panels and rows lead', async () => {
+    const response = await fetchPath('/docs/runbook.md')
+    expect(response.headers.get('content-type')).toBe('text/html; charset=utf-8')
+    expect(await response.text()).toContain('<h2 id="spool-full-shed">')
+    expect((await fetchPath('/assets/docs.css')).headers.get('content-type')).toContain('text/css')
+    for (const path of ['/docs/gone.md', '/docs/', '/docs/..%2fpackage.json', '/docs/images/fleet.png'])
+      expect((await fetchPath(path)).status, path).toBe(404)
   })
 
   it('ships little: script and style under 60 KB gzipped, with page, icon and font under 150', async () => {

@@ -14,6 +14,7 @@ import {
   systemClock,
 } from '@tributary/runtime'
 import { createDashboardFiles } from './dashboard-files.ts'
+import { docsPage } from './docs-pages.ts'
 import { dashboardsFolder } from './provisioning-folder.ts'
 import { createQueryProxy, type InfluxAccess, PROXY_LIMITS, type ProxyLimits } from './query-proxy.ts'
 import { type Assets, loadAssets } from './viewer-assets.ts'
@@ -33,6 +34,7 @@ export interface Viewer extends Service {
   readonly url: string
 }
 
+const DOCS_PATH = '/docs/'
 const GZIP_BYTES_MIN = 1_024
 const SECURITY_HEADERS = {
   'content-security-policy':
@@ -84,6 +86,12 @@ export function createViewer(options: ViewerOptions, { clock, log }: { clock: Cl
     }
     if (pathname.startsWith('/assets/'))
       return file(pathname.slice('/assets/'.length)) ?? json({ error: `there is no ${pathname}` }, 404)
+    if (pathname.startsWith(DOCS_PATH)) {
+      const page = await docsPage(pathname.slice(DOCS_PATH.length))
+      return page === undefined
+        ? json({ error: `there is no document ${pathname}` }, 404)
+        : { status: 200, type: 'text/html; charset=utf-8', body: page }
+    }
     if (pathname === '/' || pathname.startsWith('/d/')) return file('index.html') as Answer
     return json({ error: `there is no ${pathname} here` }, 404)
   }

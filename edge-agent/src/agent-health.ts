@@ -1,5 +1,6 @@
 /** The agent's own health as samples of kind `agent_health`, sent along the same path as everything else. */
 import { type Clock, every, type Logger, type Metrics, type Service } from '@tributary/runtime'
+import type { AcknowledgeStage } from './acknowledge-stage.ts'
 import type { BatchWriter } from './batch-writer.ts'
 import { emptyDelivery, type FieldValue, readSample } from './sample.ts'
 import type { AgentStatus } from './status.ts'
@@ -12,6 +13,7 @@ const HEALTH_INPUT = 'agent-health'
 export interface AgentHealthDependencies {
   readonly writer: BatchWriter
   readonly uplink: Uplink
+  readonly stage: Pick<AcknowledgeStage, 'take'>
   readonly status: () => AgentStatus
   readonly spoolBytesMax: number
   readonly clock: Clock
@@ -47,7 +49,7 @@ export function createAgentHealth(dependencies: AgentHealthDependencies): Servic
   }
 }
 
-function createHealthMeter({ writer, uplink, status, spoolBytesMax, clock, metrics }: AgentHealthDependencies) {
+function createHealthMeter({ writer, uplink, stage, status, spoolBytesMax, clock, metrics }: AgentHealthDependencies) {
   let cpuBefore = process.cpuUsage()
   let atBefore = clock.monotonicMs()
   return async (): Promise<Record<string, FieldValue | undefined>> => {
@@ -56,8 +58,12 @@ function createHealthMeter({ writer, uplink, status, spoolBytesMax, clock, metri
     const elapsedMs = clock.monotonicMs() - atBefore
     cpuBefore = process.cpuUsage()
     atBefore = clock.monotonicMs()
+    const acknowledged = stage.take()
     const written = await metrics.registry.getSingleMetric('tributary_spool_bytes_written_total')?.get()
     return {
+      state: now.state,
+      acknowledged_p50_ms: acknowledged.p50,
+      acknowledged_p99_ms: acknowledged.p99,
       readings_produced_total: now.producedReadings,
       samples_total: writer.totals.samples,
       samples_repeated_total: now.repeatedSamples,

@@ -285,6 +285,7 @@ test('its own health and that of the host travel like everything else, within th
   )
   expect(await agent.status()).toMatchObject({
     agent: 'pi-1',
+    state: 'live',
     connected: true,
     version: '0.1.0',
     spoolProblem: null,
@@ -306,9 +307,13 @@ test('health that cannot be measured once costs that sample, nothing else', asyn
   })
   cleanUps.push(() => agent.stop())
   await until('said', () => agent.log.some(({ msg }) => String(msg).includes('health')))
-  await until('the next one', () =>
-    gateway.batches.some(({ blocks }) => blocks.some(({ kind }) => kind === 'agent_health')),
-  )
+  const health = () => gateway.batches.flatMap(({ blocks }) => blocks.filter(({ kind }) => kind === 'agent_health'))
+  await until('the next one', () => health().length > 0)
+  const columnOf = (name: string) => health()[0]?.columns.find(({ field }) => field === name)?.values[0]
+  expect(columnOf('state')).toBe('live')
+  // By then the host's samples of the first seconds were acknowledged.
+  expect(columnOf('acknowledged_p50_ms')).toBeGreaterThan(0)
+  expect(columnOf('acknowledged_p99_ms')).toBeLessThan(10_000)
 }, 30_000)
 
 test('the unit that ships starts what is built', () => {

@@ -17,8 +17,10 @@ import {
   systemClock,
   VERSION,
 } from '@tributary/runtime'
-import { openSpool, type Spool } from '@tributary/spool'
+import { openSpool, type PumpLane, type Spool } from '@tributary/spool'
+import { createAcknowledgeStage } from './acknowledge-stage.ts'
 import { createAgentHealth } from './agent-health.ts'
+import { agentStateOf } from './agent-state.ts'
 import { createBatchWriter } from './batch-writer.ts'
 import { bootTimesPath, openBootTimes } from './boot-times.ts'
 import { createClockSync } from './clock-sync.ts'
@@ -99,6 +101,7 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
     { bytesMax, segmentBytesMax, keepLast, bootId },
     { spool, claims, losses, eventTime, corrected: clockSync.corrected, log, onGivenUp: meters.givenUp },
   )
+  const stage = createAcknowledgeStage(clock)
   const writer = createBatchWriter(
     {
       agent: config.agent,
@@ -120,10 +123,17 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
       retention,
       clock,
       log,
-      onBatch: meters.batchStored,
+      onBatch(content, bytes, header) {
+        meters.batchStored(content, bytes)
+        stage.stored(content, header)
+      },
     },
   )
-  const uplink = createUplink(config, { spool, claims, time: clockSync, clock, log, onSent: meters.batchesSent })
+  const onSent = (sequence: number, bytes: number, lane: PumpLane) => {
+    meters.batchSent(bytes)
+    stage.acknowledged(sequence, lane)
+  }
+  const uplink = createUplink(config, { spool, claims, time: clockSync, clock, log, onSent })
   inputs.push(
     ...config.inputs.map((input) => {
       const intake = createIntake(input.name, writer, (reason) => meters.refused(input.name, reason))
@@ -135,6 +145,12 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
     epoch: spool.epoch,
     version: VERSION,
     uptimeSeconds: Math.round((clock.monotonicMs() - startedAtMs) / 1_000),
+    state: agentStateOf({
+      connected: uplink.connected,
+      clockTrusted: clockSync.status().trusted,
+      backlogBatches: uplink.lanes.backlogRecords,
+      inFlightMax: config.gateway.in_flight,
+    }),
     connected: uplink.connected,
     uplink: uplink.detail,
     nextSequence: spool.nextSequence,
@@ -164,7 +180,16 @@ async function createParts(config: AgentConfig, spool: Spool, dependencies: Agen
     ready: () => status().spoolProblem ?? true,
     routes: { '/status': status },
   })
-  const health = createAgentHealth({ writer, uplink, status, spoolBytesMax: config.spool.budget, clock, log, metrics })
+  const health = createAgentHealth({
+    writer,
+    uplink,
+    stage,
+    status,
+    spoolBytesMax: config.spool.budget,
+    clock,
+    log,
+    metrics,
+  })
   const writing: Service = { name: 'batch writer', start: async () => undefined, stop: async () => writer.stop() }
   return runInOrder('agent', [admin, clockSync, uplink, writing, health, ...inputs], log)
 }

@@ -61,7 +61,7 @@ export interface BatchWriterDependencies {
   readonly clock: Clock
   readonly log: Logger
   /** Called for each batch on disk: counts. */
-  readonly onBatch: (content: BatchContent, bytes: number) => void
+  readonly onBatch: (content: BatchContent, bytes: number, header: BatchHeader) => void
 }
 
 export interface WriterTotals {
@@ -186,14 +186,15 @@ export function createBatchWriter(options: BatchWriterOptions, dependencies: Bat
     for (;;) {
       const tombstones = await tombstonesNow()
       if (content.sampleCount === 0 && content.deadLetters.length === 0 && tombstones.length === 0) return
-      const bytes = encodeContent(headerFor(content, completeThroughMs, timeline), content, tombstones, log)
+      const header = headerFor(content, completeThroughMs, timeline)
+      const bytes = encodeContent(header, content, tombstones, log)
       const problem = await append(bytes, totals.readingsTotal + content.readingCount)
       if (problem === undefined) {
         promisedThroughMs[timeline.quality] = completeThroughMs
         totals.readingsTotal += content.readingCount
         totals.samples += content.sampleCount
         if (tombstones.length > 0) spool.lossesReported()
-        dependencies.onBatch(content, bytes.length)
+        dependencies.onBatch(content, bytes.length, header)
         return
       }
       // What makes room takes a sequence: the batch is encoded anew.

@@ -37,8 +37,8 @@ export function createAgentMeters(metrics: Metrics) {
       batches.inc()
       bytes.inc(encodedBytes)
     },
-    batchesSent(count: number, encodedBytes: number) {
-      sent.inc(count)
+    batchSent(encodedBytes: number) {
+      sent.inc()
       sentBytes.inc(encodedBytes)
     },
     givenUp: (reason: string, readings: number) => givenUp.inc({ reason }, readings),

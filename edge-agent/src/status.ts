@@ -1,4 +1,5 @@
 /** What `/status` answers; the shape is a promise to `tributary status`. */
+import type { AgentState } from './agent-state.ts'
 import type { ClockStatus } from './clock-sync.ts'
 import type { InputStatus } from './inputs/input.ts'
 
@@ -7,6 +8,7 @@ export interface AgentStatus {
   readonly epoch: string
   readonly version: string
   readonly uptimeSeconds: number
+  readonly state: AgentState
   /** To the gateway; `uplink` says why not. */
   readonly connected: boolean
   readonly uplink: string

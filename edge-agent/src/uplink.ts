@@ -72,7 +72,8 @@ export interface UplinkDependencies {
   readonly clock: Clock
   readonly log: Logger
   readonly time?: UplinkClock
-  readonly onSent: (batches: number, bytes: number) => void
+  /** The gateway has acknowledged it. */
+  readonly onSent: (sequence: number, bytes: number, lane: PumpLane) => void
 }
 
 interface Link {
@@ -201,7 +202,7 @@ export function createUplink(config: AgentConfig, dependencies: UplinkDependenci
     })
     batchesSent += 1
     bytesSent += record.payload.length
-    onSent(1, record.payload.length)
+    onSent(record.sequence, record.payload.length, lane)
     // The pump moves the cursor when it hears of it.
     setImmediate(trim)
   }

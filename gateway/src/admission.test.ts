@@ -1,6 +1,13 @@
 import { crc32 } from 'node:zlib'
 import { BATCH_FORMAT_VERSION } from '@tributary/protocol'
-import { createLogger, createMetrics, type FileSystem, nodeFileSystem, systemClock } from '@tributary/runtime'
+import {
+  createLogger,
+  createMetrics,
+  createStage,
+  type FileSystem,
+  nodeFileSystem,
+  systemClock,
+} from '@tributary/runtime'
 import { openSpool } from '@tributary/spool'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createAdmission } from './admission.ts'
@@ -81,6 +88,7 @@ async function admissionOn(fileSystem: FileSystem) {
       marks,
       index,
       waiting: createWaiting(),
+      stage: createStage(),
       onReceived: () => undefined,
       holdBack: async () => undefined,
       clock: systemClock,

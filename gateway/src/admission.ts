@@ -1,7 +1,7 @@
 // Guarantee: when `admit` resolves, the batch is on this gateway's disk, from this call or an earlier one. When it rejects,
 // nothing was promised and the sender keeps it.
 import { type BatchHeader, DecodeError, decodeHeader } from '@tributary/protocol'
-import type { Clock, Logger, Metrics } from '@tributary/runtime'
+import type { Clock, Logger, Metrics, Stage } from '@tributary/runtime'
 import { messageOf } from '@tributary/runtime'
 import { type Spool, SpoolFullError } from '@tributary/spool'
 import type { Marks } from './marks.ts'
@@ -46,6 +46,8 @@ export function createAdmission(options: {
   marks: Marks
   index: StoredIndex
   waiting: Waiting
+  /** From receipt to JetStream, in the live lane. */
+  stage: Pick<Stage, 'began'>
   /** A batch of the epoch is on disk. */
   onReceived: (agent: string, epoch: string) => void
   /** Resolves when a batch of a backlog, which is on disk, may be acknowledged. */
@@ -55,7 +57,19 @@ export function createAdmission(options: {
   metrics: Metrics
   patienceMs?: number
 }): Admission {
-  const { spool, marks, index, waiting, onReceived, holdBack, clock, log, metrics, patienceMs = PATIENCE_MS } = options
+  const {
+    spool,
+    marks,
+    index,
+    waiting,
+    stage,
+    onReceived,
+    holdBack,
+    clock,
+    log,
+    metrics,
+    patienceMs = PATIENCE_MS,
+  } = options
   const batchesTotal = metrics.counter('gateway_batches_total', 'Batches acknowledged', ['result'])
   const readingsTotal = metrics.counter(
     'gateway_readings_total',
@@ -118,6 +132,7 @@ export function createAdmission(options: {
     index.add(spoolSequence, header && { agent, epoch: header.epoch, sequence: header.sequence })
     waiting.add(agent, record.length)
     if (!header) return
+    if (header.lane === 'live') stage.began(spoolSequence, startedMs)
     marks.add(agent, header.epoch, header.sequence)
     onReceived(agent, header.epoch)
   }

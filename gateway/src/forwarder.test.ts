@@ -1,4 +1,4 @@
-import { createLogger, createMetrics } from '@tributary/runtime'
+import { createLogger, createMetrics, createStage } from '@tributary/runtime'
 import { createFaultyFileSystem, createSimulatedClock } from '@tributary/runtime/testing'
 import { openSpool } from '@tributary/spool'
 import { expect, test } from 'vitest'
@@ -33,7 +33,9 @@ test('what was confirmed and is sent again after a failure is counted once: what
     await spool.append(record)
     waiting.add('pi-1', record.length)
   }
-  const forwarder = createForwarder(spool, stream, { pace, waiting, inFlightMax: 4 }, { clock, log, metrics })
+  const stage = createStage()
+  for (let sequence = 1; sequence <= 10; sequence++) stage.began(sequence, 0)
+  const forwarder = createForwarder(spool, stream, { pace, waiting, stage, inFlightMax: 4 }, { clock, log, metrics })
   await forwarder.start(never)
   await clock.advance(10)
   expect(answers).toHaveLength(4)
@@ -42,10 +44,12 @@ test('what was confirmed and is sent again after a failure is counted once: what
   first?.reject(new Error('not confirmed'))
   await clock.advance(1_000)
   expect(spool.sentThrough).toBe(0)
+  expect(stage.take()).toEqual({ p50: 10, p99: 10 })
   for (const { resolve } of answers.splice(0)) resolve()
   await clock.advance(10)
   expect(spool.sentThrough).toBe(4)
   expect(forwarder.backlogOf('pi-1').batches).toBe(6)
+  expect(stage.take().p50).toBeGreaterThan(1_000)
   await forwarder.stop(never)
   await spool.close()
 })

@@ -13,6 +13,7 @@ import {
   type Metrics,
   messageOf,
   type Service,
+  type Stage,
 } from '@tributary/runtime'
 import {
   createPump,
@@ -44,7 +45,12 @@ const SAY_AGAIN_MS = 60_000
 export function createForwarder(
   spool: Spool,
   stream: Stream,
-  { pace, waiting, inFlightMax }: { pace: StreamPace; waiting: Waiting; inFlightMax: number },
+  {
+    pace,
+    waiting,
+    stage,
+    inFlightMax,
+  }: { pace: StreamPace; waiting: Waiting; stage: Pick<Stage, 'ended' | 'left'>; inFlightMax: number },
   { clock, log, metrics }: { clock: Clock; log: Logger; metrics: Metrics },
 ): Forwarder {
   const forwardedTotal = metrics.counter('gateway_forwarded_total', 'Batches that JetStream confirmed')
@@ -84,6 +90,8 @@ export function createForwarder(
     if (agent !== undefined) noteConfirmed(agent, record)
     forwarded += 1
     forwardedTotal.inc()
+    if (lane === 'live') stage.ended(record.sequence, clock.monotonicMs())
+    else stage.left(record.sequence)
   }
   const pump = createPump(
     spool,

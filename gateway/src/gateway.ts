@@ -11,6 +11,7 @@ import {
 import {
   type Clock,
   createAdminServer,
+  createStage,
   every,
   type KernelClock,
   type Logger,
@@ -79,6 +80,7 @@ export async function createGateway(
   const index = createStoredIndex()
   const refusals = createRefusals(dependencies)
   const waiting = createWaiting()
+  const stage = createStage()
   const link = createNatsLink(config.nats, config.gateway, dependencies)
   const stream = createStream(link, config.stream, config.site, marks, dependencies)
   const pace = createStreamPace(stream.depth, dependencies)
@@ -87,6 +89,7 @@ export async function createGateway(
     marks,
     index,
     waiting,
+    stage,
     onReceived: (agent, epoch) => relay.received(agent, epoch),
     holdBack: pace.holdBack,
     ...dependencies,
@@ -100,7 +103,12 @@ export async function createGateway(
     clock,
   })
   const commands = createAgentCommands((agent, payload) => broker.publish(agent, 'command', payload), dependencies)
-  const forwarder = createForwarder(spool, stream, { pace, waiting, inFlightMax: config.nats.in_flight }, dependencies)
+  const forwarder = createForwarder(
+    spool,
+    stream,
+    { pace, waiting, stage, inFlightMax: config.nats.in_flight },
+    dependencies,
+  )
   const resend = createResend(spool, index, stream, {
     onGone(agent, epoch, fromSequence, toSequence) {
       marks.lost(agent, epoch, fromSequence, toSequence)
@@ -117,7 +125,21 @@ export async function createGateway(
   }
   const trim = createTrim(spool, index, marks, relay, trimming, dependencies)
   const clockServer = createClockServer(config.clock.trusted, broker, readKernel, dependencies)
-  const parts = { config, spool, admission, marks, link, stream, pace, forwarder, resend, broker, refusals, clock }
+  const parts = {
+    config,
+    spool,
+    admission,
+    marks,
+    link,
+    stream,
+    pace,
+    stage,
+    forwarder,
+    resend,
+    broker,
+    refusals,
+    clock,
+  }
   const status = createStatus(parts)
   const health = createHealth(
     config.gateway,

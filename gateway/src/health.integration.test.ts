@@ -31,6 +31,14 @@ test('the gateway reports itself: batches of its own epoch, without holes, that 
       batches.flatMap(({ blocks }) => blocks.flatMap(({ columns }) => columns.map(({ field }) => field))),
     )
     expect(Object.keys(contract.fields).filter((field) => !fields.has(field))).toEqual([])
+    const last = batches.at(-1)?.blocks[0]?.columns ?? []
+    expect(last.find(({ field }) => field === 'state')?.values).toEqual(['live'])
+    const [p50, p99] = ['p50', 'p99'].map(
+      (share) => last.find(({ field }) => field === `forwarded_${share}_ms`)?.values[0] as number,
+    ) as [number, number]
+    expect(p50).toBeGreaterThan(0)
+    expect(p99).toBeGreaterThanOrEqual(p50)
+    expect(p99).toBeLessThan(10_000)
   } finally {
     await gateway.end()
     await nats.stop()

@@ -187,6 +187,7 @@ describe('the program', () => {
     expect(await status()).toMatchObject({
       gateway: 'gw-1',
       site: 'workshop',
+      state: 'offline',
       natsConnected: false,
       spool: { failing: null },
       refused: {},

@@ -1,6 +1,6 @@
 /** What `/status` answers, and what the health samples say. */
 
-import type { Clock, Metrics } from '@tributary/runtime'
+import type { Clock, Metrics, Stage } from '@tributary/runtime'
 import { VERSION } from '@tributary/runtime'
 import type { Spool } from '@tributary/spool'
 import type { Admission } from './admission.ts'
@@ -31,11 +31,15 @@ export interface AgentStatus {
   readonly lastSeenMs: number
 }
 
+/** In one word, the worst of what holds. Draining: more waits than can be on its way at once. */
+export type GatewayState = 'live' | 'draining' | 'offline'
+
 export interface GatewayStatus {
   readonly gateway: string
   readonly site: string
   readonly version: string
   readonly uptimeSeconds: number
+  readonly state: GatewayState
   readonly natsConnected: boolean
   readonly streamReady: boolean
   readonly spool: {
@@ -65,6 +69,13 @@ export interface GatewayStatus {
   readonly refused: Readonly<Record<string, number>>
 }
 
+export interface GatewayCondition {
+  readonly config: { readonly nats: Pick<GatewayConfig['nats'], 'in_flight'> }
+  readonly link: Pick<NatsLink, 'connected'>
+  readonly stream: Pick<Stream, 'ready'>
+  readonly forwarder: { readonly lanes: Pick<Forwarder['lanes'], 'backlogRecords'> }
+}
+
 export interface GatewayParts {
   readonly config: GatewayConfig
   readonly spool: Spool
@@ -73,11 +84,17 @@ export interface GatewayParts {
   readonly link: NatsLink
   readonly stream: Stream
   readonly pace: StreamPace
+  readonly stage: Pick<Stage, 'take'>
   readonly forwarder: Forwarder
   readonly resend: Resend
   readonly broker: Broker
   readonly refusals: Refusals
   readonly clock: Clock
+}
+
+export function gatewayStateOf({ config, link, stream, forwarder }: GatewayCondition): GatewayState {
+  if (!(link.connected && stream.ready)) return 'offline'
+  return forwarder.lanes.backlogRecords > config.nats.in_flight ? 'draining' : 'live'
 }
 
 export function createStatus(parts: GatewayParts): () => GatewayStatus {
@@ -88,6 +105,7 @@ export function createStatus(parts: GatewayParts): () => GatewayStatus {
     site: config.site,
     version: VERSION,
     uptimeSeconds: Math.floor((clock.monotonicMs() - startedMs) / 1_000),
+    state: gatewayStateOf(parts),
     natsConnected: link.connected,
     streamReady: stream.ready,
     spool: {
@@ -131,7 +149,7 @@ export function createStatus(parts: GatewayParts): () => GatewayStatus {
 
 /** Totals are of all agents but the gateway itself. */
 export function createHealthSample(parts: GatewayParts, metrics: Metrics): (epoch: string) => Promise<HealthSample> {
-  const { config, spool, admission, link, forwarder, resend, broker, refusals, clock } = parts
+  const { config, spool, admission, link, stage, forwarder, resend, broker, refusals, clock } = parts
   const startedMs = clock.monotonicMs()
   let before = { atMs: startedMs, cpu: process.cpuUsage() }
 
@@ -144,8 +162,12 @@ export function createHealthSample(parts: GatewayParts, metrics: Metrics): (epoc
     const cpuSeconds = (now.cpu.user + now.cpu.system - before.cpu.user - before.cpu.system) / 1e6
     const first = seconds < 0.5
     before = now
+    const toJetStream = stage.take()
     const written = await metrics.registry.getSingleMetric('tributary_spool_bytes_written_total')?.get()
     return {
+      state: gatewayStateOf(parts),
+      forwarded_p50_ms: toJetStream.p50,
+      forwarded_p99_ms: toJetStream.p99,
       agents_connected: broker.agentsConnected,
       batches_received_total: total((account) => account.batches),
       readings_received_total: total((account) => account.readings),

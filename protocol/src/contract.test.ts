@@ -85,7 +85,8 @@ test('the learned detector comes in two sizes: a list is lite, a map says which'
 
 test('names that the pipeline needs for itself are refused', () => {
   expect(mistakes({ kind: 'alert' })[0]).toMatch(/^kind: is the name of a measurement/)
-  expect(mistakes({ kind: 'boiler_10s' })[0]).toMatch(/^kind: is the name of a measurement/)
+  for (const kind of ['boiler_10s', 'boiler_expected', 'data_quality'])
+    expect(mistakes({ kind })[0]).toMatch(/^kind: is the name of a measurement/)
   expect(mistakes({ fields: { ...boiler.fields, time: { type: 'float', label: 'Time' } } })).toEqual([
     'fields.time: is a reserved name: choose another',
   ])

@@ -89,8 +89,8 @@ export type OutlierSize = z.infer<typeof outlierSize>
 
 /** What samples, tags and measurements of our own are called. */
 const RESERVED_FIELDS: readonly string[] = ['time', 'time_ms', 'device', 'kind', 'site', 'contract_flags']
-const RESERVED_KINDS: readonly string[] = ['anomaly', 'alert', 'account', 'dead_letter', 'schema_drift']
-const ROLLUP_SUFFIX = /_\d+(s|m|h|d)$/
+const RESERVED_KINDS: readonly string[] = ['anomaly', 'alert', 'account', 'dead_letter', 'schema_drift', 'data_quality']
+const ROLLUP_SUFFIX = /_(\d+(s|m|h|d)|expected)$/
 
 const rangeOf = (of: z.infer<typeof field> | undefined): readonly [number, number] | undefined =>
   of?.type === 'float' || of?.type === 'integer' ? of.range : undefined

@@ -53,11 +53,13 @@ describe('Grafana on PATH', () => {
       }
       expect(given).toEqual([...first, '--homepath', join(folder, 'bin', '..')])
       expect(environment['GF_SERVER_HTTP_ADDR']).toBe('127.0.0.1')
-      for (const file of ['datasources/tributary.yaml', 'dashboards/tributary.yaml']) {
+      const files = ['datasources/tributary.yaml', 'dashboards/tributary.yaml', 'alerting/contact-points.yaml']
+      for (const file of files) {
         const text = await readFile(join(environment['GF_PATHS_PROVISIONING'] as string, file), 'utf8')
         expect(parse(text)).toHaveProperty('apiVersion', 1)
-        for (const [, variable] of text.matchAll(/^[^#]*\$(\w+)/gm))
-          expect(environment, `${file} uses ${variable}`).toHaveProperty(variable as string)
+        const used = [...text.replace(/^#.*$/gm, '').matchAll(/\$\{?(\w+)/g)].map((m) => m[1] as string)
+        expect(used.length).toBeGreaterThan(0)
+        for (const variable of used) expect(environment, `${file} uses ${variable}`).toHaveProperty(variable)
       }
     })
 })

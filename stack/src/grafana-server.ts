@@ -59,6 +59,9 @@ export function createGrafanaServer(
       TRIBUTARY_INFLUX_USER: '',
       TRIBUTARY_INFLUX_PASSWORD: '',
       TRIBUTARY_DASHBOARDS_FOLDER: join(provisioning, 'dashboards'),
+      // Nobody gets mail of a demo: Grafana has no mail server unless it is given one.
+      TRIBUTARY_ALERT_EMAIL: 'nobody@localhost',
+      TRIBUTARY_RUNBOOK_URL: '',
     },
     logFile: join(folder, 'logs', 'grafana.log'),
     isReady: () => answers(`http://127.0.0.1:${port}/api/health`),

@@ -50,6 +50,27 @@ describe('windows of readings', () => {
     expect(said(windows(all, 60_000).get(0))).toMatchObject({ heat_count: 4, heat_last: 7.5, heat_p50: 3 })
   })
 
+  test('a row of an hour says which of the day it is', () => {
+    const rows = windows(
+      [
+        [5 * 3_600_000 + 1, { heat: 1 }],
+        [26 * 3_600_000, { heat: 1 }],
+        [-1, { heat: 1 }],
+      ],
+      3_600_000,
+    )
+    expect([...rows].map(([startMs, row]) => [startMs / 3_600_000, row.get('hour')?.value])).toEqual([
+      [-1, 23],
+      [5, 5],
+      [26, 2],
+    ])
+    expect([...windows([[0, { heat: 1 }]], 900_000).values()].some((row) => row.has('hour'))).toBe(false)
+    const [row] = rows.values()
+    const right = new Map([...(row ?? [])].map(([field, { value }]) => [field, value]))
+    expect(differenceOf(row as ExpectedRow, right)).toBeUndefined()
+    expect(differenceOf(row as ExpectedRow, new Map([...right, ['hour', 22]]))).toBe('hour 22 instead of 23')
+  })
+
   test('a counter counts from the last reading before its window', () => {
     const rows = windows([
       [1_000, { energy: 100 }],

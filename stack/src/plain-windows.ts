@@ -26,6 +26,8 @@ export interface Expected {
 /** Field of a row, such as `temperature_c_mean`, → what it must say. */
 export type ExpectedRow = ReadonlyMap<string, Expected>
 
+/** Rows so wide say which hour of the day they are, UTC. */
+const HOUR_MS = 3_600_000
 /** Of sums in another order. */
 const ROUNDING = 1e-9
 /** A deviation is the root of a difference of squares, where the digits of a large mean are lost. */
@@ -74,6 +76,7 @@ export function plainWindows(
       if (hasPercentiles(field)) sayPercentiles(say, seen.get(startMs) ?? [], numbers.length)
     }
   }
+  if (widthMs === HOUR_MS) for (const [startMs, row] of rows) row.set('hour', exactly(new Date(startMs).getUTCHours()))
   return rows
 }
 

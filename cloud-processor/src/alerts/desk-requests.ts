@@ -21,7 +21,10 @@ export function acknowledge(
     ]
   alert.acknowledged = { by, comment, atMs: receivedAtMs }
   const transition = { ...alert.transition, state: 'acknowledged' as const }
-  return [{ outcome: 'done', detail: '' }, [{ transition, held: null, isAfter: true, by, comment }]]
+  return [
+    { outcome: 'done', detail: '' },
+    [{ transition, held: null, isAfter: true, firedAtMs: alert.transition.atMs, by, comment }],
+  ]
 }
 
 export function silence(

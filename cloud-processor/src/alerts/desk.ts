@@ -29,6 +29,8 @@ export interface Recorded {
   readonly held: Hold | null
   /** It is no reading's doing, and has no event time of its own: entered behind what is known of the episode. */
   readonly isAfter?: true
+  /** Of an acknowledgement or an end: when the episode fired, event time; undefined when it never did. */
+  readonly firedAtMs?: number | undefined
   /** What was entered of the episode until now: this is entered behind it. */
   readonly behindMs?: number | undefined
   readonly by?: string
@@ -218,8 +220,12 @@ export function createDesk(
             alert.held = holdOf(state, transition)
             out.push({ transition, held: alert.held })
             if (!isHeld(alert)) begin(state, alert, office)
-          } else out.push({ transition, held: alert?.held ?? null, behindMs: alert?.recordedAtMs })
-          if (transition.state !== 'resolved') continue
+            continue
+          }
+          const isEnd = transition.state === 'resolved'
+          const firedAtMs = isEnd ? alert?.transition.atMs : undefined
+          out.push({ transition, held: alert?.held ?? null, behindMs: alert?.recordedAtMs, firedAtMs })
+          if (!isEnd) continue
           end(state, transition, alert, office)
           delete state.firing[transition.episode]
         }

@@ -35,6 +35,12 @@ export interface Verdict {
   readonly component: string
 }
 
+/** From where to where a value is what the series usually does. */
+export interface Band {
+  readonly lower: number
+  readonly upper: number
+}
+
 /** What a detector says that has nothing to complain of. */
 export const ORDINARY: Verdict = {
   anomalous: false,
@@ -71,6 +77,11 @@ export interface Detector<State extends object> {
    * one that began before it, less is ordinary; their message tells of ordinary readings too, once enough is known.
    */
   last(state: State): Verdict
+  /**
+   * What is ordinary at that time by what was learned so far, of learned detectors of one series alone; undefined while too little is known.
+   * Changes nothing.
+   */
+  band?(state: State, timeMs: number): Band | undefined
   /** Feedback of a person, of learned detectors alone: this series' anomalies are worth a word, say them sooner. Bounded. */
   confirm?(state: State): void
   /** They are not: say them later. Bounded. */

@@ -9,7 +9,7 @@
  */
 import { type AlarmState, judgeFindings, startAlarm, wordOf } from './alarm.ts'
 import { type Cautious, confirm, dismiss } from './caution.ts'
-import { type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
+import { type Band, type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
 import { type Extremes, noteExtremes, startExtremes } from './extremes.ts'
 import { NEW_NORMAL_INTERVALS, NEW_NORMAL_MS } from './outlier.ts'
 import { type Held, sayHeld } from './say-held.ts'
@@ -20,15 +20,18 @@ import {
   viewDistribution,
 } from './views/distribution-view.ts'
 import { findings, VIEWS } from './views/findings.ts'
-import { acceptLevel, type LevelState, startLevel, viewLevel } from './views/level-view.ts'
+import { acceptLevel, type LevelState, levelBand, startLevel, viewLevel } from './views/level-view.ts'
 import { type PredictionState, startPrediction, viewPrediction } from './views/prediction-view.ts'
-import { type ProfileState, startProfile, viewProfile } from './views/profile-view.ts'
+import { type ProfileState, profileBand, startProfile, viewProfile } from './views/profile-view.ts'
 import { type ShapeState, startShape, viewShape } from './views/shape-view.ts'
+import { sizeOfRarity } from './views/tail.ts'
 import { startVariability, type VariabilityState, viewVariability } from './views/variability-view.ts'
 
 export const WARM_UP_READINGS = 200
 
 const GRAINS = 1.5
+/** What is farther from the usual than all but one reading in so many powers of ten is not ordinary. */
+const BAND_RARITY = 4
 /** A series that moved less often than this is not known yet: its steps must be a share of the value as well. */
 const MOVES_KNOWN = 8
 const STRANGER_STEPS = 10
@@ -72,13 +75,14 @@ export interface FullState extends Cautious {
 export function fullDetector(series: SeriesContext): Detector<FullState> {
   const resolution = 10 ** -series.decimals
 
+  const grainOf = ({ moves, smallestMove, level }: FullState): number =>
+    moves >= MOVES_KNOWN
+      ? GRAINS * smallestMove
+      : GRAINS * Math.max(STRANGER_STEPS * resolution, STRANGER_SHARE * Math.abs(level.level), smallestMove)
+
   function look(state: FullState, timeMs: number, elapsedMs: number, value: number, settled: boolean): boolean {
     const { level, count } = state
-    const step =
-      state.moves >= MOVES_KNOWN
-        ? state.smallestMove
-        : Math.max(STRANGER_STEPS * resolution, STRANGER_SHARE * Math.abs(level.level), state.smallestMove)
-    const grain = GRAINS * step
+    const grain = grainOf(state)
     // A reading that is late may have gone further.
     const late = state.intervalMs > 0 ? Math.max(1, elapsedMs / state.intervalMs) : 1
     const move = settled ? Math.abs(value - state.lastValue) / late : 0
@@ -159,7 +163,19 @@ export function fullDetector(series: SeriesContext): Detector<FullState> {
 
   const last = (state: FullState): Verdict =>
     state.count > WARM_UP_READINGS ? say(state, state.anomalous) : { ...ORDINARY, anomalous: state.anomalous }
-  return { name: 'outlier', family: 'outlier', start: startState, observe, last, confirm, dismiss }
+  /** About the slow level, and where that is known about what is usual at this hour: what is within both. Feedback does not change it. */
+  function band(state: FullState, timeMs: number): Band | undefined {
+    if (state.count <= WARM_UP_READINGS) return undefined
+    const { level, profile } = state
+    const grain = grainOf(state)
+    const ofLevel = levelBand(level, grain, BAND_RARITY)
+    const ofHour = profileBand(profile, timeMs, grain + sizeOfRarity(profile.away, BAND_RARITY))
+    if (ofHour === undefined) return ofLevel
+    const lower = Math.max(ofLevel.lower, ofHour.lower)
+    const upper = Math.min(ofLevel.upper, ofHour.upper)
+    return lower <= upper ? { lower, upper } : ofHour
+  }
+  return { name: 'outlier', family: 'outlier', start: startState, observe, last, band, confirm, dismiss }
 }
 
 const LEVEL = VIEWS.indexOf('level')

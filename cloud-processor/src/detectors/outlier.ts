@@ -15,7 +15,7 @@
  * - Quantised values: a change by less than FLOOR_STEPS of the smallest step ever seen is never an anomaly.
  */
 import { type Cautious, confirm, dismiss } from './caution.ts'
-import { type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
+import { type Band, type Detector, NEVER_MS, ORDINARY, type SeriesContext, type Verdict } from './detector.ts'
 import { sayNumber, sayReading } from './sentence.ts'
 
 export const WARM_UP_SAMPLES = 32
@@ -155,12 +155,10 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
 
     // 1. The two residuals and their limits, from the past alone.
     const ageMs = timeMs - state.sinceMs
-    const levelMs = Math.max(LEVEL_MS, LEVEL_INTERVALS * state.intervalMs)
+    const levelMs = levelMsOf(state)
     const floor = floorOf(state)
-    const jumpLimit = limitOf(jump, floor, 32 / state.samples, state.caution)
-    // A shift within the noise is nothing to wake anyone for, however significant.
-    const shiftFloor = Math.max(floor, SIGMA_OF_SPREAD * jump.spread)
-    const shiftLimit = limitOf(shift, shiftFloor, (2 * levelMs) / ageMs, state.caution)
+    const jumpLimit = jumpLimitOf(state, floor)
+    const shiftLimit = shiftLimitOf(state, floor, levelMs, ageMs)
     const usual = state.short
     const jumped = Math.abs(value - usual)
     state.oddSamples = jumped >= jumpLimit ? state.oddSamples + 1 : 0
@@ -180,7 +178,7 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
       state.level = state.recent = state.short
       return undefined
     }
-    const warm = state.samples > WARM_UP_SAMPLES && ageMs >= WARM_UP_MS
+    const warm = isWarm(state, ageMs)
     const ratio = Math.max(jumpRatio, shiftRatio)
     if (warm) {
       held.lasting = shiftRatio > jumpRatio
@@ -224,7 +222,15 @@ export function outlierDetector(series: SeriesContext): Detector<OutlierState> {
   }
   const last = (state: OutlierState): Verdict =>
     state.held.limit === 0 ? ORDINARY : say(state, state.anomalous, state.held.score)
-  return { name: 'outlier', family: 'outlier', start: startState, observe, last, confirm, dismiss }
+  /** As far from the level as a shift may go unsaid, and a jump from there: what lies beyond is one of the two. */
+  function band(state: OutlierState): Band | undefined {
+    const ageMs = state.lastTimeMs - state.sinceMs
+    if (!isWarm(state, ageMs) || state.settling > 0) return undefined
+    const floor = floorOf(state)
+    const reach = shiftLimitOf(state, floor, levelMsOf(state), ageMs) + jumpLimitOf(state, floor)
+    return { lower: state.level - reach, upper: state.level + reach }
+  }
+  return { name: 'outlier', family: 'outlier', start: startState, observe, last, band, confirm, dismiss }
 }
 
 function startState(): OutlierState {
@@ -253,6 +259,15 @@ function startState(): OutlierState {
     caution: 1,
   }
 }
+
+const levelMsOf = ({ intervalMs }: OutlierState): number => Math.max(LEVEL_MS, LEVEL_INTERVALS * intervalMs)
+const isWarm = ({ samples }: OutlierState, ageMs: number): boolean => samples > WARM_UP_SAMPLES && ageMs >= WARM_UP_MS
+
+const jumpLimitOf = ({ jump, samples, caution }: OutlierState, floor: number): number =>
+  limitOf(jump, floor, 32 / samples, caution)
+/** A shift within the noise is nothing to wake anyone for, however significant. */
+const shiftLimitOf = ({ jump, shift, caution }: OutlierState, floor: number, levelMs: number, ageMs: number): number =>
+  limitOf(shift, Math.max(floor, SIGMA_OF_SPREAD * jump.spread), (2 * levelMs) / ageMs, caution)
 
 const limitOf = (view: View, floor: number, youth: number, caution: number): number =>
   Math.max(floor, caution * Math.max(SIGMAS * SIGMA_OF_SPREAD * view.spread * (1 + youth), RECORD_MARGIN * view.record))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { aligned, rowOf, tableOf, tagValuesOf, timeSeriesOf, withGaps, withHoles } from './frames.ts'
+import { aligned, tableOf, tagValuesOf, timeSeriesOf, withGaps, withHoles } from './frames.ts'
 
 const answer = {
   results: [
@@ -41,7 +41,6 @@ describe('answers', () => {
       ['x', [10, null, 30]],
       ['y', ['p', 'q', 'r']],
     ])
-    expect(rowOf(table, 2)).toEqual({ Time: 3, device: 'b', x: 30, y: 'r' })
     expect(tableOf({}, 'B')).toEqual({ refId: 'B', fields: [], rowCount: 0 })
   })
   it('give the values of a tag once', () => {

@@ -99,10 +99,6 @@ export const tableOfSeries = ({ name, refId, labels, timesMs, values }: Series):
   rowCount: values.length,
 })
 
-/** Row → values by the answer's names: what links are filled from. */
-export const rowOf = (table: Table, row: number): Record<string, Value> =>
-  Object.fromEntries(table.fields.map((field) => [field.name, field.values[row] ?? null]))
-
 /** Several series on one time axis: a column of times, and of values for each; undefined where a series has no point. */
 export function aligned(series: readonly Series[]): { timesMs: number[]; columns: (Value | undefined)[][] } {
   const timesMs = [...new Set(series.flatMap((s) => s.timesMs))].sort((a, b) => a - b)

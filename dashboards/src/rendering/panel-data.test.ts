@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { PanelJson } from './dashboard-json.ts'
 import type { InfluxAnswer } from './frames.ts'
-import { panelSeries, panelTable, singleValues, targetsOf } from './panel-data.ts'
+import { fillLink } from './links.ts'
+import { panelSeries, panelTable, rowTexts, singleValues, targetsOf } from './panel-data.ts'
 
 const answer = (device: string, rows: (string | number | null)[][], ...columns: string[]): InfluxAnswer => ({
   results: [{ series: [{ name: 'm', tags: { device }, columns: ['time', ...columns], values: rows }] }],
@@ -70,4 +71,29 @@ it('of several tables the first with rows is shown', () => {
   const table = panelTable(panel({ type: 'table', targets }), [{}, answer('a', [[10, 5]], 'x')])
   expect(table).toMatchObject({ refId: 'B', rowCount: 1 })
   expect(panelTable(panel({ type: 'table', targets }), [{}, {}]).rowCount).toBe(0)
+})
+
+describe('rowTexts', () => {
+  const table: PanelJson = {
+    ...panel({}),
+    type: 'table',
+    targets: [{ refId: 'A', query: '', resultFormat: 'table' }],
+    fieldConfig: {
+      defaults: { noValue: 'nothing' },
+      overrides: [
+        {
+          matcher: { id: 'byName', options: 'to' },
+          properties: [{ id: 'mappings', value: [{ type: 'value', options: { 1: { text: 'a/b' } } }] }],
+        },
+      ],
+    },
+  }
+  it('fills a link with what the cells say: the word of a mapping, and nothing for what is absent', () => {
+    const found = panelTable(table, [answer('pump 1', [[0, 1, null]], 'to', 'gone')])
+    const row = rowTexts(found, 0, table, 0)
+    const url = `/d/\${__data.fields.to}?var-device=\${__data.fields.device}&x=\${__data.fields.gone}`
+    expect(fillLink(url, { rawRange: { from: '', to: '' }, variables: [], row })).toBe(
+      '/d/a%2Fb?var-device=pump%201&x=',
+    )
+  })
 })

@@ -1,6 +1,6 @@
 /** A panel's targets and their answers as what its type draws: series, a table, or single values. */
 import type { FieldSettings, PanelJson, TargetJson } from './dashboard-json.ts'
-import { type NamedSeries, named, patternOf, spanOf } from './field-config.ts'
+import { type NamedSeries, named, patternOf, settingsOf, shown, spanOf } from './field-config.ts'
 import {
   type InfluxAnswer,
   type Series,
@@ -17,22 +17,24 @@ import { transformed } from './transformations.ts'
 export const targetsOf = (panel: PanelJson): readonly TargetJson[] =>
   (panel.targets ?? []).filter((target) => !target.hide)
 
+/** The column of times. */
+const TIME = 'Time'
+
 /** A table's columns are series too: one a column. */
 function seriesOfTable({ refId, fields }: Table): Series[] {
-  const timesMs = (fields.find((field) => field.name === 'Time')?.values ?? []).map(Number)
+  const timesMs = (fields.find((field) => field.name === TIME)?.values ?? []).map(Number)
   return fields
-    .filter((field) => field.name !== 'Time')
+    .filter((field) => field.name !== TIME)
     .map(({ title, values }) => ({ name: title, refId, labels: {}, timesMs, values }))
 }
 
-const seriesOf = (panel: PanelJson, answers: readonly InfluxAnswer[]): Series[] =>
-  targetsOf(panel).flatMap(({ resultFormat, alias, refId }, i) => {
+export function panelSeries(panel: PanelJson, answers: readonly InfluxAnswer[]): NamedSeries[] {
+  const series = targetsOf(panel).flatMap(({ resultFormat, alias, refId }, i) => {
     const answer = answers[i] ?? {}
     return resultFormat === 'table' ? seriesOfTable(tableOf(answer, refId)) : timeSeriesOf(answer, alias, refId)
   })
-
-export const panelSeries = (panel: PanelJson, answers: readonly InfluxAnswer[]): NamedSeries[] =>
-  named(seriesOf(panel, answers), panel.fieldConfig)
+  return named(series, panel.fieldConfig)
+}
 
 /** After the panel's transformations. Of several tables that are left the first with rows is shown. */
 export function panelTable(panel: PanelJson, answers: readonly InfluxAnswer[]): Table {
@@ -46,6 +48,24 @@ export function panelTable(panel: PanelJson, answers: readonly InfluxAnswer[]): 
   return shaped.find((table) => table.rowCount > 0) ?? shaped[0] ?? { refId: '', fields: [], rowCount: 0 }
 }
 
+/** What the cells of a row say, by the answer's names: links are filled from that, as in Grafana, and not from what is behind a mapping. */
+export const rowTexts = (
+  { fields }: Table,
+  row: number,
+  { fieldConfig }: PanelJson,
+  nowMs: number,
+): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    fields.map(({ name, title, values }) => {
+      const { text, suffix } = shown(
+        values[row] ?? null,
+        { ...settingsOf(fieldConfig, [name, title]), noValue: '' },
+        nowMs,
+      )
+      return [name, text + suffix]
+    }),
+  )
+
 /** What a stat or a bar shows: a series as one value. */
 export interface SingleValue {
   readonly series: NamedSeries
@@ -55,21 +75,15 @@ export interface SingleValue {
   readonly span: readonly [low: number, high: number]
 }
 
-/** Of all numbers, or of the fields that the panel names by a pattern; the time of a series is a field too. */
 export function singleValues(panel: PanelJson, answers: readonly InfluxAnswer[]): SingleValue[] {
   const { calcs = [], fields = '' } = panel.options?.reduceOptions ?? {}
-  const all = seriesOf(panel, answers)
-  const timeOf = (one: Series): Series => ({ ...one, name: 'Time', values: one.timesMs })
   const isNumeric = ({ values }: Series) => values.some((value) => typeof value === 'number')
-  const meant =
-    fields === ''
-      ? named(all.filter(isNumeric), panel.fieldConfig)
-      : named(
-          all.flatMap((one) => [timeOf(one), one]),
-          panel.fieldConfig,
-        ).filter(({ name }) => patternOf(fields).test(name))
-  const values = meant.flatMap((one) => one.values)
-  return meant.map((one) => ({
+  const isMeant = fields === '' ? isNumeric : ({ name }: Series) => patternOf(fields).test(name)
+  const all = panelSeries(panel, answers)
+  const isTime = fields !== '' && patternOf(fields).test(TIME)
+  const series = isTime ? all.map((one) => ({ ...one, name: TIME, values: one.timesMs })) : all.filter(isMeant)
+  const values = series.flatMap((one) => one.values)
+  return series.map((one) => ({
     series: one,
     value: reduced(one.values, calcs[0] ?? 'lastNotNull'),
     settings: one.settings,

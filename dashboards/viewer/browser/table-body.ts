@@ -3,7 +3,7 @@ import { panelTable } from '../../src/rendering/panel-data.ts'
 import { orderBy } from '../../src/rendering/transformations.ts'
 import { element } from './dom.ts'
 import type { PanelBody, PanelInput } from './panel-body.ts'
-import { type Column, columnOf, tableCell } from './table-cell.ts'
+import { type Column, columnOf, isRightAligned, tableCell } from './table-cell.ts'
 
 const ROWS_SHOWN_MAX = 500
 const FREE_WIDTH_MIN = 180
@@ -41,7 +41,7 @@ export function tableBody(container: HTMLElement): PanelBody {
   }
   const drawHead = (columns: readonly Column[]) => {
     const widths = columns.map((c) => c.settings.custom?.width)
-    const key = JSON.stringify([columns.map((c) => [c.title, c.isRight]), widths, sortedBy])
+    const key = JSON.stringify([columns.map((c) => [c.title, isRightAligned(c)]), widths, sortedBy])
     if (key === drawnHead) return
     drawnHead = key
     signatures = []
@@ -54,14 +54,19 @@ export function tableBody(container: HTMLElement): PanelBody {
     head.replaceChildren(...columns.map(header))
     if (hadFocus) head.querySelector<HTMLElement>(`[data-sort=${JSON.stringify(hadFocus)}]`)?.focus()
   }
-  const header = ({ title, settings, isRight }: Column) => {
+  const header = (column: Column) => {
+    const { title, settings } = column
     const direction = sortedBy?.title !== title ? 'none' : sortedBy.ascending ? 'ascending' : 'descending'
     const click = () => {
       sortedBy = direction === 'descending' ? undefined : { title, ascending: direction === 'none' }
       draw()
     }
     const button = element('button', { type: 'button', data: { sort: title }, on: { click } }, title)
-    const cell = element('th', { scope: 'col', className: isRight ? 'number' : '', aria: { sort: direction } }, button)
+    const cell = element(
+      'th',
+      { scope: 'col', className: isRightAligned(column) ? 'number' : '', aria: { sort: direction } },
+      button,
+    )
     if (settings.custom?.width) cell.style.width = `${settings.custom.width}px`
     return cell
   }

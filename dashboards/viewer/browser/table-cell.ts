@@ -3,7 +3,8 @@ import { textColourOn } from '../../src/rendering/colour-scales.ts'
 import { colourOf } from '../../src/rendering/colours.ts'
 import type { FieldSettings } from '../../src/rendering/dashboard-json.ts'
 import { settingsOf, shown, spanOf, valueColour } from '../../src/rendering/field-config.ts'
-import { type Field, rowOf, type Table } from '../../src/rendering/frames.ts'
+import type { Field, Table } from '../../src/rendering/frames.ts'
+import { rowTexts } from '../../src/rendering/panel-data.ts'
 import { localTime } from '../../src/rendering/time-range.ts'
 import { isTimeUnit } from '../../src/rendering/units.ts'
 import { anchor, element } from './dom.ts'
@@ -14,8 +15,7 @@ export interface Column {
   readonly field: Field
   readonly title: string
   readonly settings: FieldSettings
-  /** Numbers stand to the right, unless the panel wants them elsewhere. */
-  readonly isRight: boolean
+  readonly isNumeric: boolean
   readonly span: readonly [low: number, high: number]
 }
 
@@ -27,31 +27,36 @@ export function columnOf(field: Field, { panel }: PanelInput): Column {
     !isTimeUnit(settings.unit) && field.values.some((v) => typeof v === 'number') && field.name !== 'Time'
   // A column of times needs no override to be readable.
   const isTime = field.name === 'Time' && !isTimeUnit(settings.unit)
-  const { align = 'auto' } = settings.custom ?? {}
   return {
     field,
     title: settings.displayName || field.title,
     settings: isTime ? { ...settings, unit: 'dateTimeAsLocal' } : settings,
-    isRight: align === 'right' || (align === 'auto' && isNumeric),
+    isNumeric,
     span: spanOf(settings, field.values),
   }
 }
 
+/** A column's heading stands where its cells do. */
+export const isRightAligned = ({ settings: { custom: { align = 'auto' } = {} }, isNumeric }: Column): boolean =>
+  align === 'right' || (align === 'auto' && isNumeric)
+
 /** @returns the cell, and what it says: as long as that is the same the cell may stay */
 export function tableCell(
   table: Table,
-  { field, settings, isRight, span }: Column,
+  column: Column,
   row: number,
   input: PanelInput,
 ): { signature: string; make: () => HTMLTableCellElement } {
+  const { field, settings, span } = column
   const { nowMs, theme } = input
   const value = field.values[row] ?? null
   const { text, suffix } = shown(value, settings, nowMs)
   const { displayMode = 'auto', align = 'auto' } = settings.custom ?? {}
   const colour = displayMode === 'auto' ? undefined : valueColour(value, settings, theme, span)
-  const about = { row: rowOf(table, row), value: { raw: value, text: text + suffix } }
-  const [link] = filledLinks(settings.links, input, about)
+  const about = () => ({ row: rowTexts(table, row, input.panel, nowMs), value: { raw: value, text: text + suffix } })
+  const [link] = settings.links?.length ? filledLinks(settings.links, input, about()) : []
   const title = isTimeUnit(settings.unit) && typeof value === 'number' ? localTime(value) : text + suffix
+  const isRight = isRightAligned(column)
   const gauge = GAUGES[displayMode as keyof typeof GAUGES]
   const make = () => {
     const content = element('span', {}, text, suffix !== '' && element('small', {}, suffix))

@@ -2,9 +2,11 @@
  * The value against its records, its slow level, and the few readings before it; its short means against their records; and the
  * mean of the last readings against that of some more (*shift*).
  */
+
+import type { Band } from '../detector.ts'
 import { type Findings, find } from './findings.ts'
-import { type RecordRange, recordRarity, startRange } from './record-range.ts'
-import { rarityOf, startTail, type Tail } from './tail.ts'
+import { type RecordRange, rangeAround, recordRarity, startRange } from './record-range.ts'
+import { rarityOf, sizeOfRarity, startTail, type Tail } from './tail.ts'
 
 export interface LevelState {
   level: number
@@ -97,6 +99,12 @@ export function viewLevel(
     const rarity = count > readings ? recordRarity(range, mean, 0.05 * state.spread + grain) : 0
     find(to, SHORT_MEAN + i, rarity, mean, usual, margin)
   }
+}
+
+/** As far from the level as is just so rare; while no distance is, within the range of all before it and a little more. */
+export function levelBand({ level, away, record }: LevelState, grain: number, rarity: number): Band {
+  const reach = grain + sizeOfRarity(away, rarity)
+  return Number.isFinite(reach) ? { lower: level - reach, upper: level + reach } : rangeAround(record, grain)
 }
 
 /** What is usual from now on is what the last readings were. */

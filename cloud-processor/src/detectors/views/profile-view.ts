@@ -4,6 +4,7 @@
  * a value is compared with the band of what is usual from an hour before to an hour after, interpolated: what shifts by an hour when
  * the clocks change is within it.
  */
+import type { Band } from '../detector.ts'
 import { type Findings, find } from './findings.ts'
 import { type RecordRange, recordRarity, startRange } from './record-range.ts'
 import { rarityOf, startTail, type Tail } from './tail.ts'
@@ -121,6 +122,14 @@ export function viewProfile(
   find(to, RECORD, recordRarity(state.record, residual, spread + grain), value, usual, half + widest)
   const margin = half + state.away.level
   find(to, HOUR, rarityOf(state.away, Math.max(0, Math.abs(residual) - grain) + 0.02 * spread), value, usual, margin)
+}
+
+/** What is usual at that hour, and so far around it; undefined when the hour was not visited often enough. */
+export function profileBand(state: ProfileState, timeMs: number, reach: number): Band | undefined {
+  const hours = timeMs / HOUR_MS
+  bandAt(state.week, state.weekVisits, hours, 1)
+  if (!(band.known && state.weekError < state.dayError)) bandAt(state.day, state.dayVisits, hours, DAYS_MIN)
+  return band.known ? { lower: band.low - reach, upper: band.high + reach } : undefined
 }
 
 /** Not negative, also before 1970. */

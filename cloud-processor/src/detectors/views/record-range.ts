@@ -2,6 +2,7 @@
  * By how much does a value leave the range of all before it? The range is slowly forgotten; what lies beyond it widens it by a share
  * only. Rarity: of leaving the range at all, and of the margin among the margins before it.
  */
+import type { Band } from '../detector.ts'
 import { SHAPE } from './tail.ts'
 
 export interface RecordRange {
@@ -24,6 +25,12 @@ const COUNT_MIN = 20
 /** Leaving the range by less than this part of it says little. */
 const MARGIN_MIN = 0.1
 const MARGIN_LEAST = 0.01
+
+/** The range, and as far around it as leaving it says little. */
+export function rangeAround({ low, high }: RecordRange, floor: number): Band {
+  const margin = floor + MARGIN_MIN * (high - low + floor)
+  return { lower: low - margin, upper: high + margin }
+}
 
 /** @param floor added to the width: what is no margin at all, in the value's unit */
 export function recordRarity(range: RecordRange, value: number, floor: number): number {

@@ -57,3 +57,10 @@ export function rarityOf(tail: Tail, size: number, alike = 1): number {
   tail.excess = Math.max(tail.excess, tail.mean / 50)
   return rarity
 }
+
+/** The size that is just so rare, and no less than the level: `rarityOf` the other way round. Infinite when none is, as before sizes differ. */
+export function sizeOfRarity({ level, excess, share }: Tail, rarity: number): number {
+  const beyond = rarity + Math.log10(Math.max(share, SHARE_MIN))
+  if (beyond <= 0) return level
+  return excess > 0 ? level + (excess / SHAPE) * Math.expm1(beyond * SHAPE * Math.LN10) : Number.POSITIVE_INFINITY
+}
