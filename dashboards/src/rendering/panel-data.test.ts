@@ -74,9 +74,8 @@ it('of several tables the first with rows is shown', () => {
 })
 
 describe('rowTexts', () => {
-  const linked: PanelJson = {
-    id: 1,
-    gridPos: { x: 0, y: 0, w: 24, h: 4 },
+  const table: PanelJson = {
+    ...panel({}),
     type: 'table',
     targets: [{ refId: 'A', query: '', resultFormat: 'table' }],
     fieldConfig: {
@@ -90,8 +89,8 @@ describe('rowTexts', () => {
     },
   }
   it('fills a link with what the cells say: the word of a mapping, and nothing for what is absent', () => {
-    const table = panelTable(linked, [answer('pump 1', [[0, 1, null]], 'to', 'gone')])
-    const row = rowTexts(table, 0, linked, 0)
+    const found = panelTable(table, [answer('pump 1', [[0, 1, null]], 'to', 'gone')])
+    const row = rowTexts(found, 0, table, 0)
     const url = `/d/\${__data.fields.to}?var-device=\${__data.fields.device}&x=\${__data.fields.gone}`
     expect(fillLink(url, { rawRange: { from: '', to: '' }, variables: [], row })).toBe(
       '/d/a%2Fb?var-device=pump%201&x=',

@@ -28,14 +28,13 @@ function seriesOfTable({ refId, fields }: Table): Series[] {
     .map(({ title, values }) => ({ name: title, refId, labels: {}, timesMs, values }))
 }
 
-const seriesOf = (panel: PanelJson, answers: readonly InfluxAnswer[]): Series[] =>
-  targetsOf(panel).flatMap(({ resultFormat, alias, refId }, i) => {
+export function panelSeries(panel: PanelJson, answers: readonly InfluxAnswer[]): NamedSeries[] {
+  const series = targetsOf(panel).flatMap(({ resultFormat, alias, refId }, i) => {
     const answer = answers[i] ?? {}
     return resultFormat === 'table' ? seriesOfTable(tableOf(answer, refId)) : timeSeriesOf(answer, alias, refId)
   })
-
-export const panelSeries = (panel: PanelJson, answers: readonly InfluxAnswer[]): NamedSeries[] =>
-  named(seriesOf(panel, answers), panel.fieldConfig)
+  return named(series, panel.fieldConfig)
+}
 
 /** After the panel's transformations. Of several tables that are left the first with rows is shown. */
 export function panelTable(panel: PanelJson, answers: readonly InfluxAnswer[]): Table {
@@ -76,21 +75,15 @@ export interface SingleValue {
   readonly span: readonly [low: number, high: number]
 }
 
-/** Of all numbers, or of the fields that the panel names by a pattern; the time of a series is a field too. */
 export function singleValues(panel: PanelJson, answers: readonly InfluxAnswer[]): SingleValue[] {
   const { calcs = [], fields = '' } = panel.options?.reduceOptions ?? {}
-  const all = seriesOf(panel, answers)
-  const timeOf = (one: Series): Series => ({ ...one, name: 'Time', values: one.timesMs })
   const isNumeric = ({ values }: Series) => values.some((value) => typeof value === 'number')
-  const meant =
-    fields === ''
-      ? named(all.filter(isNumeric), panel.fieldConfig)
-      : named(
-          all.flatMap((one) => [timeOf(one), one]),
-          panel.fieldConfig,
-        ).filter(({ name }) => patternOf(fields).test(name))
-  const values = meant.flatMap((one) => one.values)
-  return meant.map((one) => ({
+  const isMeant = fields === '' ? isNumeric : ({ name }: Series) => patternOf(fields).test(name)
+  const all = panelSeries(panel, answers)
+  const isTime = fields !== '' && patternOf(fields).test(TIME)
+  const series = isTime ? all.map((one) => ({ ...one, name: TIME, values: one.timesMs })) : all.filter(isMeant)
+  const values = series.flatMap((one) => one.values)
+  return series.map((one) => ({
     series: one,
     value: reduced(one.values, calcs[0] ?? 'lastNotNull'),
     settings: one.settings,
