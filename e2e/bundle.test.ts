@@ -75,6 +75,7 @@ describe('dist/tributary', () => {
     for (const command of [
       'agent',
       'gateway',
+      'site-view',
       'processor',
       'simulate',
       'viewer',
@@ -123,5 +124,26 @@ describe('dist/tributary', () => {
       `http://127.0.0.1:${page}/d/tributary-fleet`,
     )
     expect([viewer.code, viewer.log]).toEqual([0, expect.stringContaining('dashboards')])
+  })
+
+  test('the site view says what to install, since Node-RED is not in it', async () => {
+    const file = join(folder, 'gateway.yaml')
+    const siteFolder = join(folder, 'site')
+    await writeFile(
+      file,
+      `gateway: gw-1
+site: workshop
+mqtt: { listen: "127.0.0.1:0" }
+credentials_file: agents.passwd
+nats: { url: "nats://127.0.0.1:1" }
+spool: { folder: spool }
+site_view: { folder: ${siteFolder} }
+`,
+    )
+    const program = join(folder, 'tributary', 'tributary.mjs')
+    const ended = await run(process.execPath, [program, 'site-view', '--config', file]).catch((error) => error)
+    expect(ended.code).toBe(2)
+    expect(ended.stderr).toContain('Node-RED is not installed')
+    expect(ended.stderr).toContain(`npm install --prefix ${siteFolder} 'node-red@`)
   })
 })

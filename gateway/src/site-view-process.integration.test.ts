@@ -19,7 +19,7 @@ afterEach(async () => {
 })
 
 /** Runs a few lines of JavaScript as the site view. */
-async function start(code: string): Promise<SiteViewProcess> {
+async function start(code: string, backoff = { firstMs: 20, maxMs: 80 }): Promise<SiteViewProcess> {
   const file = join(folder, 'child.cjs')
   await writeFile(file, code)
   started = createSiteViewProcess(
@@ -28,7 +28,7 @@ async function start(code: string): Promise<SiteViewProcess> {
       clock: systemClock,
       log: createLogger('gateway', 'silent'),
       metrics: createMetrics('gateway'),
-      backoff: { firstMs: 20, maxMs: 80 },
+      backoff,
     },
   )
   await started.start(AbortSignal.timeout(5_000))
@@ -54,6 +54,14 @@ test('it is started again when it is killed, later and later when it keeps endin
   const startedMs = systemClock.monotonicMs()
   await until('it was started four times more', () => ill.restarts >= 4)
   expect(systemClock.monotonicMs() - startedMs, 'with pauses').toBeGreaterThan(60)
+})
+
+test('one that says that a person must mend something is tried again late', async () => {
+  const siteView = await start(`process.exit(2)`, { firstMs: 1, maxMs: 1_500 })
+  await until('it ended', () => siteView.restarts === 1)
+  const startedMs = systemClock.monotonicMs()
+  await until('it was tried again', () => siteView.restarts === 2)
+  expect(systemClock.monotonicMs() - startedMs).toBeGreaterThan(1_400)
 })
 
 test('it has the lowest priority, goes first when memory runs out, and cannot speak for us to systemd', async () => {

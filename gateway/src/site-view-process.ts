@@ -9,6 +9,7 @@ import {
   type Backoff,
   backoffDelayMs,
   type Clock,
+  EXIT_USER_ERROR,
   type Logger,
   type Metrics,
   messageOf,
@@ -47,18 +48,18 @@ export function createSiteViewProcess(
 
   /** @returns how it ended, when it has */
   const run = () =>
-    new Promise<string>((resolve) => {
+    new Promise<{ how: string; forPerson: boolean }>((resolve) => {
       const { NOTIFY_SOCKET: _, ...environment } = process.env
       // Its channel closes when we end, however we do; it ends then, too.
       const started = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: environment })
       child = started
-      const onEnd = (how: string) => {
+      const onEnd = (how: string, forPerson = false) => {
         child = undefined
         runningNow.set(0)
-        resolve(how)
+        resolve({ how, forPerson })
       }
       started.once('error', (error) => onEnd(messageOf(error)))
-      started.once('exit', (code, signal) => onEnd(signal ?? `exit code ${code}`))
+      started.once('exit', (code, signal) => onEnd(signal ?? `exit code ${code}`, code === EXIT_USER_ERROR))
       if (started.pid === undefined) return
       runningNow.set(1)
       yieldToOthers(started.pid).catch((error) =>
@@ -68,10 +69,11 @@ export function createSiteViewProcess(
   const keepRunning = async () => {
     for (let attempt = 1; !stopping.signal.aborted; attempt++) {
       const startedMs = clock.monotonicMs()
-      const how = await run()
+      const { how, forPerson } = await run()
       if (stopping.signal.aborted) return
       if (clock.monotonicMs() - startedMs >= HEALTHY_MS) attempt = 1
-      const delayMs = Math.round(backoffDelayMs(backoff, attempt))
+      // What a person must mend is not mended within a second.
+      const delayMs = forPerson ? backoff.maxMs : Math.round(backoffDelayMs(backoff, attempt))
       log.error({ how, delayMs }, 'the site view ended and is started again; nothing else is affected')
       restarts += 1
       restartsTotal.inc()
