@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '@tributary/runtime'
 import { createPipeline, repositoryFolder } from '@tributary/stack'
-import { DESKTOP, dashboardsOf, openDashboard, PHONE, startBrowser } from './harness/browse.ts'
+import { DESKTOP, PHONE } from '@tributary/stack/testing'
+import { dashboardsOf, openDashboard, startBrowser } from './harness/browse.ts'
 import { givePast, sayWhatOneMakesOfIt, untilDrained } from './harness/lived-pipeline.ts'
 
 const SCENARIO = join(repositoryFolder, 'e2e', 'scenarios', 'lived.yaml')

@@ -1,17 +1,8 @@
 /** A page in a real Chromium that says how long it took to draw, what it asked for, and how evenly it scrolls. */
 import { join } from 'node:path'
-import { findServer } from '@tributary/stack'
-import { type CDPSession, chromium, type Page } from 'playwright-core'
+import { launchChromium } from '@tributary/stack/testing'
+import type { CDPSession, Page } from 'playwright-core'
 
-const ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
 const DRAWN_MS_MAX = 30_000
 const SCROLL_PX = 30
 
@@ -64,14 +55,7 @@ export async function openMeasuredPage(
   folder: string,
   viewport: { width: number; height: number },
 ): Promise<MeasuredPage> {
-  const browser = await findServer('chromium')
-  const context = await chromium.launchPersistentContext(join(folder, `profile-${viewport.height}`), {
-    executablePath: browser.path,
-    env: { ...process.env, ...browser.environment } as Record<string, string>,
-    headless: true,
-    viewport,
-    args: ARGUMENTS,
-  })
+  const context = await launchChromium(join(folder, `profile-${viewport.height}`), viewport)
   const page = context.pages()[0] ?? (await context.newPage())
   const session: CDPSession = await context.newCDPSession(page)
   await session.send('Network.enable')

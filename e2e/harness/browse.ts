@@ -2,23 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { findServer } from '@tributary/stack'
-import { chromium, type Page } from 'playwright-core'
+import { launchChromium } from '@tributary/stack/testing'
+import type { Page } from 'playwright-core'
 import { until } from './run-tributary.ts'
 
-const CHROMIUM_ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
 const WAIT = { timeout: 30_000 }
-
-export const DESKTOP = { width: 1440, height: 900 }
-export const PHONE = { width: 390, height: 844 }
 
 export interface Browser {
   readonly page: Page
@@ -34,17 +22,9 @@ export interface PanelState {
   readonly text: string
 }
 
-/** @throws when there is no Chromium and none can be unpacked */
 export async function startBrowser(): Promise<Browser> {
-  const found = await findServer('chromium')
   const profile = await mkdtemp(join(tmpdir(), 'tributary-chromium-'))
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: found.path,
-    env: { ...process.env, ...found.environment } as Record<string, string>,
-    headless: true,
-    viewport: DESKTOP,
-    args: CHROMIUM_ARGUMENTS,
-  })
+  const context = await launchChromium(profile)
   const page = context.pages()[0] ?? (await context.newPage())
   let complaints: string[] = []
   page.on('framenavigated', (frame) => {

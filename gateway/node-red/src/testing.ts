@@ -5,26 +5,10 @@ import { join } from 'node:path'
 import { gatewayConfigText, startGateway, startNats } from '@tributary/gateway/testing'
 import { BATCH_FORMAT_VERSION, encodeBatch } from '@tributary/protocol'
 import { systemClock } from '@tributary/runtime'
-import {
-  answers,
-  createManagedProcess,
-  findServer,
-  freePort,
-  type ManagedProcess,
-  tributaryProgram,
-} from '@tributary/stack'
-import { type BrowserContext, chromium } from 'playwright-core'
+import { answers, createManagedProcess, freePort, type ManagedProcess, tributaryProgram } from '@tributary/stack'
+import { launchChromium } from '@tributary/stack/testing'
+import type { BrowserContext } from 'playwright-core'
 import { parse, stringify } from 'yaml'
-
-const CHROMIUM_ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
 
 export interface Site {
   readonly folder: string
@@ -98,15 +82,8 @@ export async function logIn(url: string, password: string): Promise<string | und
 }
 
 export async function openBrowser(): Promise<{ context: BrowserContext; close: () => Promise<void> }> {
-  const browser = await findServer('chromium')
   const profile = await mkdtemp(join(tmpdir(), 'tributary-chromium-'))
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: browser.path,
-    env: { ...process.env, ...browser.environment } as Record<string, string>,
-    headless: true,
-    viewport: { width: 1440, height: 900 },
-    args: CHROMIUM_ARGUMENTS,
-  })
+  const context = await launchChromium(profile)
   return {
     context,
     async close() {
