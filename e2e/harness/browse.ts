@@ -62,6 +62,9 @@ export async function openDashboard(page: Page, viewerUrl: string, uid: string, 
   )
 }
 
+export const panelTitles = (page: Page): Promise<string[]> =>
+  page.locator('.panel').getByRole('heading').allTextContents()
+
 export async function dashboardsOf(viewerUrl: string): Promise<{ uid: string; title: string }[]> {
   return (await fetch(new URL('/api/dashboards', viewerUrl))).json() as Promise<{ uid: string; title: string }[]>
 }
