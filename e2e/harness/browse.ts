@@ -48,9 +48,15 @@ export async function startBrowser(): Promise<Browser> {
 export async function openDashboard(page: Page, viewerUrl: string, uid: string, query: string): Promise<PanelState[]> {
   await page.goto(new URL(`/d/${uid}?refresh=&${query}`, viewerUrl).href)
   await page.locator('.panel').first().waitFor(WAIT)
-  for (const panel of await page.locator('.panel').all()) await panel.scrollIntoViewIfNeeded()
-  const busy = page.locator('.panel[data-state=loading], .refresh.busy')
-  await until(async () => (await busy.count()) === 0, `all panels of ${uid} are drawn`)
+  // What is scrolled past is not asked for: each must be waited for.
+  for (const panel of await page.locator('.panel').all()) {
+    await panel.scrollIntoViewIfNeeded()
+    await until(
+      async () => (await panel.getAttribute('data-state')) !== 'loading',
+      `a panel of ${uid} is drawn: ${(await panel.textContent())?.slice(0, 60)}`,
+    )
+  }
+  await until(async () => (await page.locator('.refresh.busy').count()) === 0, `${uid} is drawn`)
   await page.evaluate('scrollTo(0, 0)')
   const panels = await page.locator('.panel').all()
   return Promise.all(
