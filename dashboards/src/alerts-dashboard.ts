@@ -98,11 +98,11 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
   const device: Column = { name: 'device', title: 'Device', width: 120 }
   const severity: Column = { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) }
   const state: Column = { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) }
-  const value: Column = { name: 'value', title: 'Value', width: 70, decimals: 2 }
+  /** Has the room that the others leave; it says value, limit and what was expected. */
+  const message: Column = { name: 'message', title: 'Message' }
   const after: Column = { name: 'after_seconds', title: 'After', unit: 's', width: 70, properties: [BLANK] }
   const held: Column = { name: 'held', title: 'Not told', width: 120, properties: [BLANK] }
   const by: Column = { name: 'by', title: 'By', width: 65, properties: [BLANK] }
-  const comment: Column = { name: 'comment', title: 'Comment', width: 120, properties: [BLANK] }
   dashboard
     .withPanel(
       table(
@@ -110,16 +110,15 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         {
           query: openQuery,
           columns: [
-            severity,
             { ...device, properties: [deviceNow()] },
-            { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 90, properties: [deviceThen()] },
-            { name: 'message', title: 'Message' },
+            message,
+            severity,
             state,
-            { name: 'rule', title: 'Rule', width: 230 },
+            { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 95, properties: [deviceThen()] },
             held,
             ...unseen,
           ],
-          hidden: ['field', 'detector', 'value'],
+          hidden: ['rule', 'field', 'detector'],
           noValue: 'No open alerts',
         },
       ),
@@ -158,12 +157,13 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         },
         {
           targets: [influxQuery('A', firedADayQuery, { alias: 'fired' })],
+          axisLabel: 'episodes',
           interval: '1d',
           timeFrom: '30d',
           noValue: '0',
           bands: [
             { value: null, color: 'transparent' },
-            { value: STORM_A_DAY, color: WARNING },
+            { value: STORM_A_DAY + 1, color: WARNING },
           ],
         },
       ),
@@ -229,19 +229,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         },
         {
           query: alertRowsQuery,
-          columns: [
-            when,
-            device,
-            state,
-            severity,
-            { name: 'message', title: 'Message' },
-            value,
-            after,
-            held,
-            by,
-            comment,
-            ...unseen,
-          ],
+          columns: [when, device, message, state, severity, after, held, ...unseen],
           noValue: 'No alerts in this time range',
         },
       ),
@@ -260,15 +248,11 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
           columns: [
             when,
             device,
+            message,
             { name: 'detector', title: 'Detector', width: 155 },
-            { name: 'component', title: 'Component', width: 95, properties: [BLANK] },
-            { name: 'message', title: 'Message' },
-            value,
-            { name: 'expected', title: 'Expected', width: 80, decimals: 2, properties: [BLANK] },
-            { name: 'score', title: 'Score', width: 60, decimals: 2 },
-            { name: 'feedback', title: 'Judged', width: 90, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
+            { name: 'score', title: 'Score', width: 65, decimals: 2 },
+            { name: 'feedback', title: 'Judged', width: 95, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
             { ...by, name: 'feedback_by' },
-            { ...comment, name: 'feedback_comment', width: 90 },
             ...unseen,
           ],
           noValue: 'No anomalies in this time range',

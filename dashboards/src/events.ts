@@ -146,11 +146,11 @@ export function openAlertsTable(at: PanelPlace, contracts: Contracts) {
       `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
       `FROM "alert" WHERE ${SITE} GROUP BY ${episode}) WHERE "state" !~ /^(resolved|historical)$/ GROUP BY ${episode}`,
     columns: [
-      { name: 'severity', title: 'Severity', width: 80, properties: coloured(BY_SEVERITY) },
-      { name: 'device', title: 'Device', width: 115, properties: [deviceNow()] },
-      { name: 'Time', title: 'Changed', unit: 'dateTimeFromNow', width: 100 },
+      { name: 'device', title: 'Device', width: 140, properties: [deviceNow()] },
       { name: 'message', title: 'Message' },
+      { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) },
       { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) },
+      { name: 'Time', title: 'Changed', unit: 'dateTimeFromNow', width: 110 },
       { name: 'site', properties: [UNSEEN] },
       { name: 'kind', properties: [UNSEEN, ...kindColumn(contracts)] },
     ],
