@@ -45,7 +45,7 @@ export const alertRowsQuery =
   `FROM "alert" WHERE $timeFilter AND ${CHOSEN} ORDER BY time DESC LIMIT ${ROWS_MAX}`
 
 export const anomalyRowsQuery =
-  `SELECT "site", "device", "kind", "detector", "message", "score", "feedback", "feedback_by" ` +
+  `SELECT "site", "device", "kind", "detector", "message", "score", "feedback" ` +
   `FROM "anomaly" WHERE $timeFilter AND ${CHOSEN} ORDER BY time DESC LIMIT ${ROWS_MAX}`
 
 const anomaliesWhere = (condition = CHOSEN) => `FROM "anomaly" WHERE $timeFilter AND ${condition}`

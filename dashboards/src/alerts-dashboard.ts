@@ -23,7 +23,7 @@ import {
 import { barGauge, bars } from './bar-panels.ts'
 import { dashboardFrame, deviceOfVariable, finished, kindVariable, siteVariable } from './dashboard-frame.ts'
 import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
-import { BLANK, BY_FEEDBACK, BY_SEVERITY, BY_STATE } from './events.ts'
+import { BLANK, BY_FEEDBACK, BY_SEVERITY, BY_STATE, MESSAGE } from './events.ts'
 import { CRITICAL, GOOD, kindTitle, WARNING } from './field-style.ts'
 import { influxQuery, refIdOf } from './influx-query.ts'
 import { type Column, coloured, stat, stateTimeline, table, timeSeries, UNSEEN } from './panels.ts'
@@ -94,12 +94,10 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
     { name: 'kind', title: 'Kind', properties: [...kindColumn(contracts), UNSEEN] },
     { name: 'site', title: 'Site', properties: [UNSEEN] },
   ]
-  const when: Column = { name: 'Time', unit: 'dateTimeAsLocal', width: 165, properties: [deviceThen()] }
-  const device: Column = { name: 'device', title: 'Device', width: 120 }
+  const when: Column = { name: 'Time', unit: 'dateTimeAsLocal', width: 160, properties: [deviceThen()] }
+  const device: Column = { name: 'device', title: 'Device', width: 115 }
   const severity: Column = { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) }
   const state: Column = { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) }
-  /** Has the room that the others leave; it says value, limit and what was expected. */
-  const message: Column = { name: 'message', title: 'Message' }
   const after: Column = { name: 'after_seconds', title: 'After', unit: 's', width: 70, properties: [BLANK] }
   const held: Column = { name: 'held', title: 'Not told', width: 120, properties: [BLANK] }
   const by: Column = { name: 'by', title: 'By', width: 65, properties: [BLANK] }
@@ -111,7 +109,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
           query: openQuery,
           columns: [
             { ...device, properties: [deviceNow()] },
-            message,
+            MESSAGE,
             severity,
             state,
             { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 95, properties: [deviceThen()] },
@@ -152,7 +150,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
           id: 12,
           title: 'Fired a day',
           description: `Of the last 30 days. Beyond ${STORM_A_DAY}, one in ten minutes, it is a storm that nobody reads: mend rules and limits, or group.`,
-          span: 8,
+          span: 6,
           height: 7,
         },
         {
@@ -170,14 +168,14 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
     )
     .withPanel(
       barGauge(
-        { id: 13, title: 'Anomalies by detector', span: 8, height: 7 },
+        { id: 13, title: 'Anomalies by detector', span: 12, height: 7 },
         [influxQuery('A', anomaliesByDetectorQuery, { alias: '$tag_detector' })],
         'No anomalies in this time range',
       ),
     )
     .withPanel(
       barGauge(
-        { id: 14, title: 'Anomalies by kind', span: 8, height: 7 },
+        { id: 14, title: 'Anomalies by kind', span: 6, height: 7 },
         [...contracts.keys()]
           .sort()
           .map((name, i) => influxQuery(refIdOf(i), anomaliesOfKindQuery(name), { alias: kindTitle(name) })),
@@ -229,7 +227,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         },
         {
           query: alertRowsQuery,
-          columns: [when, device, message, state, severity, after, held, ...unseen],
+          columns: [when, device, MESSAGE, state, severity, after, held, ...unseen],
           noValue: 'No alerts in this time range',
         },
       ),
@@ -248,11 +246,10 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
           columns: [
             when,
             device,
-            message,
-            { name: 'detector', title: 'Detector', width: 155 },
-            { name: 'score', title: 'Score', width: 65, decimals: 2 },
+            MESSAGE,
+            { name: 'detector', title: 'Detector', width: 265 },
+            { name: 'score', title: 'Score', width: 60, decimals: 2 },
             { name: 'feedback', title: 'Judged', width: 95, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
-            { ...by, name: 'feedback_by' },
             ...unseen,
           ],
           noValue: 'No anomalies in this time range',

@@ -5,6 +5,7 @@ import { bars } from './bar-panels.ts'
 import { absenceMap, completenessQueries } from './completeness.ts'
 import { dashboardFrame, deviceOfVariable, finished, siteVariable } from './dashboard-frame.ts'
 import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
+import { MESSAGE } from './events.ts'
 import { CRITICAL, GOOD, kindTitle, QUIET, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
 import { isHealth } from './newest-table.ts'
@@ -278,7 +279,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
             { ...device, properties: [] },
             { name: 'field', title: 'Field', width: 180 },
             { name: 'change', title: 'Change', width: 130 },
-            { name: 'message', title: 'Message' },
+            MESSAGE,
             ...unseen,
           ],
           noValue: 'No drift in this time range',
