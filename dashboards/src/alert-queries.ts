@@ -7,14 +7,14 @@ const ROWS_MAX = 200
 
 /** The newest state of each, whatever range is shown: an alert that fired a month ago and is open is open. */
 const newest = (fields: string, where = '') =>
-  `SELECT ${fields} FROM (SELECT last("state") AS "state", "severity", "kind", "message", "value", "held" FROM "alert" WHERE ${SITE_AND_DEVICE} ` +
+  `SELECT ${fields} FROM (SELECT last("state") AS "state", "severity", "kind", "message", "held" FROM "alert" WHERE ${SITE_AND_DEVICE} ` +
   `GROUP BY ${EPISODE}) WHERE "kind" =~ /^$kind$/ AND "state" =~ ${where}`
 const OPEN = '/^(firing|escalated|acknowledged)$/'
 const UNANSWERED = '/^(firing|escalated)$/'
 
 export const openCountQuery = newest('count("state") AS "open"', OPEN)
 export const unansweredCountQuery = newest('count("state") AS "unanswered"', UNANSWERED)
-export const openQuery = `${newest('"state", "severity", "kind", "message", "value", "held"', '/^(pending|firing|escalated|acknowledged)$/')} GROUP BY ${EPISODE}`
+export const openQuery = `${newest('"state", "severity", "kind", "message", "held"', '/^(pending|firing|escalated|acknowledged)$/')} GROUP BY ${EPISODE}`
 
 const alertsWhere = (condition: string) => `FROM "alert" WHERE $timeFilter AND ${CHOSEN} AND ${condition}`
 const FIRED = `"state" = 'firing'`
@@ -41,11 +41,11 @@ export const statesQuery =
   `(SELECT "state" ${alertsWhere(`"state" <> 'historical'`)} GROUP BY ${EPISODE}) GROUP BY ${EPISODE}`
 
 export const alertRowsQuery =
-  `SELECT "site", "device", "state", "severity", "kind", "message", "value", "after_seconds", "held", "by", "comment" ` +
+  `SELECT "site", "device", "state", "severity", "kind", "message", "after_seconds", "held" ` +
   `FROM "alert" WHERE $timeFilter AND ${CHOSEN} ORDER BY time DESC LIMIT ${ROWS_MAX}`
 
 export const anomalyRowsQuery =
-  `SELECT "site", "device", "kind", "detector", "component", "message", "value", "expected", "score", "feedback", "feedback_by", "feedback_comment" ` +
+  `SELECT "site", "device", "kind", "detector", "message", "score", "feedback" ` +
   `FROM "anomaly" WHERE $timeFilter AND ${CHOSEN} ORDER BY time DESC LIMIT ${ROWS_MAX}`
 
 const anomaliesWhere = (condition = CHOSEN) => `FROM "anomaly" WHERE $timeFilter AND ${condition}`

@@ -23,7 +23,7 @@ import {
 import { barGauge, bars } from './bar-panels.ts'
 import { dashboardFrame, deviceOfVariable, finished, kindVariable, siteVariable } from './dashboard-frame.ts'
 import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
-import { BLANK, BY_FEEDBACK, BY_SEVERITY, BY_STATE } from './events.ts'
+import { BLANK, BY_FEEDBACK, BY_SEVERITY, BY_STATE, MESSAGE } from './events.ts'
 import { CRITICAL, GOOD, kindTitle, WARNING } from './field-style.ts'
 import { influxQuery, refIdOf } from './influx-query.ts'
 import { type Column, coloured, stat, stateTimeline, table, timeSeries, UNSEEN } from './panels.ts'
@@ -94,15 +94,13 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
     { name: 'kind', title: 'Kind', properties: [...kindColumn(contracts), UNSEEN] },
     { name: 'site', title: 'Site', properties: [UNSEEN] },
   ]
-  const when: Column = { name: 'Time', unit: 'dateTimeAsLocal', width: 165, properties: [deviceThen()] }
-  const device: Column = { name: 'device', title: 'Device', width: 120 }
+  const when: Column = { name: 'Time', unit: 'dateTimeAsLocal', width: 160, properties: [deviceThen()] }
+  const device: Column = { name: 'device', title: 'Device', width: 115 }
   const severity: Column = { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) }
   const state: Column = { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) }
-  const value: Column = { name: 'value', title: 'Value', width: 70, decimals: 2 }
   const after: Column = { name: 'after_seconds', title: 'After', unit: 's', width: 70, properties: [BLANK] }
   const held: Column = { name: 'held', title: 'Not told', width: 120, properties: [BLANK] }
   const by: Column = { name: 'by', title: 'By', width: 65, properties: [BLANK] }
-  const comment: Column = { name: 'comment', title: 'Comment', width: 120, properties: [BLANK] }
   dashboard
     .withPanel(
       table(
@@ -110,16 +108,15 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         {
           query: openQuery,
           columns: [
-            severity,
             { ...device, properties: [deviceNow()] },
-            { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 90, properties: [deviceThen()] },
-            { name: 'message', title: 'Message' },
+            MESSAGE,
+            severity,
             state,
-            { name: 'rule', title: 'Rule', width: 230 },
+            { name: 'Time', title: 'Since', unit: 'dateTimeFromNow', width: 95, properties: [deviceThen()] },
             held,
             ...unseen,
           ],
-          hidden: ['field', 'detector', 'value'],
+          hidden: ['rule', 'field', 'detector'],
           noValue: 'No open alerts',
         },
       ),
@@ -153,31 +150,32 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
           id: 12,
           title: 'Fired a day',
           description: `Of the last 30 days. Beyond ${STORM_A_DAY}, one in ten minutes, it is a storm that nobody reads: mend rules and limits, or group.`,
-          span: 8,
+          span: 6,
           height: 7,
         },
         {
           targets: [influxQuery('A', firedADayQuery, { alias: 'fired' })],
+          axisLabel: 'episodes',
           interval: '1d',
           timeFrom: '30d',
           noValue: '0',
           bands: [
             { value: null, color: 'transparent' },
-            { value: STORM_A_DAY, color: WARNING },
+            { value: STORM_A_DAY + 1, color: WARNING },
           ],
         },
       ),
     )
     .withPanel(
       barGauge(
-        { id: 13, title: 'Anomalies by detector', span: 8, height: 7 },
+        { id: 13, title: 'Anomalies by detector', span: 12, height: 7 },
         [influxQuery('A', anomaliesByDetectorQuery, { alias: '$tag_detector' })],
         'No anomalies in this time range',
       ),
     )
     .withPanel(
       barGauge(
-        { id: 14, title: 'Anomalies by kind', span: 8, height: 7 },
+        { id: 14, title: 'Anomalies by kind', span: 6, height: 7 },
         [...contracts.keys()]
           .sort()
           .map((name, i) => influxQuery(refIdOf(i), anomaliesOfKindQuery(name), { alias: kindTitle(name) })),
@@ -229,19 +227,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         },
         {
           query: alertRowsQuery,
-          columns: [
-            when,
-            device,
-            state,
-            severity,
-            { name: 'message', title: 'Message' },
-            value,
-            after,
-            held,
-            by,
-            comment,
-            ...unseen,
-          ],
+          columns: [when, device, MESSAGE, state, severity, after, held, ...unseen],
           noValue: 'No alerts in this time range',
         },
       ),
@@ -260,15 +246,10 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
           columns: [
             when,
             device,
-            { name: 'detector', title: 'Detector', width: 155 },
-            { name: 'component', title: 'Component', width: 95, properties: [BLANK] },
-            { name: 'message', title: 'Message' },
-            value,
-            { name: 'expected', title: 'Expected', width: 80, decimals: 2, properties: [BLANK] },
+            MESSAGE,
+            { name: 'detector', title: 'Detector', width: 265 },
             { name: 'score', title: 'Score', width: 60, decimals: 2 },
-            { name: 'feedback', title: 'Judged', width: 90, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
-            { ...by, name: 'feedback_by' },
-            { ...comment, name: 'feedback_comment', width: 90 },
+            { name: 'feedback', title: 'Judged', width: 95, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
             ...unseen,
           ],
           noValue: 'No anomalies in this time range',

@@ -69,7 +69,7 @@ async function rowsAt(site: string) {
       const [link] = settingsOf(panel.fieldConfig, [column]).links ?? []
       return fillLink(link?.url ?? '', { rawRange, variables, row: texts })
     })
-    return [`${texts['n']} ${texts['what']}: ${texts['device']} at ${texts['site']}`, ...hrefs] as const
+    return [`${texts['what']}, ${texts['n']}: ${texts['device']} at ${texts['site']}`, ...hrefs] as const
   })
 }
 
@@ -77,19 +77,21 @@ describe('what needs a person', () => {
   it('is nothing where all is well', async () => {
     expect(await rowsAt('good')).toEqual([])
     expect(panel.fieldConfig?.defaults.noValue).toBe('Nothing needs a person')
+    const { renameByName } = panel.transformations?.at(-1)?.options as { renameByName: Record<string, string> }
+    expect(Object.values(renameByName)).toEqual(['What', 'How many', 'Whose', 'Site'])
   })
 
   it('is each concern, worst first, with how many and whose', async () => {
     expect((await rowsAt('bad')).map(([said]) => said)).toEqual([
-      '12 readings missing: agent-1 at bad',
-      '1 processor silent: processor-2 at bad',
-      '1 gateway silent: gateway-1 at bad',
-      '2 receivers take no notifications: processor-1 at bad',
-      '98 % of the spool used: agent-1 at bad',
-      '81 % of the spool used: gateway-1 at bad',
-      '1 clock not trusted: agent-1 at bad',
-      '13 readings in dead letters: agent-1 at bad',
-      '2 alerts not acknowledged: pump-1 at bad',
+      'Readings missing, 12: agent-1 at bad',
+      'Processor silent, 1: processor-2 at bad',
+      'Gateway silent, 1: gateway-1 at bad',
+      'Receivers take no notifications, 2: processor-1 at bad',
+      'Percent of the spool used, 98: agent-1 at bad',
+      'Percent of the spool used, 81: gateway-1 at bad',
+      'Clock not trusted, 1: agent-1 at bad',
+      'Readings in dead letters, 13: agent-1 at bad',
+      'Alerts not acknowledged, 2: pump-1 at bad',
     ])
   })
 
@@ -97,15 +99,15 @@ describe('what needs a person', () => {
     const rows = await rowsAt('bad')
     const ofRow = (begin: string) => rows.find(([said]) => said.startsWith(begin))?.slice(1)
     const kept = (device: string) => `var-site=bad&var-device=${device}&from=now-6h&to=now`
-    expect(ofRow('12 readings missing')).toEqual([
+    expect(ofRow('Readings missing')).toEqual([
       '/docs/runbook.md#missing--0-in-the-ledger',
       `/d/tributary-account?${kept('agent-1')}`,
     ])
-    expect(ofRow('81 % of the spool')).toEqual([
+    expect(ofRow('Percent of the spool used, 81')).toEqual([
       '/docs/runbook.md#spool-full-shed',
       `/d/tributary-gateway-health?${kept('gateway-1')}`,
     ])
-    expect(ofRow('2 alerts')?.[1]).toBe(`/d/tributary-alerts?${kept('pump-1')}`)
+    expect(ofRow('Alerts not')?.[1]).toBe(`/d/tributary-alerts?${kept('pump-1')}`)
     const uids = dashboards(await exampleContracts()).map(({ uid }) => uid)
     for (const [, , href = ''] of rows) expect(uids).toContain(href.split(/[/?]/)[2])
   })

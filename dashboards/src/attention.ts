@@ -1,5 +1,5 @@
 /**
- * What needs a person, as rows of one table: how many, what, whose. A row is there only while something is not all right.
+ * What needs a person, as rows of one table: what, how many, whose. A row is there only while something is not all right.
  *
  * InfluxQL selects no texts of its own, so each query gives the number of its concern, which mappings turn into words, and into
  * the dashboard and the section of the runbook that the row leads to: Grafana fills `${__data.fields.…}` with the words of a
@@ -13,7 +13,7 @@ import { link, type PanelPlace, table, UNSEEN } from './panels.ts'
 import { anchorOf, RUNBOOK_ADDRESS, RUNBOOK_SECTIONS, type RunbookSection } from './runbook.ts'
 
 interface Concern {
-  /** Stands behind its number: "12 readings missing". */
+  /** Stands before its number. */
   readonly text: string
   readonly colour: string
   /** Dashboard that the row leads to. */
@@ -24,6 +24,7 @@ interface Concern {
   readonly limit?: number
 }
 
+const whoIs = (who: string): string => (who[0] ?? '').toUpperCase() + who.slice(1)
 const BY_DEVICE = 'GROUP BY "site", "device"'
 /** For so long who is gone is missed, and what was said last counts: as long as the processor tells of an agent. */
 const REMEMBERED = '7d'
@@ -62,27 +63,27 @@ function concernsOf(contracts: Contracts): Concern[] {
   const severe = { colour: CRITICAL }
   const mild = { colour: WARNING }
   return [
-    { ...severe, text: 'readings missing', to: ACCOUNT_UID, runbook: 'missing', query: missing },
+    { ...severe, text: 'Readings missing', to: ACCOUNT_UID, runbook: 'missing', query: missing },
     ...(['processor', 'gateway', 'agent'] as const).map(
       (who): Concern => ({
-        ...{ ...severe, text: `${who} silent`, to: healthUid(who), query: silent(`${who}_health`) },
+        ...{ ...severe, text: `${whoIs(who)} silent`, to: healthUid(who), query: silent(`${who}_health`) },
         runbook: who === 'processor' ? 'processor' : 'silent',
       }),
     ),
     {
-      ...{ ...severe, text: 'receivers take no notifications', to: healthUid('processor'), runbook: 'notTold' },
+      ...{ ...severe, text: 'Receivers take no notifications', to: healthUid('processor'), runbook: 'notTold' },
       query: lastOf('processor_health', 'receivers_failing'),
     },
     ...(['agent', 'gateway'] as const).map(
       (who): Concern => ({
-        ...{ ...mild, text: '% of the spool used', to: healthUid(who), runbook: 'spoolFull' },
+        ...{ ...mild, text: 'Percent of the spool used', to: healthUid(who), runbook: 'spoolFull' },
         ...{ query: lastOf(`${who}_health`, 'spool_used_percent'), limit: spoolLimit(`${who}_health`) },
       }),
     ),
-    { ...mild, text: 'clock not trusted', to: healthUid('agent'), runbook: 'clock', query: clockNotTrusted },
-    { ...mild, text: 'readings in dead letters', to: ACCOUNT_UID, runbook: 'deadLetters', query: readingsInLetters },
+    { ...mild, text: 'Clock not trusted', to: healthUid('agent'), runbook: 'clock', query: clockNotTrusted },
+    { ...mild, text: 'Readings in dead letters', to: ACCOUNT_UID, runbook: 'deadLetters', query: readingsInLetters },
     {
-      ...{ ...mild, text: 'alerts not acknowledged', to: ALERTS_UID, runbook: 'openAlerts' },
+      ...{ ...mild, text: 'Alerts not acknowledged', to: ALERTS_UID, runbook: 'openAlerts' },
       query: alertsNotAcknowledged,
     },
   ]
@@ -109,7 +110,6 @@ export function attentionTable(at: PanelPlace, contracts: Contracts) {
   return table(at, {
     query: concerns.map((concern, i) => statement(concern, i + 1)),
     columns: [
-      { name: 'n', title: 'How many', width: 90, unit: 'locale', decimals: 0 },
       {
         name: 'what',
         title: 'What',
@@ -120,6 +120,7 @@ export function attentionTable(at: PanelPlace, contracts: Contracts) {
           link('What to do', `${RUNBOOK_ADDRESS}#\${__data.fields.runbook}`),
         ],
       },
+      { name: 'n', title: 'How many', width: 90, unit: 'locale', decimals: 0 },
       { name: 'device', title: 'Whose', width: 140, properties: [link('Open its dashboard', toDevice)] },
       { name: 'site', title: 'Site', width: 110 },
       { name: 'to', properties: [UNSEEN, words(({ to }) => ({ text: to }))] },

@@ -19,6 +19,8 @@ import { type PanelPlace, place, timeSeries } from './panels.ts'
 
 export interface BarsOptions {
   readonly targets: readonly Builder<Dataquery>[]
+  /** What is counted. */
+  readonly axisLabel: string
   /** Shortest bar, such as "1m". */
   readonly interval: string
   readonly unit?: string
@@ -32,8 +34,19 @@ export interface BarsOptions {
 const BARS_MAX = 60
 
 /** A bar an interval, of all series together; the legend has their sums. Their query fills what is absent with 0: bars are as wide as the steps between points. */
-export function bars(at: PanelPlace, { targets, interval, unit = 'short', timeFrom, noValue, bands }: BarsOptions) {
-  const panel = timeSeries(at, { targets, unit, decimals: 0, softMin: 0, interval, ...(bands ? { bands } : {}) })
+export function bars(
+  at: PanelPlace,
+  { targets, axisLabel, interval, unit = 'short', timeFrom, noValue, bands }: BarsOptions,
+) {
+  const panel = timeSeries(at, {
+    targets,
+    unit,
+    decimals: 0,
+    softMin: 0,
+    axisLabel,
+    interval,
+    ...(bands ? { bands } : {}),
+  })
     .maxDataPoints(BARS_MAX)
     .drawStyle(GraphDrawStyle.Bars)
     .lineWidth(0)

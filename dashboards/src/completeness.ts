@@ -39,6 +39,12 @@ function sourceOf(contract: Contract, leastMs: number, lag: string): Omit<Source
   return widthMs === undefined ? undefined : { widthMs, stepMs, lag }
 }
 
+const BY_DEVICE = 'GROUP BY "site", "device"'
+/** Who sends more often than its contract says is complete. InfluxQL has no smaller of two. */
+const atMost100 = (percents: string): string =>
+  `(SELECT "percent" FROM (${percents}) WHERE "percent" <= 100 ${BY_DEVICE}), ` +
+  `(SELECT "percent" * 0 + 100 AS "percent" FROM (${percents}) WHERE "percent" > 100 ${BY_DEVICE})`
+
 /** By minutes of a short range, by hours of a long one; by what there is where windows of one width are missing. */
 function sourcesOf(contract: Contract): Source[] {
   const minutes = sourceOf(contract, MINUTE_MS, '2m')
@@ -70,9 +76,10 @@ export function completenessQueries(contract: Contract): { readonly complete: st
     const counted =
       `(SELECT sum(${identifier(`${field}_count`)}) AS "n" FROM "rollup".${identifier(`${contract.kind}_${windowName(widthMs)}`)} ` +
       `WHERE $timeFilter AND ${known} AND ${SITE_AND_DEVICE}${condition} GROUP BY time(${windowName(stepMs)}, \${__from}ms), "site", "device" fill(0))`
+    const each = `GROUP BY time($__interval), "site", "device" fill(none)`
     return {
-      complete: `SELECT ${percent} AS "complete" FROM ${counted} GROUP BY "site", "device"`,
-      absent: `SELECT 100 - ${percent} AS "absent" FROM ${counted} WHERE $timeFilter AND ${known} GROUP BY time($__interval), "device" fill(none)`,
+      complete: `SELECT mean("percent") AS "complete" FROM ${atMost100(`SELECT ${percent} AS "percent" FROM ${counted} ${BY_DEVICE}`)} ${BY_DEVICE}`,
+      absent: `SELECT 100 - mean("percent") AS "absent" FROM ${atMost100(`SELECT ${percent} AS "percent" FROM ${counted} WHERE $timeFilter AND ${known} ${each}`)} WHERE $timeFilter AND ${known} GROUP BY time($__interval), "device" fill(none)`,
     }
   })
 }
@@ -95,7 +102,7 @@ export function absenceMap(at: PanelPlace, queries: readonly string[]) {
           .min(0)
           .max(ABSENT_PERCENT_SHOWN_MAX),
       )
-      // More than was expected is less than nothing, and whole.
+      // What lacks nothing is drawn too: a device without a row was silent.
       .filterValues(new FilterValueRangeBuilder().le(-1_000_000))
       .cellValues(new CellValuesBuilder().unit('percent').decimals(1))
       .cellGap(1)

@@ -71,7 +71,7 @@ const EVENTS = [
       `processor_health,site=plant,device=p readings_stored_total=${stored}i,readings_late_total=${late}i ${nowMs - age * MINUTE}`,
   ),
 ]
-/** Of tank-1 all minutes of a day and a half, of tank-2 every other; an hour back they lie by hours. */
+/** Of tank-1 all minutes of ten hours, of tank-2 every other, of tank-3 three times what is expected; further back they lie by hours. */
 const contractSamples = async () => 60_000 / ((await exampleContracts()).get('tank')?.interval ?? 0)
 const samplesAMinute = await contractSamples()
 const minuteMs = Math.floor(nowMs / MINUTE) * MINUTE
@@ -82,6 +82,7 @@ const WINDOWS = [
   ...Array.from({ length: 600 }, (_, i) => i + 1).flatMap((i) => [
     counted('tank-1', '1m', samplesAMinute, minuteMs - i * MINUTE),
     ...(i % 2 === 0 ? [counted('tank-2', '1m', samplesAMinute, minuteMs - i * MINUTE)] : []),
+    counted('tank-3', '1m', samplesAMinute * 3, minuteMs - i * MINUTE),
   ]),
   ...Array.from({ length: 120 }, (_, i) =>
     counted('tank-1', '1h', i % 4 === 0 ? samplesAMinute * 30 : samplesAMinute * 60, hourMs - (i + 1) * HOUR),
@@ -188,13 +189,17 @@ describe('Data quality', () => {
     ])
   })
 
-  it('completeness counts what is absent, to the minute', async () => {
-    expect((await rowsOf(uid, 'Completeness', ['device', 'complete'])).sort()).toEqual(['tank-1 100', 'tank-2 50'])
+  it('completeness counts what is absent, to the minute; more than all is all', async () => {
+    expect((await rowsOf(uid, 'Completeness', ['device', 'complete'])).sort()).toEqual([
+      'tank-1 100',
+      'tank-2 50',
+      'tank-3 100',
+    ])
     const absent = (await answersOf(uid, 'Tank: absent by the hour', 6 * HOUR)).flatMap((a) =>
       timeSeriesOf(a, '$tag_device'),
     )
-    const [whole, half] = absent
-    expect(new Set(whole?.values)).toEqual(new Set([0]))
+    const [whole, half, more] = absent
+    for (const series of [whole, more]) expect(new Set(series?.values)).toEqual(new Set([0]))
     // Of the first and the last hour there may be an odd number of minutes.
     expect(new Set(half?.values.slice(1, -1))).toEqual(new Set([50]))
   })

@@ -5,7 +5,7 @@ import { deviceNow, kindColumn } from './event-links.ts'
 import { CRITICAL, GOOD, QUIET, WARNING } from './field-style.ts'
 import { DATASOURCE, influxQuery } from './influx-query.ts'
 import { identifier, literal, SITE, SITE_AND_DEVICE } from './influxql.ts'
-import { coloured, type PanelPlace, table, UNSEEN } from './panels.ts'
+import { type Column, coloured, type PanelPlace, table, UNSEEN } from './panels.ts'
 
 export const BY_SEVERITY = { critical: CRITICAL, warning: WARNING, info: QUIET }
 export const BY_STATE = {
@@ -38,6 +38,13 @@ export function alertsOf(kind: string): string {
 export const LATE = '"issue" =~ /^late(_beyond_memory)?$/'
 export const TIME_NOT_SURE = '"issue" =~ /^time_(corrected|estimated|untrusted)$/'
 export const AGAINST_CONTRACT = '"issue" !~ /^(late|late_beyond_memory|time_corrected|time_estimated|time_untrusted)$/'
+
+/** Has the room that the other columns leave, and never too little to be read: it says value, limit and what was expected. */
+export const MESSAGE: Column = {
+  name: 'message',
+  title: 'Message',
+  properties: [{ id: 'custom.minWidth', value: 360 }],
+}
 
 /** The newest of a time range. */
 const EVENTS_MAX = 200
@@ -111,7 +118,7 @@ export function anomaliesTable(at: PanelPlace, kind: string) {
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'detector', title: 'Detector', width: 150 },
       { name: 'component', title: 'Component', width: 120, properties: [BLANK] },
-      { name: 'message', title: 'Message' },
+      MESSAGE,
       { name: 'score', title: 'Score', width: 70, decimals: 2 },
       { name: 'feedback', title: 'Judged', width: 100, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
       { name: 'feedback_by', title: 'By', width: 90, properties: [BLANK] },
@@ -128,11 +135,11 @@ export function alertsTable(at: PanelPlace, kind: string) {
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
       { name: 'state', title: 'State', width: 115, properties: coloured(BY_STATE) },
-      { name: 'severity', title: 'Severity', width: 90, properties: coloured(BY_SEVERITY) },
-      { name: 'message', title: 'Message' },
-      { name: 'held', title: 'Not told', width: 150, properties: [BLANK] },
-      { name: 'by', title: 'By', width: 90, properties: [BLANK] },
-      { name: 'comment', title: 'Comment', width: 150, properties: [BLANK] },
+      { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) },
+      MESSAGE,
+      { name: 'held', title: 'Not told', width: 130, properties: [BLANK] },
+      { name: 'by', title: 'By', width: 70, properties: [BLANK] },
+      { name: 'comment', title: 'Comment', width: 130, properties: [BLANK] },
     ],
     noValue: 'No alerts in this time range',
   })
@@ -146,11 +153,11 @@ export function openAlertsTable(at: PanelPlace, contracts: Contracts) {
       `SELECT "state", "severity", "kind", "message" FROM (SELECT last("state") AS "state", "severity", "kind", "message" ` +
       `FROM "alert" WHERE ${SITE} GROUP BY ${episode}) WHERE "state" !~ /^(resolved|historical)$/ GROUP BY ${episode}`,
     columns: [
-      { name: 'severity', title: 'Severity', width: 80, properties: coloured(BY_SEVERITY) },
-      { name: 'device', title: 'Device', width: 115, properties: [deviceNow()] },
-      { name: 'Time', title: 'Changed', unit: 'dateTimeFromNow', width: 100 },
-      { name: 'message', title: 'Message' },
+      { name: 'device', title: 'Device', width: 130, properties: [deviceNow()] },
+      MESSAGE,
+      { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) },
       { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) },
+      { name: 'Time', title: 'Changed', unit: 'dateTimeFromNow', width: 110 },
       { name: 'site', properties: [UNSEEN] },
       { name: 'kind', properties: [UNSEEN, ...kindColumn(contracts)] },
     ],

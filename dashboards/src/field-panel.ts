@@ -54,6 +54,9 @@ type NumberField = Extract<ContractField, { type: 'float' | 'integer' }>
 export const isPercentage = ({ unit, range }: NumberField): boolean =>
   unit === '%' && range?.[0] === 0 && range[1] === 100
 
+/** Nothing is on its axis below nothing. */
+const isCount = ({ type, range }: NumberField): boolean => type === 'integer' && range?.[0] === 0
+
 export function fieldPanel(at: PanelPlace, contract: Contract, name: string, field: ContractField) {
   if (field.type === 'boolean' || field.type === 'string') return statePanel(at, contract, name)
   return field.role === 'counter' ? counterPanel(at, contract, name, field) : numberPanel(at, contract, name, field)
@@ -79,7 +82,7 @@ function numberPanel(at: PanelPlace, contract: Contract, name: string, field: Nu
     unit: unitId(field.unit),
     decimals: field.decimals,
     bands: thresholdSteps(contract, name, 'transparent'),
-    ...(isPercentage(field) ? { softMin: 0, softMax: 100 } : {}),
+    ...(isPercentage(field) ? { softMin: 0, softMax: 100 } : isCount(field) ? { softMin: 0 } : {}),
   })
     .overrideByName('highest', band('lowest', LINE, 25))
     .overrideByName('lowest', bandEdge(LINE))

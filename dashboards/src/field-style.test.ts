@@ -16,6 +16,10 @@ const contract = contractSchema.parse({
     load: { type: 'float', label: 'Load', range: [0, 50] },
     drain: { type: 'float', label: 'Drain', range: [0, 1e9] },
     reserve: { type: 'float', label: 'Reserve', range: [-1e9, 1e9] },
+    failing: { type: 'integer', label: 'Failing', range: [0, 10] },
+    spare: { type: 'integer', label: 'Spare' },
+    drift: { type: 'float', label: 'Drift' },
+    offset: { type: 'float', label: 'Offset', unit: 'ms' },
     fault: { type: 'boolean', label: 'Fault' },
     running: { type: 'boolean', label: 'Running' },
     state: { type: 'string', label: 'State', values: ['open', 'shut'] },
@@ -29,6 +33,12 @@ const contract = contractSchema.parse({
     { field: 'load', above: 10 },
     { field: 'drain', above: 900 },
     { field: 'reserve', below: 10 },
+    { field: 'failing', above: 0, severity: 'critical' },
+    { field: 'spare', below: 2.5, severity: 'warning' },
+    { field: 'drift', above: 0 },
+    { field: 'offset', above: 50, severity: 'warning' },
+    { field: 'offset', below: -50, severity: 'warning' },
+    { field: 'offset', above: 90, severity: 'critical' },
     { field: 'fault', above: 0.5, severity: 'critical' },
   ],
 })
@@ -44,6 +54,18 @@ describe('thresholdSteps', () => {
       { value: 125, color: 'purple' },
     ])
   })
+  it('begins at the next whole number where the field has no others', () => {
+    expect(thresholdSteps(contract, 'failing', 'green')).toEqual([
+      { value: null, color: 'purple' },
+      { value: 0, color: 'green' },
+      { value: 1, color: 'red' },
+      { value: 11, color: 'purple' },
+    ])
+    expect(thresholdSteps(contract, 'spare', 'green')).toEqual([
+      { value: null, color: 'orange' },
+      { value: 3, color: 'green' },
+    ])
+  })
   it('is one band where there is no limit', () => {
     expect(thresholdSteps(contract, 'free', 'text')).toEqual([{ value: null, color: 'text' }])
   })
@@ -53,12 +75,19 @@ describe('limits in words and on a scale', () => {
   it('names each severity once', () => {
     expect(limitsText(contract, 'temperature')).toBe('info < 2, warning > 35, critical > 45')
     expect(limitsText(contract, 'free')).toBe('')
+    expect(limitsText(contract, 'offset')).toBe('warning beyond ±50, critical > 90')
   })
   it('shows a little more than the limits, and nothing that the range forbids', () => {
     const [low, high] = gaugeRange(contract, 'temperature')
     expect(low).toBeCloseTo(2 - 43 / 5)
     expect(high).toBeCloseTo(45 + 43 / 5)
     expect(gaugeRange(contract, 'level')[1]).toBe(100)
+  })
+  it('has room for what is all right where the limit is 0', () => {
+    expect(limitsText(contract, 'failing')).toBe('critical > 0')
+    expect(gaugeRange(contract, 'failing')).toEqual([0, 2])
+    expect(gaugeRange(contract, 'spare')).toEqual([2, 6])
+    expect(gaugeRange(contract, 'drift')).toEqual([0, 1])
   })
   it('takes the range where a side has no limit, unless that is far away', () => {
     expect(gaugeRange(contract, 'load')[0]).toBe(0)

@@ -60,12 +60,14 @@ export const kindTitle = (kind: string): string => (kind[0] ?? '').toUpperCase()
 
 /**
  * The contract's limits as coloured bands: what pages someone in the colour of its severity, what is refused beyond the
- * range in a colour of its own, and nothing in between.
+ * range in a colour of its own, and nothing in between. A band begins at its edge, so that of an integer which must not be
+ * above 0 begins at 1.
  * @param normal colour of what is within all limits
  */
 export function thresholdSteps(contract: Contract, name: string, normal: string): ThresholdStep[] {
   const field = contract.fields[name]
   const range = field && 'range' in field ? field.range : undefined
+  const isWhole = field?.type === 'integer'
   const limits = contract.thresholds.filter((t) => t.field === name)
   const colourAt = (value: number): string => {
     if (range && (value < range[0] || value > range[1])) return REFUSED
@@ -74,25 +76,39 @@ export function thresholdSteps(contract: Contract, name: string, normal: string)
       if (broken.some((t) => t.severity === severity)) return SEVERITY_COLOURS[severity]
     return normal
   }
-  const edges = [...limits.map((t) => t.above ?? t.below), ...(range ?? [])].filter((edge) => edge !== undefined)
+  const edges = limits.map((t) => edgeOf(t, isWhole))
+  if (range) edges.push(edgeOf({ below: range[0] }, isWhole), edgeOf({ above: range[1] }, isWhole))
   const ascending = [...new Set(edges)].sort((a, b) => a - b)
   const first = ascending[0]
   const steps: ThresholdStep[] = [{ value: null, color: first === undefined ? normal : colourAt(first - 1) }]
   ascending.forEach((edge, i) => {
     const next = ascending[i + 1]
-    const color = colourAt(next === undefined ? edge + Math.max(1, Math.abs(edge)) : (edge + next) / 2)
+    const inside = next === undefined ? edge + Math.max(1, Math.abs(edge)) : (edge + next) / 2
+    const color = colourAt(isWhole ? edge : inside)
     if (color !== steps.at(-1)?.color) steps.push({ value: edge, color })
   })
   return steps
 }
 
-/** "warning < 2, > 35, critical > 45"; '' where there is no limit. */
+/** Where a limit's band ends or begins: of whole numbers at the first one that is above it, or not below it. */
+function edgeOf({ above, below }: Pick<Threshold, 'above' | 'below'>, isWhole: boolean): number {
+  const edge = (above ?? below) as number
+  if (!isWhole) return edge
+  return above === undefined ? Math.ceil(edge) : Math.floor(edge) + 1
+}
+
+/** "warning < 2, > 35, critical beyond ±45"; '' where there is no limit. */
 export function limitsText(contract: Contract, name: string): string {
   const limits = contract.thresholds.filter((t) => t.field === name)
   const texts = (['info', 'warning', 'critical'] as const).flatMap((severity) => {
-    const edges = limits.filter((t) => t.severity === severity)
-    const signs = edges.map((t) => (t.above === undefined ? `< ${t.below}` : `> ${t.above}`))
-    return signs.length > 0 ? [`${severity} ${signs.sort().join(', ')}`] : []
+    const ofSeverity = limits.filter((t) => t.severity === severity)
+    const above = ofSeverity.flatMap((t) => t.above ?? [])
+    const below = ofSeverity.flatMap((t) => t.below ?? [])
+    const signs = [
+      ...below.filter((edge) => !above.includes(-edge)).map((edge) => `< ${edge}`),
+      ...above.map((edge) => (below.includes(-edge) ? `beyond ±${edge}` : `> ${edge}`)),
+    ]
+    return signs.length > 0 ? [`${severity} ${signs.join(', ')}`] : []
   })
   return texts.join(', ')
 }
@@ -100,7 +116,8 @@ export function limitsText(contract: Contract, name: string): string {
 /** From where to where a gauge shows a field with limits: a little beyond them, and not beyond what its contract allows. */
 export function gaugeRange(contract: Contract, name: string): readonly [number, number] {
   const field = contract.fields[name]
-  const limits = contract.thresholds.filter((t) => t.field === name).map((t) => (t.above ?? t.below) as number)
+  const isWhole = field?.type === 'integer'
+  const limits = contract.thresholds.filter((t) => t.field === name).map((t) => edgeOf(t, isWhole))
   const size = Math.max(...limits.map(Math.abs))
   const [least, most] = (field && 'range' in field && field.range) || [
     Number.NEGATIVE_INFINITY,
@@ -111,8 +128,10 @@ export function gaugeRange(contract: Contract, name: string): readonly [number, 
     contract.thresholds.every((t) => t.field !== name || t[side] === undefined)
   const low = isOpen('below') ? (isNear(least) ? least : Math.min(0, ...limits)) : Math.min(...limits)
   const high = isOpen('above') ? (isNear(most) ? most : 2 * size) : Math.max(...limits)
-  const margin = (high - low) / 5
-  return [Math.max(least, low - (isOpen('below') ? 0 : margin)), Math.min(most, high + (isOpen('above') ? 0 : margin))]
+  const margin = (high - low) / 5 || 1
+  const ends = [low - (isOpen('below') ? 0 : margin), high + (isOpen('above') ? 0 : margin)] as const
+  const [from, to] = isWhole ? [Math.floor(ends[0]), Math.ceil(ends[1])] : ends
+  return [Math.max(least, from), Math.min(most, to)]
 }
 
 const isBroken = (t: Threshold, value: number): boolean =>

@@ -23,6 +23,8 @@ import { type RunbookSection, withRunbook } from './runbook.ts'
 /** Columns of a kind's table: its own dashboard has the rest. Numbers with their units are wider than states. */
 const TABLE_FIELDS_MAX = 4
 const TABLE_NUMBERS_MAX = 3
+/** Of what is on the first screen: the table of concerns beside two lines of tiles, and the open alerts below. */
+const TOP_HEIGHT = 6
 const ACCOUNT_INTERVAL = '5s'
 /** Processes speak every ten seconds: who says nothing for so long is silent. */
 const SILENCE_INTERVAL = '1m'
@@ -36,27 +38,33 @@ export function fleetDashboard(contracts: Contracts): Dashboard {
     description: 'All sites and devices at a glance.',
     tag: 'overview',
   }).withVariable(siteVariable('account'))
+  dashboard.withPanel(
+    attentionTable(
+      {
+        ...{ id: 2, title: 'What needs a person', span: 12, height: TOP_HEIGHT },
+        description: 'Only what is not all right now, whatever time range the dashboard shows.',
+      },
+      contracts,
+    ),
+  )
+  for (const [i, [title, description, options, runbook]] of tiles.entries()) {
+    const tile = { id: 30 + i, title, description, span: 4, height: TOP_HEIGHT / 2 }
+    const at = { x: 12 + 4 * (i % 3), y: i < 3 ? 0 : tile.height, w: tile.span, h: tile.height }
+    dashboard.withPanel(withRunbook(stat(tile, options).gridPos(at), ...runbook))
+  }
   dashboard
     .withPanel(
-      attentionTable(
-        {
-          ...{ id: 2, title: 'What needs a person', span: 12, height: 7 },
-          description: 'Only what is not all right now, whatever time range the dashboard shows.',
-        },
-        contracts,
-      ),
+      openAlertsTable({ id: 8, title: 'Open alerts', span: 24, height: TOP_HEIGHT }, contracts).gridPos({
+        ...{ x: 0, y: TOP_HEIGHT, w: 24, h: TOP_HEIGHT },
+      }),
     )
-    .withPanel(openAlertsTable({ id: 8, title: 'Open alerts', span: 12, height: 7 }, contracts))
-  for (const [i, [title, description, options, runbook]] of tiles.entries())
-    dashboard.withPanel(withRunbook(stat({ id: 30 + i, title, description, span: 4, height: 3 }, options), ...runbook))
-  dashboard
     .withPanel(
       withRunbook(
         stateTimeline(
           {
             ...{ id: 15, title: 'Agents and gateways', span: 14, height: 7 },
             description:
-              'Silent: no word of it in the store for a minute. What it measured meanwhile waits in its spool.',
+              'Silent: no word of it in the store for a minute; what it measured meanwhile waits in its spool. Before it ever reported it is shown as silent too.',
           },
           {
             query: stateQuery('agent_health'),

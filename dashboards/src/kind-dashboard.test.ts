@@ -65,6 +65,24 @@ describe('a device', () => {
     expect(queries('vibration', 'Speed')).not.toContain('_expected')
   })
 
+  it('says that nothing was wrong with the data, where nothing was', () => {
+    for (const { kind } of contracts.values())
+      expect(
+        panelOf(device(kind), 'Late, not sure of its time, against the contract').fieldConfig?.defaults.noValue,
+      ).toMatch(/^Nothing late/)
+  })
+
+  it('is not in danger because nothing failed: limits of whole numbers begin at the next one', () => {
+    const { fieldConfig } = panelOf(device('processor_health'), 'Receivers that take no notifications')
+    expect(fieldConfig?.defaults.thresholds?.steps).toContainEqual({ value: 1, color: 'red' })
+    const override = panelOf(device('processor_health'), 'Beside the limits').fieldConfig?.overrides.at(-1)
+    expect(Object.fromEntries((override?.properties ?? []).map(({ id, value }) => [id, value]))).toMatchObject({
+      min: 0,
+      max: 2,
+      thresholds: { steps: [{ color: 'purple' }, { value: 0, color: 'green' }, { value: 1, color: 'red' }, {}] },
+    })
+  })
+
   it('draws a counter as its rate, and its increase on an axis of its own', () => {
     const { fieldConfig } = panelOf(device('power'), 'Energy meter')
     expect(fieldConfig?.defaults).toMatchObject({ unit: 'watt', custom: { axisLabel: 'rate' } })

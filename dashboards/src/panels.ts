@@ -216,7 +216,7 @@ export function table(at: PanelPlace, options: TableOptions): TablePanel {
   return panel
 }
 
-/** States of a boolean or a string over time, a row a device. */
+/** States of a boolean or a string over time, a row a device. Short bars have no room for their word: the legend names the colours. */
 export function stateTimeline(
   at: PanelPlace,
   options: {
@@ -245,7 +245,7 @@ export function stateTimeline(
       new VizLegendOptionsBuilder()
         .displayMode(LegendDisplayMode.List)
         .placement(LegendPlacement.Bottom)
-        .showLegend(false)
+        .showLegend(true)
         .calcs([]),
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Single).sort(SortOrder.None))

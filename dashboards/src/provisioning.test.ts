@@ -10,6 +10,9 @@ import type { DashboardJson } from './rendering/dashboard-json.ts'
 import { unknownFeatures } from './rendering/features.ts'
 import { exampleContracts } from './testing.ts'
 
+/** Of a panel of 24 columns on a screen of 1440. */
+const WIDE_PIXELS = 1_400
+
 let files: ReadonlyMap<string, string>
 let built: readonly DashboardJson[]
 let contracts: Contracts
@@ -86,6 +89,39 @@ describe('provisioning', () => {
       const height = Math.max(...panels.map(({ gridPos }) => gridPos.y + gridPos.h))
       expect(area, `${dashboard.title}: holes in the grid`).toBe(24 * height)
     }
+  })
+
+  it('gives a message half of a wide table', () => {
+    const tables = built
+      .flatMap(({ panels = [] }) => panels)
+      .filter((p) => p.fieldConfig?.overrides.some(({ matcher }) => matcher.options === 'Message'))
+    expect(tables.length).toBeGreaterThan(10)
+    for (const { title, fieldConfig, gridPos } of tables) {
+      const propertyOf = (id: string, { properties }: { properties: readonly { id: string; value?: unknown }[] }) =>
+        properties.find((property) => property.id === id)?.value
+      const seen = (fieldConfig?.overrides ?? []).filter((override) => propertyOf('custom.hidden', override) !== true)
+      const widths = seen
+        .filter(({ matcher }) => matcher.options !== 'Message')
+        .map((one) => Number(propertyOf('custom.width', one) ?? Number.NaN))
+      const taken = widths.reduce((sum, width) => sum + width, 0)
+      expect([title, gridPos.w]).toEqual([title, 24])
+      expect(taken, title).toBeLessThan(WIDE_PIXELS / 2)
+    }
+  })
+
+  it('says what is counted on every axis of the overviews that has no unit', () => {
+    const bare = built
+      .filter(({ tags }) => tags?.includes('overview'))
+      .flatMap(({ panels = [] }) => panels)
+      .filter(({ type, fieldConfig }) => type === 'timeseries' && fieldConfig?.defaults.unit === 'short')
+      .filter(({ fieldConfig }) => !fieldConfig?.defaults.custom?.axisLabel)
+    expect(bare.map(({ title }) => title)).toEqual([])
+  })
+
+  it('names the colours of states in a legend: a short bar has no room for its word', () => {
+    const timelines = built.flatMap(({ panels = [] }) => panels).filter(({ type }) => type === 'state-timeline')
+    expect(timelines.length).toBeGreaterThan(5)
+    for (const { title, options } of timelines) expect(options, title).toMatchObject({ legend: { showLegend: true } })
   })
 
   it('uses nothing that the viewer cannot draw', () => {

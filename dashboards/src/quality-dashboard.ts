@@ -5,6 +5,7 @@ import { bars } from './bar-panels.ts'
 import { absenceMap, completenessQueries } from './completeness.ts'
 import { dashboardFrame, deviceOfVariable, finished, siteVariable } from './dashboard-frame.ts'
 import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
+import { MESSAGE } from './events.ts'
 import { CRITICAL, GOOD, kindTitle, QUIET, WARNING } from './field-style.ts'
 import { influxQuery } from './influx-query.ts'
 import { isHealth } from './newest-table.ts'
@@ -89,7 +90,8 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
         {
           id: 16,
           title: 'Completeness',
-          description: 'Of the samples that the interval of the contract lets expect, in this time range.',
+          description:
+            'Of the samples that the interval of the contract lets expect, in this time range. A device that sends more often is complete: 100 %.',
           span: 6,
           height: 8,
         },
@@ -147,6 +149,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
         { id: 12, title: 'Against the contract', description: 'Samples, by rule.', span: 12, height: 7 },
         {
           targets: [influxQuery('A', againstContractQuery, { alias: '$tag_issue' })],
+          axisLabel: 'samples',
           interval: '1m',
           noValue: 'Nothing broke its contract in this time range',
         },
@@ -164,6 +167,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
         },
         {
           targets: [influxQuery('A', timeNotSureQuery, { alias: '$tag_issue' })],
+          axisLabel: 'samples',
           interval: '1m',
           noValue: 'Every time is sure in this time range',
         },
@@ -181,6 +185,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
         },
         {
           targets: [influxQuery('A', lateQuery, { alias: '$tag_issue' })],
+          axisLabel: 'samples',
           interval: '1m',
           noValue: 'Nothing came late in this time range',
         },
@@ -198,7 +203,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
         {
           targets: [influxQuery('A', lateShareQuery('GROUP BY time($__interval) fill(none)'), { alias: 'late' })],
           unit: 'percent',
-          decimals: 2,
+          decimals: 1,
           softMin: 0,
           interval: HEALTH_INTERVAL,
           holeMsMin: 300_000,
@@ -213,7 +218,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
           id: 30 + i,
           title: `${kindTitle(contract.kind)}: absent by the hour`,
           description:
-            'Of the samples that the interval of the contract lets expect. A device that was silent all the time has no row.',
+            'Of the samples that the interval of the contract lets expect; a device that sends more often lacks nothing. One that was silent all the time has no row.',
           span: alone ? 24 : 12,
           height: 6,
         },
@@ -227,6 +232,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
         { id: 20, title: 'New dead letters', description: 'Readings, by stage and reason.', span: 12, height: 7 },
         {
           targets: [influxQuery('A', newLettersQuery, { alias: '$tag_stage $tag_reason' })],
+          axisLabel: 'readings',
           interval: '1m',
           noValue: 'No new dead letters in this time range',
         },
@@ -273,7 +279,7 @@ export function qualityDashboard(contracts: Contracts): Dashboard {
             { ...device, properties: [] },
             { name: 'field', title: 'Field', width: 180 },
             { name: 'change', title: 'Change', width: 130 },
-            { name: 'message', title: 'Message' },
+            MESSAGE,
             ...unseen,
           ],
           noValue: 'No drift in this time range',
@@ -313,7 +319,7 @@ function addTiles(dashboard: Builder): void {
     stat(tile(6, 'Late share', 'Of the readings that all processors stored in this time range.'), {
       query: lateShareQuery(),
       unit: 'percent',
-      decimals: 2,
+      decimals: 1,
       steps: [...worseFrom(1, WARNING), { value: 10, color: CRITICAL }],
       interval: HEALTH_INTERVAL,
     }),

@@ -186,7 +186,7 @@ describe('queries', () => {
     expect(await rowsOf(0, 'Alerts', ...told)).toContain('acknowledged  ann on my way')
     expect(await rowsOf(1, 'Alerts', ...told)).toContain('firing silenced by 3f0c9a52  ')
     const fleet = built.find((d) => d.uid === 'tributary-fleet') as DashboardJson
-    const open = fleet.panels?.find((p) => p.title === 'Open alerts') as PanelJson
+    const open = fleet.panels?.find((p) => p.title === 'Open alerts' && p.type === 'table') as PanelJson
     const [answer] = await answersOf(open, rangeOf(900_000), await variablesOf(fleet))
     const { fields } = tableOf(answer as InfluxAnswer)
     expect(fields.filter(({ name }) => ['device', 'state'].includes(name)).map(({ values }) => values)).toEqual([
