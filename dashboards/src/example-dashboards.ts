@@ -180,6 +180,17 @@ export const exampleCharts: DashboardJson = {
         legend: { ...legend('list', []), showLegend: false },
       },
     }),
+    panel(7, 'state-timeline', 'Long names', [0, 22, 24, 5], {
+      interval: '10s',
+      targets: [
+        target(
+          'A',
+          `SELECT last("temperature_c") FROM "climate" ${grouped}, "device" fill(null)`,
+          'Temperature of the hall, as it is measured by $tag_device',
+        ),
+      ],
+      defaults: { color: { mode: 'fixed', fixedColor: 'blue' } },
+    }),
     panel(6, 'heatmap', 'Heat', [0, 14, 24, 8], {
       interval: '1m',
       targets: [
@@ -277,6 +288,22 @@ export const exampleTables: DashboardJson = {
         graphMode: 'area',
         reduceOptions: { calcs: ['mean'], fields: '', values: false },
       },
+    }),
+    panel(7, 'bargauge', 'Long names', [0, 11, 12, 4], {
+      links: [
+        { title: 'Runbook', url: '/docs/runbook.md' },
+        { title: 'Charts', url: '/d/example-charts?$__url_time_range' },
+        { title: 'Elsewhere', url: 'https://tributary.example/', targetBlank: true },
+      ],
+      targets: [
+        target(
+          'A',
+          `SELECT mean("level_percent") FROM "tank" ${grouped}, "device"`,
+          'Level of $tag_device (warning < 5, > 90, critical > 95)',
+        ),
+      ],
+      defaults: { unit: 'percent', decimals: 0, min: 0, max: 100 },
+      options: { displayMode: 'lcd', reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false } },
     }),
     ...(['gradient', 'lcd', 'basic'] as const).map((displayMode, i) =>
       panel(4 + i, 'bargauge', `Bars ${displayMode}`, [12 + i * 4, 7, 4, 4], {

@@ -104,7 +104,6 @@ export function panelView(
   }
   const draw = (input: PanelInput) => {
     drawn = input
-    own.offer(filledLinks(panel.links, input))
     const hasData = body?.draw(input) ?? false
     if (hasData) say('ready')
     else say('empty', emptyText(panel, input))
@@ -139,6 +138,7 @@ export function panelView(
       const range = rangeFor(round)
       const shortest = Math.max(INTERVAL_MS_MIN, durationMs(panel.interval ?? '') ?? 0)
       const variables = scopedVariables(round.variables, repeated)
+      own.offer(filledLinks(panel.links, { rawRange: round.rawRange, variables }))
       const query = { range, intervalMs: intervalMs(range, pointsMax(), shortest), variables }
       const stopWaiting = clock.after(LOADING_SHOWN_AFTER_MS, () => {
         root.setAttribute('aria-busy', 'true')
