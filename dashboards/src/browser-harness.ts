@@ -43,6 +43,8 @@ export interface ViewerPage {
   drawn(): Promise<void>
   /** Scrolls through the page, so that panels below the screen are drawn too. */
   drawAll(): Promise<void>
+  /** Titles, and names of values and bars, that are not whole on the screen. */
+  cutTexts(): Promise<string[]>
   panel(title: string): Locator
   attributes(selector: string, name: string): Promise<(string | null)[]>
   close(): Promise<void>
@@ -96,6 +98,14 @@ export async function openViewerPage(dashboards?: readonly DashboardJson[]): Pro
       for (const found of await page.locator('.panel').all()) await found.scrollIntoViewIfNeeded()
       await expect.poll(() => page.locator('.panel[data-state=loading]').count(), WAIT).toBe(0)
     },
+    cutTexts: () =>
+      page
+        .locator('.panel h2, .bars .name, .tile .name')
+        .evaluateAll((all) =>
+          all
+            .filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 1)
+            .map((e) => e.textContent ?? ''),
+        ),
     panel: (title) => page.locator('.panel', { has: page.getByRole('heading', { name: title, exact: true }) }),
     attributes: (selector, name) =>
       page.locator(selector).evaluateAll((all, attribute) => all.map((e) => e.getAttribute(attribute)), name),

@@ -1,45 +1,7 @@
 /** Dashboards that use everything that the viewer draws, on the data of `example-lines.ts`. For tests only. */
-import type { DashboardJson, FieldSettings, PanelJson, TargetJson } from './rendering/dashboard-json.ts'
-
-type Parts = Omit<Partial<PanelJson>, 'fieldConfig' | 'targets'> & {
-  readonly defaults?: FieldSettings
-  readonly overrides?: readonly object[]
-  readonly targets?: readonly TargetJson[]
-}
-
-const panel = (id: number, type: string, title: string, [x, y, w, h]: readonly number[], parts: Parts): PanelJson => {
-  const { defaults = {}, overrides = [], ...rest } = parts
-  return {
-    id,
-    type,
-    title,
-    gridPos: { x, y, w, h },
-    interval: '5s',
-    fieldConfig: { defaults, overrides },
-    ...rest,
-  } as PanelJson
-}
-const target = (refId: string, query: string, alias?: string): TargetJson => ({
-  refId,
-  query,
-  resultFormat: 'time_series',
-  ...(alias === undefined ? {} : { alias }),
-})
-const rows = (refId: string, query: string): TargetJson => ({ refId, query, resultFormat: 'table' })
-const grouped = 'WHERE $timeFilter GROUP BY time($__interval)'
-const of = (device: string) => `WHERE $timeFilter AND "device" = '${device}' GROUP BY time($__interval) fill(null)`
-const look = (options: string, id: string, custom: Readonly<Record<string, unknown>>) => ({
-  matcher: { id, options },
-  properties: Object.entries(custom).map(([name, value]) => ({ id: name, value })),
-})
-const legend = (displayMode: string, calcs: readonly string[]) => ({
-  showLegend: true,
-  displayMode,
-  placement: 'bottom',
-  calcs,
-})
-const time = { from: 'now-15m', to: 'now' }
-const common = { time, refresh: '', graphTooltip: 1, tags: ['overview'], templating: { list: [] } }
+import { common, grouped, legend, look, of, panel, rows, target } from './example-panels.ts'
+import { exampleVariables } from './example-variables.ts'
+import type { DashboardJson } from './rendering/dashboard-json.ts'
 
 export const exampleCharts: DashboardJson = {
   ...common,
@@ -180,6 +142,17 @@ export const exampleCharts: DashboardJson = {
         legend: { ...legend('list', []), showLegend: false },
       },
     }),
+    panel(7, 'state-timeline', 'Long names', [0, 22, 24, 5], {
+      interval: '10s',
+      targets: [
+        target(
+          'A',
+          `SELECT last("temperature_c") FROM "climate" ${grouped}, "device" fill(null)`,
+          'Temperature of the hall, as it is measured by $tag_device',
+        ),
+      ],
+      defaults: { color: { mode: 'fixed', fixedColor: 'blue' } },
+    }),
     panel(6, 'heatmap', 'Heat', [0, 14, 24, 8], {
       interval: '1m',
       targets: [
@@ -278,6 +251,22 @@ export const exampleTables: DashboardJson = {
         reduceOptions: { calcs: ['mean'], fields: '', values: false },
       },
     }),
+    panel(7, 'bargauge', 'Long names', [0, 11, 12, 4], {
+      links: [
+        { title: 'Runbook', url: '/docs/runbook.md' },
+        { title: 'Charts', url: '/d/example-charts?$__url_time_range' },
+        { title: 'Elsewhere', url: 'https://tributary.example/', targetBlank: true },
+      ],
+      targets: [
+        target(
+          'A',
+          `SELECT mean("level_percent") FROM "tank" ${grouped}, "device"`,
+          'Level of $tag_device (warning < 5, > 90, critical > 95)',
+        ),
+      ],
+      defaults: { unit: 'percent', decimals: 0, min: 0, max: 100 },
+      options: { displayMode: 'lcd', reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false } },
+    }),
     ...(['gradient', 'lcd', 'basic'] as const).map((displayMode, i) =>
       panel(4 + i, 'bargauge', `Bars ${displayMode}`, [12 + i * 4, 7, 4, 4], {
         targets: [target('A', `SELECT mean("level_percent") FROM "tank" ${grouped}, "device"`, '$tag_device')],
@@ -303,86 +292,6 @@ export const exampleTables: DashboardJson = {
       }),
     ),
   ],
-}
-
-export const exampleVariables: DashboardJson = {
-  ...common,
-  uid: 'example-variables',
-  title: 'Variables',
-  links: [
-    { title: 'Charts of these', type: 'link', url: '/d/example-charts', keepTime: true, includeVars: true },
-    { title: 'Dashboards', type: 'dashboards', tags: ['tributary'], keepTime: true, includeVars: true },
-  ],
-  templating: {
-    list: [
-      {
-        name: 'site',
-        label: 'Site',
-        type: 'query',
-        query: 'SHOW TAG VALUES FROM "climate" WITH KEY = "site"',
-        multi: true,
-        includeAll: true,
-        allValue: '.*',
-        current: { value: ['$__all'] },
-      },
-      {
-        name: 'device',
-        label: 'Device',
-        type: 'query',
-        query: 'SHOW TAG VALUES FROM "climate" WITH KEY = "device" WHERE "site" =~ /^$site$/',
-        multi: true,
-        includeAll: true,
-        current: { value: ['$__all'] },
-      },
-      {
-        name: 'field',
-        label: 'Shows',
-        type: 'custom',
-        query: 'Temperature : temperature_c, Humidity : humidity_percent',
-        current: { value: 'temperature_c' },
-      },
-      { name: 'limit', label: 'At most', type: 'textbox', query: '1000', current: { value: '1000' } },
-      { name: 'unseen', type: 'custom', query: 'x', hide: 2, current: { value: 'x' } },
-    ],
-  },
-  panels: [
-    panel(1, 'text', 'About', [0, 0, 24, 4], {
-      options: {
-        content: '**$device** at *${site:csv}*, see the [charts](/d/example-charts):\n\n- `$field`\n- at most $limit',
-      },
-    }),
-    panel(2, 'timeseries', '$device', [0, 4, 24, 6], {
-      repeat: 'device',
-      maxPerRow: 2,
-      targets: [
-        target(
-          'A',
-          `SELECT mean("$field") FROM "climate" WHERE $timeFilter AND "device" =~ /^$device$/ AND "$field" < $limit ${'GROUP BY time($__interval), "device"'}`,
-          '$tag_device',
-        ),
-      ],
-    }),
-    panel(3, 'row', 'Account', [0, 10, 24, 1], {}),
-    panel(4, 'stat', 'Stored', [0, 11, 12, 3], {
-      targets: [target('A', `SELECT last("stored") FROM "account" ${grouped}`, 'Stored')],
-      defaults: { unit: 'locale', links: [] },
-    }),
-    {
-      ...panel(5, 'row', 'More', [0, 14, 24, 1], {}),
-      collapsed: true,
-      panels: [
-        panel(6, 'stat', 'Missing', [0, 15, 12, 3], {
-          targets: [target('A', `SELECT sum("missing") FROM "account" ${grouped}`, 'Missing')],
-          transparent: true,
-        }),
-      ],
-    },
-  ].map((one) => (one.type === 'row' ? rowOf(one as PanelJson) : (one as PanelJson))),
-}
-
-/** Rows have no data. */
-function rowOf({ id, title, type, gridPos, collapsed = false, panels = [] }: PanelJson): PanelJson {
-  return { id, type, title: title ?? '', gridPos, collapsed, panels }
 }
 
 export const exampleDashboards: readonly DashboardJson[] = [exampleCharts, exampleTables, exampleVariables]

@@ -38,6 +38,7 @@ describe('every dashboard', () => {
         expect(await page.evaluate('document.documentElement.scrollWidth'), title).toBeLessThanOrEqual(size.width)
         for (const chart of await page.locator('.timeseries .chart').all())
           expect(await chart.getAttribute('aria-label')).not.toMatch(/no data$/)
+        expect(await view.cutTexts(), `${title}: cut`).toEqual([])
         expect(view.complaints, title).toEqual([])
       }
     },
@@ -111,6 +112,16 @@ describe('what a reader does', () => {
       .toEqual(['expected at most', 'highest', 'mean'])
     await page.goBack()
     await expect.poll(() => page.locator('.controls h1').textContent(), WAIT).toBe('Fleet')
+  })
+
+  it('compares the devices of a kind, and stays at the entry of that kind', async () => {
+    await open('tributary-tank')
+    const entry = (current: string) => page.locator(`.top nav a[aria-current="${current}"]`)
+    expect(await entry('page').allTextContents()).toEqual(['Tank'])
+    await page.getByRole('link', { name: 'Compare' }).click()
+    await expect.poll(() => page.locator('.controls h1').textContent(), WAIT).toBe('Compare: Tank')
+    expect(await entry('true').allTextContents()).toEqual(['Tank'])
+    expect(await entry('page').count()).toBe(0)
   })
 
   it('picks a device by keyboard; the address keeps it', async () => {

@@ -58,6 +58,7 @@ describe('every panel', () => {
       const others = view.page.locator('.panel:not([data-state=ready])')
       expect(await others.allTextContents(), `${title}: panels without data`).toEqual([])
       expect(await view.page.evaluate('document.documentElement.scrollWidth'), title).toBeLessThanOrEqual(size.width)
+      expect(await view.cutTexts(), `${title}: cut`).toEqual([])
       expect(view.complaints, title).toEqual([])
       if (process.env['SCREENSHOTS'])
         await view.page.screenshot({

@@ -28,18 +28,20 @@ export function colourOf(name: string, theme: Theme): string {
   return COLOURS[name]?.[theme === 'dark' ? 0 : 1] ?? name
 }
 
+/** In this order neighbours, and the first five, are told apart by the colour-blind as well (`colours.test.ts`). */
 const PALETTE: readonly (readonly [dark: string, light: string])[] = [
   ['#6ea8fe', '#2f6fdb'],
-  ['#f0b35e', '#c9780f'],
-  ['#6fcfa1', '#24915f'],
-  ['#e58fb1', '#c2447a'],
-  ['#b794f6', '#7c4fd0'],
-  ['#63d0d6', '#138a93'],
-  ['#d6c46a', '#948108'],
-  ['#f2857b', '#cb4b40'],
-  ['#9ab0c9', '#5a7390'],
-  ['#a3d977', '#5b8f22'],
+  ['#f8b238', '#d38111'],
+  ['#8ad3a1', '#287431'],
+  ['#cd86ac', '#c7487e'],
+  ['#8b75ed', '#7c40a1'],
+  ['#5fd2d8', '#0592a3'],
+  ['#cbc270', '#9b7908'],
+  ['#e37e7f', '#b23e63'],
+  ['#97afd1', '#5d6f9f'],
+  ['#b0e375', '#75a04f'],
 ]
+export const PALETTE_SIZE = PALETTE.length
 export const paletteColour = (index: number, theme: Theme): string =>
   (PALETTE[index % PALETTE.length] as readonly [string, string])[theme === 'dark' ? 0 : 1]
 

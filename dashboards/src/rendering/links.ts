@@ -1,5 +1,5 @@
 /** Links of cells, series, panels and dashboards: what Grafana fills in, and where they may lead. */
-import type { DashboardLinkJson } from './dashboard-json.ts'
+import type { DashboardJson, DashboardLinkJson } from './dashboard-json.ts'
 import type { Value } from './frames.ts'
 import { formatted, type SelectedVariable } from './macros.ts'
 import type { RawRange } from './time-range.ts'
@@ -60,6 +60,12 @@ export function dashboardLinkUrl({ url = '', keepTime, includeVars }: DashboardL
   const separator = url.includes('?') ? '&' : '?'
   return fillLink(parts.length > 0 ? `${url}${separator}${parts.join('&')}` : url, context)
 }
+
+/** The entry of a menu that a dashboard stands under: its own, else the first that one of its links leads to. */
+export const entryOf = ({ uid, links = [] }: Pick<DashboardJson, 'uid' | 'links'>, entries: readonly string[]) =>
+  [uid, ...links.map(({ url = '' }) => /^\/d\/([^/?]+)/.exec(url)?.[1])].find(
+    (one) => one !== undefined && entries.includes(one),
+  )
 
 /** Scripts are not followed: only addresses of this page and of the web. */
 export const isSafeUrl = (url: string): boolean => /^(https?:\/\/|\/(?!\/)|\?|#|mailto:)/i.test(url)

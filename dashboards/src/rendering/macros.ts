@@ -14,6 +14,8 @@ export interface SelectedVariable {
   readonly options: readonly string[]
   /** What the reader sees for a value, where that is something else. */
   readonly names?: Readonly<Record<string, string>>
+  /** What can be selected is what InfluxDB has: a site, a device. */
+  readonly isStored?: boolean
   /** Several or all may be selected: the value stands in a regular expression. */
   readonly isPattern: boolean
 }

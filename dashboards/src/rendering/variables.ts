@@ -67,7 +67,7 @@ export function select(
   const usable = values.length > 0 ? values : variable.includeAll ? [ALL_VALUE] : options.slice(0, 1)
   return {
     name,
-    ...(variable.type === 'custom' ? { names: namesOf(variable) } : {}),
+    ...(variable.type === 'custom' ? { names: namesOf(variable) } : { isStored: true }),
     values: variable.multi ? usable : usable.slice(0, 1),
     allValue,
     options,

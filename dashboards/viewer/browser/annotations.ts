@@ -4,7 +4,8 @@ import { colourOf, faded, type Theme } from '../../src/rendering/colours.ts'
 import type { AnnotationJson } from '../../src/rendering/dashboard-json.ts'
 import { type InfluxAnswer, tableOf } from '../../src/rendering/frames.ts'
 import { fillQuery, type QueryContext } from '../../src/rendering/macros.ts'
-import type { AnnotationEvent } from './panel-body.ts'
+import type { TooltipRow } from './chart-frame.ts'
+import type { AnnotationEvent, PanelInput } from './panel-body.ts'
 
 export type PlacedEvent = AnnotationEvent & { readonly isFor: (panelId: number) => boolean }
 
@@ -39,9 +40,16 @@ export async function fetchAnnotations(
 const NEAR_PX = 7
 const NEAR_MAX = 6
 
-/** Those that the pointer is on. */
-export const annotationsNear = (events: readonly AnnotationEvent[], chart: uPlot, left: number): AnnotationEvent[] =>
-  events.filter((event) => Math.abs(chart.valToPos(event.timeMs, 'x') - left) < NEAR_PX).slice(0, NEAR_MAX)
+/** What the tooltip says of those that the pointer is on. */
+export const notedNear = ({ annotations, theme }: PanelInput, chart: uPlot, left: number): TooltipRow[] =>
+  annotations
+    .filter((event) => Math.abs(chart.valToPos(event.timeMs, 'x') - left) < NEAR_PX)
+    .slice(0, NEAR_MAX)
+    .map(({ colour, text, tags }) => ({
+      colour: colourOf(colour, theme),
+      name: [text, ...tags].filter(Boolean).join(' · '),
+      value: '',
+    }))
 
 /** A dashed line with a mark at its foot for each. */
 export function drawAnnotations(chart: uPlot, events: readonly AnnotationEvent[], theme: Theme): void {

@@ -7,7 +7,7 @@ import { filledLinks, type PanelBody, type PanelInput } from './panel-body.ts'
 
 const BARS_MAX = 100
 
-/** A bar a series, the name on its left and the value on its right. */
+/** A bar a series, the name on its left (above it where there is little room) and the value on its right. */
 export function barGaugeBody(container: HTMLElement): PanelBody {
   const root = element('div', { className: 'bars', tabIndex: 0, role: 'list' })
   container.append(root)

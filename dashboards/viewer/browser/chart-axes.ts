@@ -4,7 +4,7 @@ import { colourOf, faded, type Theme } from '../../src/rendering/colours.ts'
 import type { FieldSettings } from '../../src/rendering/dashboard-json.ts'
 import { formatValue } from '../../src/rendering/units.ts'
 
-const FONT = '11px "Inter Variable", system-ui, sans-serif'
+export const AXIS_FONT = '11px "Inter Variable", system-ui, sans-serif'
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 /** Steps between the labels of an axis of bytes. */
 const POWERS_OF_TWO = Array.from({ length: 50 }, (_, i) => 2 ** i)
@@ -34,7 +34,7 @@ export function valueAxis(settings: FieldSettings, theme: Theme, scale: string):
   return {
     ...look(theme),
     scale,
-    ...(label ? { label, labelFont: FONT, labelSize: 18, labelGap: 2 } : {}),
+    ...(label ? { label, labelFont: AXIS_FONT, labelSize: 18, labelGap: 2 } : {}),
     space: 24,
     ...(settings.unit === 'bytes' ? { incrs: POWERS_OF_TWO } : {}),
     size: (_, values) => Math.max(36, Math.max(0, ...(values ?? []).map((v) => v?.length ?? 0)) * 6.3 + 16),
@@ -62,7 +62,7 @@ function decimalsOf(increment: number): number {
 }
 
 const look = (theme: Theme): uPlot.Axis => ({
-  font: FONT,
+  font: AXIS_FONT,
   stroke: mutedColour(theme),
   gap: 6,
   grid: { stroke: gridColour(theme), width: 1 },

@@ -1,7 +1,7 @@
 /** The bars on top: which dashboard, which devices, which time. */
 import { colourOf } from '../../src/rendering/colours.ts'
 import type { AnnotationJson, DashboardJson, VariableJson } from '../../src/rendering/dashboard-json.ts'
-import { dashboardLinkUrl, isSafeUrl } from '../../src/rendering/links.ts'
+import { dashboardLinkUrl, entryOf, isSafeUrl } from '../../src/rendering/links.ts'
 import type { SelectedVariable } from '../../src/rendering/macros.ts'
 import type { RawRange } from '../../src/rendering/time-range.ts'
 import { isTextbox, optionName } from '../../src/rendering/variables.ts'
@@ -39,7 +39,7 @@ const GROUPS: readonly (readonly [tag: string, label: string])[] = [
 
 export interface TopBar {
   readonly root: HTMLElement
-  show(dashboards: readonly DashboardSummary[], uid: string): void
+  show(dashboards: readonly DashboardSummary[], current: Pick<DashboardJson, 'uid' | 'links'>): void
   /** After the theme changed. */
   redraw(): void
 }
@@ -64,13 +64,18 @@ export function topBar(theme: ThemeSwitch, addressOf: (uid: string) => string): 
       nav,
       button,
     ),
-    show(dashboards, uid) {
+    show(dashboards, current) {
+      const isInMenu = ({ tags }: DashboardSummary) => GROUPS.some(([tag]) => tags.includes(tag))
+      const entry = entryOf(
+        current,
+        dashboards.filter(isInMenu).map(({ uid }) => uid),
+      )
       const groups = GROUPS.map(([tag, label]) => {
         const links = dashboards
           .filter((d) => d.tags.includes(tag))
           .map((d) => {
             const link = element('a', { href: addressOf(d.uid), title: d.description }, d.title)
-            if (d.uid === uid) link.setAttribute('aria-current', 'page')
+            if (d.uid === entry) link.setAttribute('aria-current', entry === current.uid ? 'page' : 'true')
             return link
           })
         return element('div', { className: 'group', role: 'group', aria: { label } }, ...links)

@@ -4,10 +4,11 @@ import type { FieldSettings, PanelJson } from '../../src/rendering/dashboard-jso
 import { type NamedSeries, shareOf, shown, spanOf } from '../../src/rendering/field-config.ts'
 import { panelSeries } from '../../src/rendering/panel-data.ts'
 import { localTime } from '../../src/rendering/time-range.ts'
-import { mutedColour, timeAxis } from './chart-axes.ts'
+import { timeAxis } from './chart-axes.ts'
 import { chartFrame } from './chart-frame.ts'
 import { element } from './dom.ts'
 import type { PanelBody, PanelContext, PanelInput } from './panel-body.ts'
+import { nameRows, rowAxis } from './row-axis.ts'
 
 const FONT_SIZE = 11
 const LABEL_PX_MIN = 13
@@ -58,10 +59,13 @@ export function heatmapBody(container: HTMLElement, context: PanelContext): Pane
       const names = rows.map((row) => row.name)
       frame.draw(JSON.stringify([theme, names]), [times, times.map(() => null)], range, () => ({
         scales: { y: { range: () => [0, Math.max(1, names.length)] } },
-        axes: [timeAxis(theme), rowAxis(names, mutedColour(theme), yAxis.axisLabel)],
+        axes: [timeAxis(theme), rowAxis(names, theme, yAxis.axisLabel)],
         series: [{}, { stroke: 'transparent' }],
         cursor: { points: { show: false } },
-        hooks: { drawClear: [(u) => input && cells && drawCells(u, cells, input)] },
+        hooks: {
+          init: [(u) => nameRows(u, names)],
+          drawClear: [(u) => input && cells && drawCells(u, cells, input)],
+        },
       }))
       frame.root.setAttribute('aria-label', describe(panel, cells, next))
       drawScale(scale, cells, next)
@@ -101,27 +105,6 @@ const cellColour = (value: number, { span, colours }: Cells): string =>
 const text = (value: number, { settings }: Cells, { nowMs }: PanelInput): string => {
   const said = shown(value, settings, nowMs)
   return said.text + said.suffix
-}
-
-function rowAxis(names: readonly string[], stroke: string, label = ''): uPlot.Axis {
-  return {
-    font: `${FONT_SIZE}px "Inter Variable", system-ui, sans-serif`,
-    stroke,
-    grid: { show: false },
-    ticks: { show: false },
-    border: { show: false },
-    gap: 8,
-    ...(label
-      ? { label, labelFont: `${FONT_SIZE}px "Inter Variable", system-ui, sans-serif`, labelSize: 18, labelGap: 2 }
-      : {}),
-    size: Math.max(40, Math.max(0, ...names.map((name) => name.length)) * 6.3 + 20),
-    splits: () => names.map((_, i) => names.length - i - 0.5),
-    // As many names as there is room for.
-    values: (u) => {
-      const every = Math.max(1, Math.ceil((LABEL_PX_MIN * names.length) / Math.max(1, u.over.clientHeight)))
-      return names.map((name, i) => ((names.length - 1 - i) % every === 0 ? name : ''))
-    },
-  }
 }
 
 function drawCells(chart: uPlot, cells: Cells, input: PanelInput): void {

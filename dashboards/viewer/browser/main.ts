@@ -41,11 +41,11 @@ async function open(): Promise<void> {
         theme,
         onAddress(next) {
           history.pushState(null, '', next)
-          bar.show(dashboards, uid)
+          bar.show(dashboards, dashboard)
         },
       },
     )
-    bar.show(dashboards, uid)
+    bar.show(dashboards, dashboard)
     place.replaceChildren(view.root)
     view.start()
   } catch (error) {

@@ -10,10 +10,11 @@ import { durationMs, intervalMs, type RawRange, type TimeRange } from '../../src
 import type { PlacedEvent } from './annotations.ts'
 import { barGaugeBody } from './bar-gauge-body.ts'
 import type { BrowserClock } from './clock.ts'
-import { anchor, element, icon } from './dom.ts'
+import { element, icon } from './dom.ts'
 import { emptyText } from './empty-text.ts'
 import { heatmapBody } from './heatmap-body.ts'
 import { filledLinks, type PanelBody, type PanelContext, type PanelInput } from './panel-body.ts'
+import { panelLinks } from './panel-links.ts'
 import type { Ask } from './queries.ts'
 import { statBody } from './stat-body.ts'
 import { stateTimelineBody } from './state-timeline-body.ts'
@@ -30,6 +31,8 @@ const BODIES: Record<Exclude<PanelType, 'row'>, (container: HTMLElement, context
   bargauge: barGaugeBody,
   text: textBody,
 }
+/** Of the types that we draw, those that Grafana puts events on. */
+const ANNOTATED: ReadonlySet<string> = new Set(['timeseries', 'state-timeline'])
 const INTERVAL_MS_MIN = 1_000
 const POINTS_MIN = 100
 /** Shorter waiting is not shown: the panel would flicker at each refresh. */
@@ -67,7 +70,7 @@ export function panelView(
   const message = element('div', { className: 'message', role: 'status', hidden: true })
   const heading = element('h2', {}, panel.title ?? '')
   const about = element('span', { className: 'about', tabIndex: 0, role: 'note' }, icon('info'))
-  const own = element('span', { className: 'links' })
+  const own = panelLinks()
   const warning =
     lacking.length > 0 &&
     element(
@@ -75,7 +78,7 @@ export function panelView(
       { className: 'about lacking', tabIndex: 0, role: 'note', title: `Not drawn here: ${lacking.join('; ')}` },
       icon('warning'),
     )
-  const head = element('header', {}, heading, panel.description !== undefined && about, warning, own)
+  const head = element('header', {}, heading, panel.description !== undefined && about, warning, own.root)
   head.hidden = !panel.title && !panel.description && !panel.links?.length && lacking.length === 0
   const root = element(
     'section',
@@ -101,7 +104,6 @@ export function panelView(
   }
   const draw = (input: PanelInput) => {
     drawn = input
-    offerLinks(input)
     const hasData = body?.draw(input) ?? false
     if (hasData) say('ready')
     else say('empty', emptyText(panel, input))
@@ -109,18 +111,10 @@ export function panelView(
   const entitle = (variables: readonly SelectedVariable[]) => {
     const title = fillText(panel.title ?? '', variables)
     if (heading.textContent !== title) heading.textContent = title
+    heading.title = title
     root.setAttribute('aria-label', title || 'Panel')
     about.title = fillText(panel.description ?? '', variables)
     about.setAttribute('aria-label', about.title)
-  }
-  const offerLinks = ({ variables, rawRange }: PanelInput) => {
-    const links = filledLinks(panel.links, { rawRange, variables })
-    if (
-      own.childElementCount === links.length &&
-      links.every(({ href }, i) => own.children[i]?.getAttribute('href') === href)
-    )
-      return
-    own.replaceChildren(...links.map((link) => anchor(link, icon('link'), element('span', {}, link.title))))
   }
   const rangeFor = ({ range, nowMs }: Round): TimeRange => {
     const ownMs = panel.timeFrom === undefined ? undefined : durationMs(panel.timeFrom)
@@ -144,6 +138,7 @@ export function panelView(
       const range = rangeFor(round)
       const shortest = Math.max(INTERVAL_MS_MIN, durationMs(panel.interval ?? '') ?? 0)
       const variables = scopedVariables(round.variables, repeated)
+      own.offer(filledLinks(panel.links, { rawRange: round.rawRange, variables }))
       const query = { range, intervalMs: intervalMs(range, pointsMax(), shortest), variables }
       const stopWaiting = clock.after(LOADING_SHOWN_AFTER_MS, () => {
         root.setAttribute('aria-busy', 'true')
@@ -155,7 +150,7 @@ export function panelView(
       try {
         const [answers, annotations] = await Promise.all([
           Promise.all(targetsOf(panel).map((target) => round.ask(fillQuery(target.query, query), signal))),
-          panel.type === 'timeseries' ? round.annotations : [],
+          ANNOTATED.has(panel.type) ? round.annotations : [],
         ])
         if (signal.aborted) return false
         const { rawRange, nowMs, theme } = round

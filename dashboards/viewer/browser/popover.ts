@@ -1,31 +1,38 @@
 /** A button that opens a small window below itself: arrow keys go through it, Escape or a click elsewhere closes it. */
 import { element, icon } from './dom.ts'
 
+const FOCUSABLE = 'input, button, select, a[href]'
+/** What the window keeps from the edges of the page. */
+const MARGIN_PX = 8
+
 export interface Popover {
   readonly root: HTMLElement
   setLabel(text: string): void
   close(): void
 }
 
-/** @param fill makes the content anew at each opening */
+/** @param options without a label the button is its lead alone; `fill` makes the content anew at each opening */
 export function popover(options: {
-  label: string
+  label?: string
   name: string
   lead?: Parameters<typeof icon>[0]
   fill: (close: () => void) => HTMLElement
 }): Popover {
+  const isIcon = options.label === undefined
+  const nameWith = (label?: string) => (label === undefined ? options.name : `${options.name}: ${label}`)
   const text = element('span', { className: 'label' }, options.label)
   const button = element(
     'button',
     {
       type: 'button',
-      className: 'control',
-      aria: { haspopup: 'dialog', expanded: 'false', label: `${options.name}: ${options.label}` },
+      className: isIcon ? 'quiet' : 'control',
+      title: isIcon ? options.name : '',
+      aria: { haspopup: 'dialog', expanded: 'false', label: nameWith(options.label) },
       on: { click: () => (opened ? close() : open()) },
     },
     options.lead && icon(options.lead),
-    text,
-    icon('chevron'),
+    !isIcon && text,
+    !isIcon && icon('chevron'),
   )
   const root = element('div', { className: 'popover' }, button)
   let opened: HTMLElement | undefined
@@ -56,24 +63,23 @@ export function popover(options: {
     )
     root.append(opened)
     // Kept inside the window of the browser.
-    const { right } = opened.getBoundingClientRect()
-    if (right > document.documentElement.clientWidth - 8) opened.classList.add('to-left')
+    const { left, right, width } = opened.getBoundingClientRect()
+    if (right > document.documentElement.clientWidth - MARGIN_PX)
+      opened.style.left = `${-Math.min(left - MARGIN_PX, width - root.offsetWidth)}px`
     button.setAttribute('aria-expanded', 'true')
     document.addEventListener('pointerdown', onPointer)
     root.addEventListener('keydown', onKey)
-    opened.querySelector<HTMLElement>('input, button, select')?.focus()
+    opened.querySelector<HTMLElement>(FOCUSABLE)?.focus()
   }
   return {
     root,
     setLabel(label) {
       text.textContent = label
-      button.setAttribute('aria-label', `${options.name}: ${label}`)
+      button.setAttribute('aria-label', nameWith(label))
     },
     close: () => close(false),
   }
 }
-
-const FOCUSABLE = 'input, button, select, a[href]'
 
 /** Up and down, first and last; Enter chooses a box as Space does. @returns whether the key meant something here */
 function moveFocus(window: HTMLElement, { key, target }: KeyboardEvent): boolean {

@@ -6,9 +6,11 @@ import { type Value, withGaps } from '../../src/rendering/frames.ts'
 import { panelSeries } from '../../src/rendering/panel-data.ts'
 import { localTime } from '../../src/rendering/time-range.ts'
 import { mappingOf } from '../../src/rendering/value-mappings.ts'
-import { mutedColour, timeAxis } from './chart-axes.ts'
+import { drawAnnotations, notedNear } from './annotations.ts'
+import { timeAxis } from './chart-axes.ts'
 import { chartFrame } from './chart-frame.ts'
 import type { PanelBody, PanelContext, PanelInput } from './panel-body.ts'
+import { nameRows, rowAxis } from './row-axis.ts'
 
 interface Span {
   readonly fromMs: number
@@ -29,14 +31,16 @@ export function stateTimelineBody(container: HTMLElement, context: PanelContext)
   let rows: Row[] = []
 
   const frame = chartFrame(context, (chart, _, left, top) => {
+    const noted = input ? notedNear(input, chart, left) : []
     const row = rows[Math.floor((top / chart.over.clientHeight) * rows.length)]
     const time = chart.posToVal(left, 'x')
     const span = row?.spans.find((s) => time >= s.fromMs && time < s.toMs)
-    if (!input || !row || !span) return undefined
+    if (!input || !row || !span) return noted
     const { text, colour } = look(span.value, row.series, input)
     return [
       { colour, name: row.series.name, value: text },
       { colour: 'transparent', name: 'since', value: localTime(span.fromMs) },
+      ...noted,
     ]
   })
   container.append(frame.root)
@@ -55,23 +59,16 @@ export function stateTimelineBody(container: HTMLElement, context: PanelContext)
       const key = JSON.stringify([theme, names])
       frame.draw(key, [times, times.map(() => null)], range, () => ({
         scales: { y: { range: () => [0, names.length] } },
-        axes: [
-          timeAxis(theme),
-          {
-            font: `${FONT_SIZE}px "Inter Variable", system-ui, sans-serif`,
-            stroke: mutedColour(theme),
-            grid: { show: false },
-            ticks: { show: false },
-            border: { show: false },
-            gap: 8,
-            size: Math.max(40, Math.max(0, ...names.map((n) => n.length)) * 6.3 + 20),
-            splits: () => names.map((_, i) => names.length - i - 0.5),
-            values: () => names,
-          },
-        ],
+        axes: [timeAxis(theme), rowAxis(names, theme)],
         series: [{}, { stroke: 'transparent' }],
         cursor: { points: { show: false } },
-        hooks: { draw: [(u) => input && drawRows(u, rows, input)] },
+        hooks: {
+          init: [(u) => nameRows(u, names)],
+          draw: [
+            (u) => input && drawRows(u, rows, input),
+            (u) => input && drawAnnotations(u, input.annotations, input.theme),
+          ],
+        },
       }))
       const latest = rows.map(
         ({ series, spans }) => `${series.name} ${look(spans.at(-1)?.value ?? null, series, next).text}`,

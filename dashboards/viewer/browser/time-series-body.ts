@@ -1,10 +1,10 @@
 import type uPlot from 'uplot'
-import { colourOf, type Theme } from '../../src/rendering/colours.ts'
+import type { Theme } from '../../src/rendering/colours.ts'
 import { type NamedSeries, shown } from '../../src/rendering/field-config.ts'
 import { aligned, lastNotNull, withHoles } from '../../src/rendering/frames.ts'
 import { panelSeries } from '../../src/rendering/panel-data.ts'
 import { stacked } from '../../src/rendering/stacking.ts'
-import { annotationsNear, drawAnnotations } from './annotations.ts'
+import { drawAnnotations, notedNear } from './annotations.ts'
 import { drawThresholds } from './chart-axes.ts'
 import { chartFrame, type TooltipRow } from './chart-frame.ts'
 import { chartLegend } from './chart-legend.ts'
@@ -21,11 +21,7 @@ export function timeSeriesBody(container: HTMLElement, context: PanelContext): P
 
   const frame = chartFrame(context, (chart, index, left, top) => {
     if (!input) return undefined
-    const noted = annotationsNear(input.annotations, chart, left).map((event) => ({
-      colour: colourOf(event.colour, (input as PanelInput).theme),
-      name: [event.text, ...event.tags].filter(Boolean).join(' · '),
-      value: '',
-    }))
+    const noted = notedNear(input, chart, left)
     return index == null ? noted : [...valuesAt(chart, index, top, input), ...noted]
   })
   const valuesAt = (chart: uPlot, index: number, top: number, now: PanelInput): TooltipRow[] => {
