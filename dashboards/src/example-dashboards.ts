@@ -139,7 +139,7 @@ export const exampleCharts: DashboardJson = {
         mergeValues: true,
         showValue: 'auto',
         rowHeight: 0.8,
-        legend: { ...legend('list', []), showLegend: false },
+        legend: legend('list', []),
       },
     }),
     panel(7, 'state-timeline', 'Long names', [0, 22, 24, 5], {

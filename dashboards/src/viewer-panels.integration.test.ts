@@ -172,6 +172,7 @@ describe('charts', () => {
     }
     expect(await stateAt(430_000)).toBe('thermometer-2silent')
     expect(await stateAt(300_000)).toBe('thermometer-2live')
+    expect((await view.panel('States').locator('.legend .item').allTextContents()).sort()).toEqual(['live', 'silent'])
   })
 
   it.each(['dark', 'light'] as const)('a heat map has the colour of its value, %s', async (theme) => {

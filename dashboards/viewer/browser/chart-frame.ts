@@ -1,7 +1,7 @@
 /** A uPlot chart that fits its box, shares its crosshair, zooms by dragging, has a tooltip of its own and answers to keys. */
 import uPlot from 'uplot'
 import { localTime, type TimeRange } from '../../src/rendering/time-range.ts'
-import { anchor, element } from './dom.ts'
+import { anchor, element, swatch } from './dom.ts'
 import type { FilledLink, PanelContext } from './panel-body.ts'
 
 export interface TooltipRow {
@@ -106,12 +106,10 @@ export function chartFrame(
   observer.observe(plot)
 
   const line = ({ colour, name, value, links = [] }: TooltipRow) => {
-    const dot = element('i', {})
-    dot.style.background = colour
     return element(
       'div',
       { className: 'line' },
-      dot,
+      swatch(colour),
       element('span', {}, name),
       element('b', {}, value),
       ...links.map((link) => anchor(link, link.title)),

@@ -2,7 +2,7 @@
 import type { PanelOptionsJson } from '../../src/rendering/dashboard-json.ts'
 import { type NamedSeries, shown } from '../../src/rendering/field-config.ts'
 import { reduced, reducerTitle } from '../../src/rendering/reducers.ts'
-import { element } from './dom.ts'
+import { element, swatch } from './dom.ts'
 
 export interface LegendItem {
   readonly series: NamedSeries
@@ -18,8 +18,7 @@ export interface ChartLegend {
 export function chartLegend(onChoose: (name: string, keepOthers: boolean) => void): ChartLegend {
   const root = element('div', { className: 'legend' })
   const button = ({ series, colour, isShown }: LegendItem, ...more: (Node | false)[]) => {
-    const mark = element('i', {})
-    mark.style.background = colour
+    const mark = swatch(colour)
     mark.style.color = colour
     mark.classList.toggle('dashed', (series.settings.custom?.lineStyle?.fill ?? 'solid') !== 'solid')
     return element(

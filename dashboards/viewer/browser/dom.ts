@@ -20,6 +20,13 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   return created
 }
 
+/** What a colour stands for is beside it in words. */
+export function swatch(colour: string, className = ''): HTMLElement {
+  const mark = element('i', { className })
+  mark.style.background = colour
+  return mark
+}
+
 /** A link; what leads to another page opens there. */
 export const anchor = (
   { href, title, isNewPage }: { readonly href: string; readonly title: string; readonly isNewPage: boolean },

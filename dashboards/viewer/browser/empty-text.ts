@@ -5,7 +5,7 @@ import { localTime } from '../../src/rendering/time-range.ts'
 import type { PanelInput } from './panel-body.ts'
 
 export function emptyText(panel: PanelJson, { range, variables, nowMs }: PanelInput): string {
-  const said = panel.type === 'table' ? panel.fieldConfig?.defaults.noValue : undefined
+  const said = panel.fieldConfig?.defaults.noValue
   if (said && said !== '–') return said
   const unfilled = variables.find((v) => v.isPattern && v.values.includes(ALL_VALUE) && v.options.length === 0)
   if (unfilled) return `Nothing is stored yet: InfluxDB knows no ${unfilled.name}`

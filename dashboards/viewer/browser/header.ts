@@ -6,7 +6,7 @@ import type { SelectedVariable } from '../../src/rendering/macros.ts'
 import type { RawRange } from '../../src/rendering/time-range.ts'
 import { isTextbox, optionName } from '../../src/rendering/variables.ts'
 import type { BrowserClock } from './clock.ts'
-import { anchor, element, icon } from './dom.ts'
+import { anchor, element, icon, swatch } from './dom.ts'
 import { popover } from './popover.ts'
 import type { DashboardSummary } from './queries.ts'
 import type { ThemeSwitch } from './theme.ts'
@@ -199,8 +199,7 @@ function annotationPicker(
         'div',
         { className: 'choices' },
         ...annotations.map(({ name, iconColor }) => {
-          const dot = element('i', { className: 'dot' })
-          dot.style.background = colourOf(iconColor, theme.current)
+          const dot = swatch(colourOf(iconColor, theme.current), 'dot')
           const box = element('input', {
             type: 'checkbox',
             checked: !disabled.has(name),

@@ -9,6 +9,7 @@ import { mappingOf } from '../../src/rendering/value-mappings.ts'
 import { drawAnnotations, notedNear } from './annotations.ts'
 import { timeAxis } from './chart-axes.ts'
 import { chartFrame } from './chart-frame.ts'
+import { element, swatch } from './dom.ts'
 import type { PanelBody, PanelContext, PanelInput } from './panel-body.ts'
 import { nameRows, rowAxis } from './row-axis.ts'
 
@@ -21,9 +22,15 @@ interface Row {
   readonly series: NamedSeries
   readonly spans: readonly Span[]
 }
+interface Look {
+  readonly text: string
+  readonly colour: string
+}
 const ROW_SHARE = 0.8
 const BAR_PX_MAX = 34
 const FONT_SIZE = 11
+/** More states than these are texts rather than states. */
+const LEGEND_ITEMS_MAX = 12
 
 /** A row a series, a coloured bar for as long as a state lasted. */
 export function stateTimelineBody(container: HTMLElement, context: PanelContext): PanelBody {
@@ -43,7 +50,8 @@ export function stateTimelineBody(container: HTMLElement, context: PanelContext)
       ...noted,
     ]
   })
-  container.append(frame.root)
+  const legend = element('div', { className: 'legend' })
+  container.append(frame.root, legend)
 
   return {
     draw(next) {
@@ -70,6 +78,11 @@ export function stateTimelineBody(container: HTMLElement, context: PanelContext)
           ],
         },
       }))
+      legend.hidden = panel.options?.legend?.showLegend === false
+      const items = looksOf(rows, next).map(({ text, colour }) =>
+        element('span', { className: 'item' }, swatch(colour), text),
+      )
+      legend.replaceChildren(...items)
       const latest = rows.map(
         ({ series, spans }) => `${series.name} ${look(spans.at(-1)?.value ?? null, series, next).text}`,
       )
@@ -106,11 +119,17 @@ function spansOf(series: NamedSeries, endMs: number, input: PanelInput): Span[] 
   return spans
 }
 
-function look(value: Value, { settings }: NamedSeries, { theme, nowMs }: PanelInput): { text: string; colour: string } {
+function look(value: Value, { settings }: NamedSeries, { theme, nowMs }: PanelInput): Look {
   const { text, suffix } = shown(value, settings, nowMs)
   const { color } = settings
   const fixed = color?.mode === 'fixed' && color.fixedColor ? colourOf(color.fixedColor, theme) : undefined
   return { text: text + suffix, colour: valueColour(value, settings, theme) ?? fixed ?? fallbackColour(text, theme) }
+}
+
+/** Each state once. */
+function looksOf(rows: readonly Row[], input: PanelInput): Look[] {
+  const looks = rows.flatMap(({ series, spans }) => spans.map(({ value }) => look(value, series, input)))
+  return [...new Map(looks.map((one) => [one.text, one])).values()].slice(0, LEGEND_ITEMS_MAX)
 }
 
 /** A state without a colour gets one by its name, the same everywhere. */
