@@ -3,33 +3,15 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLogger, systemClock } from '@tributary/runtime'
-import { findServer } from '@tributary/stack'
-import { type BrowserContext, chromium, type Locator, type Page } from 'playwright-core'
+import { DESKTOP, launchChromium } from '@tributary/stack/testing'
+import type { BrowserContext, Locator, Page } from 'playwright-core'
 import { expect } from 'vitest'
 import type { DashboardJson } from './rendering/dashboard-json.ts'
 import { type ExampleInflux, startExampleInflux } from './testing.ts'
 import { createViewer, type Viewer } from './viewer-server.ts'
 
-const CHROMIUM_ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
 export const WAIT = { timeout: 20_000 }
-export const DESKTOP = { width: 1440, height: 900 }
-export const PHONE = { width: 390, height: 844 }
 const signal = new AbortController().signal
-
-/** @throws with what to do when there is no Chromium and none can be unpacked */
-async function findChromium() {
-  return findServer('chromium').catch((error) => {
-    throw new Error(`${error.message}\nThe browser tests need Chromium: apt-get install chromium`, { cause: error })
-  })
-}
 
 export interface ViewerPage {
   readonly page: Page
@@ -52,7 +34,6 @@ export interface ViewerPage {
 
 /** @param dashboards instead of the committed ones */
 export async function openViewerPage(dashboards?: readonly DashboardJson[]): Promise<ViewerPage> {
-  const browser = await findChromium()
   const folder = await mkdtemp(join(tmpdir(), 'tributary-viewer-page-'))
   const influx = await startExampleInflux(systemClock.wallMs())
   for (const dashboard of dashboards ?? [])
@@ -66,13 +47,7 @@ export async function openViewerPage(dashboards?: readonly DashboardJson[]): Pro
     { clock: systemClock, log: createLogger('viewer', 'silent') },
   )
   await viewer.start(signal)
-  const context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-    executablePath: browser.path,
-    env: { ...process.env, ...browser.environment } as Record<string, string>,
-    headless: true,
-    viewport: DESKTOP,
-    args: CHROMIUM_ARGUMENTS,
-  })
+  const context = await launchChromium(join(folder, 'profile'))
   const page = context.pages()[0] ?? (await context.newPage())
   const complaints: string[] = []
   page.on('console', (message) => {
@@ -95,8 +70,11 @@ export async function openViewerPage(dashboards?: readonly DashboardJson[]): Pro
     },
     drawn,
     async drawAll() {
-      for (const found of await page.locator('.panel').all()) await found.scrollIntoViewIfNeeded()
-      await expect.poll(() => page.locator('.panel[data-state=loading]').count(), WAIT).toBe(0)
+      // What is scrolled past is not asked for: each must be waited for.
+      for (const found of await page.locator('.panel').all()) {
+        await found.scrollIntoViewIfNeeded()
+        await expect.poll(() => found.getAttribute('data-state'), WAIT).not.toBe('loading')
+      }
     },
     cutTexts: () =>
       page

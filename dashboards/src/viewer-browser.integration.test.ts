@@ -1,6 +1,8 @@
 /** Every dashboard in a real Chromium, on data of a real influxd: drawn, without a complaint on the console, and usable. */
+
+import { DESKTOP, PHONE } from '@tributary/stack/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { DESKTOP, openViewerPage, PHONE, type ViewerPage, WAIT } from './browser-harness.ts'
+import { openViewerPage, type ViewerPage, WAIT } from './browser-harness.ts'
 
 let view: ViewerPage
 let page: ViewerPage['page']

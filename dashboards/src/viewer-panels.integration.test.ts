@@ -1,7 +1,9 @@
 /** Each type of panel in a real Chromium, from dashboards that use everything that the viewer draws. */
+
+import { DESKTOP, PHONE } from '@tributary/stack/testing'
 import type { Locator } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { DESKTOP, openViewerPage, PHONE, type ViewerPage, WAIT } from './browser-harness.ts'
+import { openViewerPage, type ViewerPage, WAIT } from './browser-harness.ts'
 import { exampleDashboards } from './example-dashboards.ts'
 import { exampleValue } from './example-lines.ts'
 import { schemeColours } from './rendering/colour-scales.ts'

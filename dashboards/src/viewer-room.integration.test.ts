@@ -1,6 +1,8 @@
 /** What has little room in a real Chromium: a panel's links, names of rows and of bars, marks of events among states. */
+
+import { DESKTOP, PHONE } from '@tributary/stack/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { DESKTOP, openViewerPage, PHONE, type ViewerPage, WAIT } from './browser-harness.ts'
+import { openViewerPage, type ViewerPage, WAIT } from './browser-harness.ts'
 import { exampleDashboards } from './example-dashboards.ts'
 import { colourOf } from './rendering/colours.ts'
 
