@@ -32,19 +32,20 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
   function answer(statement: string): InfluxSeries[] {
     statements.push(statement)
     const next =
-      /^SELECT (?:LAST|FIRST)\("(.+)"\) AS "\1" FROM "(.+)" WHERE time (<|>=) (-?\d+)ms AND \((.+)\) GROUP BY/.exec(
+      /^SELECT (?:LAST|FIRST)\("(.+)"\) AS "\1" FROM (\S+) WHERE time (<|>=) (-?\d+)ms AND \((.+)\) GROUP BY/.exec(
         statement,
       )
     if (next !== null) {
       const [, field = '', measurement = '', side, atMs, devices = ''] = next
-      return nextTo(field, measurement, side === '<', Number(atMs), devices)
+      return nextTo(field, namesOf(measurement), side === '<', Number(atMs), devices)
     }
     const parts =
-      /^SELECT (.+) FROM (?:"rollup"\.)?"([^"]+)" WHERE time >= (-?\d+)ms AND time < (-?\d+)ms AND \((.+)\) GROUP BY (\S+)(?: LIMIT (\d+))?$/.exec(
+      /^SELECT (.+) FROM (\S+) WHERE time >= (-?\d+)ms AND time < (-?\d+)ms AND \((.+)\) GROUP BY (\S+)(?: LIMIT (\d+))?$/.exec(
         statement,
       )
     if (parts === null) throw new Error(`the model does not know: ${statement}`)
     const [, fields = '', measurement = '', from, to, devices = '', , limit = 'Infinity'] = parts
+    const measurements = namesOf(measurement)
     const wanted = new Set(
       [...devices.matchAll(/"site" = '([^']*)' AND "device" = '([^']*)'/g)].map(
         ([, site, device]) => `${site}/${device}`,
@@ -54,7 +55,7 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
     for (const [key, points] of series) {
       const [name = '', ...rest] = key.split(',')
       const tags = Object.fromEntries(rest.map((tag) => tag.split('='))) as Record<string, string>
-      if (name !== measurement || !wanted.has(`${tags['site']}/${tags['device']}`)) continue
+      if (!measurements.has(name) || !wanted.has(`${tags['site']}/${tags['device']}`)) continue
       const inside = [...points]
         .filter(([timeMs]) => timeMs >= Number(from) && timeMs < Number(to))
         .sort(([a], [b]) => a - b)
@@ -72,7 +73,7 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
   /** The point with the field that is the next one before that time, or from it on. */
   function nextTo(
     field: string,
-    measurement: string,
+    measurements: ReadonlySet<string>,
     isBefore: boolean,
     atMs: number,
     devices: string,
@@ -80,7 +81,7 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
     return [...series].flatMap(([key, points]) => {
       const [name = '', ...rest] = key.split(',')
       const tags = Object.fromEntries(rest.map((tag) => tag.split('='))) as Record<string, string>
-      if (name !== measurement || !devices.includes(`"site" = '${tags['site']}' AND "device" = '${tags['device']}'`))
+      if (!measurements.has(name) || !devices.includes(`"site" = '${tags['site']}' AND "device" = '${tags['device']}'`))
         return []
       const [last] = [...points]
         .filter(([timeMs, point]) => timeMs < atMs === isBefore && point.has(field))
@@ -97,6 +98,9 @@ export function createModelStore(onQuery: () => void | Promise<void> = () => und
   }
   return { series, write, query: Object.assign(query, { close: async () => undefined }), statements }
 }
+
+/** @param from what stands behind FROM, its retention policies left away */
+const namesOf = (from: string): Set<string> => new Set(from.replaceAll('"rollup".', '').slice(1, -1).split('","'))
 
 function fieldValue(text: string): ModelValue {
   if (text.startsWith('"')) return text.slice(1, -1).replace(/\\(.)/g, '$1')

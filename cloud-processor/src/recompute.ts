@@ -16,6 +16,7 @@ import {
   rangesOf,
   rawStatements,
   restStatement,
+  rolledUpStatements,
   rowStatements,
   type StoreRange,
   together,
@@ -99,7 +100,12 @@ export async function recompute(
     for (const same of together(ranges)) {
       const names = counters.map(({ name }) => name)
       const neighbours = await query(neighbourStatements(kind, names, same).join(';'), signal)
-      for (const range of same) for (const one of work.get(range) ?? []) takeNeighbours(one, neighbours)
+      const rolledUp = await query(rolledUpStatements(kind, widths, same).join(';'), signal)
+      for (const range of same) {
+        const ofRange = work.get(range) ?? []
+        for (const one of ofRange) takeNeighbours(one, neighbours)
+        takeRolledUp(ofRange, rolledUp)
+      }
     }
   for (let statements = rawStatements(kind, fields, ranges); statements.length > 0; ) {
     const rest: string[] = []
@@ -128,30 +134,62 @@ function workOf(window: DirtyWindow, series: DeviceSeries): Work {
   return { window, series, windows, row: emptyRow(window.startMs, shape), nextMs }
 }
 
-/** Readings next to the stretch of time: what is counted from the one before it belongs to the window of the first in it. */
-function takeNeighbours({ window, series, windows, nextMs }: Work, neighbours: readonly InfluxSeries[]): void {
-  for (const { tags, columns, values } of neighbours) {
-    if (tags?.['site'] !== plainName(window.site) || tags['device'] !== plainName(window.device)) continue
-    const counter = fieldNamed(series, columns[1] ?? '')?.counter
-    const [timeMs, value] = values[0] ?? []
+/** What a counter counted from the last reading before the window belongs to the window; from its own last on, to that of the next. */
+function takeBeside({ window, windows, nextMs }: Work, counter: number, value: number, timeMs: number): void {
+  const leadMs = windows.carry[2 * counter + 1] as number
+  if (timeMs < window.startMs) {
+    if (!(leadMs >= timeMs)) windows.carry.set([value, timeMs], 2 * counter)
+  } else if (timeMs >= window.startMs + window.widthMs && !((nextMs[counter] as number) <= timeMs))
+    nextMs[counter] = timeMs
+}
+
+const isOf = ({ window }: Work, { tags }: InfluxSeries): boolean =>
+  tags?.['site'] === plainName(window.site) && tags['device'] === plainName(window.device)
+
+/** Readings next to the stretch of time. */
+function takeNeighbours(work: Work, neighbours: readonly InfluxSeries[]): void {
+  for (const neighbour of neighbours) {
+    if (!isOf(work, neighbour)) continue
+    const counter = fieldNamed(work.series, neighbour.columns[1] ?? '')?.counter
+    const [timeMs, value] = neighbour.values[0] ?? []
     if (counter === undefined || typeof timeMs !== 'number' || typeof value !== 'number') continue
-    if (timeMs < window.startMs) windows.carry.set([value, timeMs], 2 * counter)
-    else nextMs[counter] = timeMs
+    takeBeside(work, counter, value, timeMs)
+  }
+}
+
+/** Readings that were rolled up are not among the raw points: the last of each roll-up stands in its row. */
+function takeRolledUp(ofRange: readonly Work[], rolledUp: readonly InfluxSeries[]): void {
+  const [first] = ofRange
+  if (first === undefined) return
+  const { fields } = first.series
+  for (const rows of rolledUp) {
+    if (!isOf(first, rows)) continue
+    for (const [startMs, text] of rows.values as [number, unknown][]) {
+      if (typeof text !== 'string') continue
+      const { cells } = rowOfPart({ startMs, rolledUp: text }, fields)
+      for (const { slot, counter } of fields) {
+        const at = slot * CELLS
+        if (counter === undefined || cells[at + COUNT] === 0) continue
+        for (const work of ofRange)
+          takeBeside(work, counter, cells[at + LAST] as number, cells[at + LAST_TIME] as number)
+      }
+    }
   }
 }
 
 const fold = createFold()
 const segment = new Float64Array(SEGMENT_CELLS)
 
-function foldPoints({ window, series, windows, row, nextMs }: Work, points: InfluxSeries): void {
+function foldPoints(work: Work, points: InfluxSeries): void {
+  const { window, series, windows, row } = work
   const { values, columns } = points
   const timesMs = Float64Array.from(values, ([timeMs]) => timeMs as number)
   const from = firstFrom(timesMs, window.startMs)
   const to = firstFrom(timesMs, window.startMs + window.widthMs)
   for (const { name, counter } of series.fields)
     if (counter !== undefined) {
-      takeLead(windows, counter, columns.indexOf(name), values, from)
-      takeNext(nextMs, counter, columns.indexOf(name), values, to)
+      takeNearest(work, counter, columns.indexOf(name), values, from - 1, -1)
+      takeNearest(work, counter, columns.indexOf(name), values, to, 1)
     }
   if (from === to) return
   const inside = timesMs.subarray(from, to)
@@ -182,36 +220,19 @@ function foldPoints({ window, series, windows, row, nextMs }: Work, points: Infl
   }
 }
 
-/** The last reading of a counter before the window, among points of which those up to `end` lie before it. */
-function takeLead(
-  windows: Windows,
+/** The nearest reading of a counter on one side of the window. */
+function takeNearest(
+  work: Work,
   counter: number,
   column: number,
-  values: InfluxSeries['values'],
-  end: number,
+  points: InfluxSeries['values'],
+  first: number,
+  direction: 1 | -1,
 ): void {
-  if (column < 0) return
-  for (let i = end - 1; i >= 0; i--) {
-    const value = values[i]?.[column]
+  for (let i = first; column >= 0 && i >= 0 && i < points.length; i += direction) {
+    const [timeMs, value] = [points[i]?.[0] as number, points[i]?.[column]]
     if (typeof value !== 'number') continue
-    windows.carry.set([value, values[i]?.[0] as number], 2 * counter)
-    return
-  }
-}
-
-/** The first reading of a counter after the window, among points of which those from `begin` on lie after it. */
-function takeNext(
-  nextMs: Float64Array,
-  counter: number,
-  column: number,
-  values: InfluxSeries['values'],
-  begin: number,
-): void {
-  for (let i = begin; column >= 0 && i < values.length; i++) {
-    const timeMs = values[i]?.[0] as number
-    if (timeMs >= (nextMs[counter] as number)) return
-    if (typeof values[i]?.[column] !== 'number') continue
-    nextMs[counter] = timeMs
+    takeBeside(work, counter, value, timeMs)
     return
   }
 }

@@ -18,6 +18,8 @@ import {
   encodeState,
   intakeOf,
   RECEIVED_AT_MS,
+  readingsOf,
+  rollupOf,
   type SampleValues,
   stateFor,
   step,
@@ -38,6 +40,17 @@ const plant = contractSchema.parse({
   },
 })
 
+/** Readings of one batch that the agent rolled up. */
+const rolledUpAs = (sequence: number, samples: readonly SampleValues[]) => ({
+  rollups: [rollupOf('d', samples, { kind: 'plant', fromSequence: sequence })],
+  tombstones: [
+    {
+      ...{ epoch: EPOCH, fromSequence: sequence, toSequence: sequence, reason: 'rolled_up_10s' },
+      readingCount: readingsOf([blockOf('d', 'plant', samples)]),
+    },
+  ],
+})
+
 /** A partition with its store; a second passes with each turn. */
 function world() {
   const context = contextOf([plant], { memoryMs: 60_000, punctualMemoryMs: 60_000 })
@@ -49,19 +62,21 @@ function world() {
   const list = createRepairList(REST_MS, () => nowMs)
   const turn = (
     samples: readonly SampleValues[] = [],
-    { throughMs = 0, contracts = context.contracts, skips = 0 } = {},
+    { throughMs = 0, contracts = context.contracts, skips = 0, rolledUp = [] as SampleValues[] } = {},
   ) => {
     nowMs += 1_000
     clearEffects(effects)
+    // At once, as in the loop when it has nothing to write.
+    list.look(state, contracts)
     list.settle(state, effects, contracts)
     if (samples.length > 0 || throughMs > 0) {
+      const given = rolledUp.length > 0 ? rolledUpAs(++sequence, rolledUp) : {}
       sequence += 1 + skips
       const blocks = samples.length > 0 ? [blockOf('d', 'plant', samples)] : []
-      step(state, intakeOf(batchOf({ sequence, completeThroughMs: throughMs, blocks })), context, effects)
+      step(state, intakeOf(batchOf({ ...given, sequence, completeThroughMs: throughMs, blocks })), context, effects)
     }
     for (const lines of [effects.lines, effects.rollups])
       for (let i = 0; i < lines.count; i++) store.write(lines.line(i).toString('utf8').trimEnd())
-    list.look(state, contracts)
   }
   return {
     get state() {
@@ -99,6 +114,16 @@ test('windows of a kind that has no contract any more do not stay in the list', 
   for (let i = 0; series && i < 7_000; i++) addDirty(w.state, series, 10_000, T - 1_000_000 - i * 10_000)
   w.turn([], { contracts: new Map<string, Contract>() })
   expect([w.state.dirty.size, w.state.counters.windowsKept]).toEqual([0, 7_000])
+})
+
+test('a window that memory knows leaves the list', () => {
+  const w = world()
+  w.turn([at(1, { running: true })], { throughMs: T + 20_000 })
+  const [series] = [...allSeries(w.state)]
+  if (series) addDirty(w.state, series, 10_000, T)
+  for (let i = 0; i < 3; i++) w.turn()
+  expect(w.state.dirty.size).toBe(0)
+  expect(w.row(T)).toMatchObject({ running_count: 1, revision: 0 })
 })
 
 test('a row of booleans is not overwritten by one of fewer readings, and stands once the store said so three times', async () => {
@@ -176,6 +201,24 @@ test('a late reading of a counter, minutes before the next: the window of that o
   expect(w.row(T + 300_000)).toMatchObject({ total_increase: 10, total_rate: 1 })
   expect(w.row(T + 360_000)).toMatchObject({ total_increase: 40 })
   expect(w.state.dirty.size).toBe(0)
+})
+
+test('what a counter counted between raw readings and rolled-up ones is counted once, when the store is asked', async () => {
+  const w = world()
+  w.turn([at(5, { total: 100 })])
+  const rolledUp = [at(11, { total: 110 }), at(18, { total: 130 })]
+  w.turn([at(21, { total: 135 }), at(25, { total: 150 }), at(41, { total: 190 })], { rolledUp, throughMs: T + 50_000 })
+  w.turn([at(65, { total: 230 })], { rolledUp: [at(52, { total: 210 })], throughMs: T + 3_700_000 })
+  const increases = () => [0, 10, 20, 40, 50, 60].map((second) => w.row(T + second * 1_000)['total_increase'])
+  const expected = [0, 30, 20, 40, 20, 20]
+  expect(increases()).toEqual(expected)
+  // Some before what is rolled up, some behind it, all of them at once: memory has forgotten them.
+  for (const late of [[4], [24, 42], [66], [4, 22, 42, 64]]) {
+    w.turn(late.map((second) => at(second, { running: true })))
+    await w.pass(3 * REST_MS)
+    expect(w.state.dirty.size).toBe(0)
+    expect(increases()).toEqual(expected)
+  }
 })
 
 test('a state was lost: the first window of a counter that it knows begins with what the store has before', async () => {

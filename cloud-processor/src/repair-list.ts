@@ -59,6 +59,7 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
   let dueBy: Contracts = new Map()
   let given: Recomputed[] = []
   let lookedAtMs = Number.NEGATIVE_INFINITY
+  let tookOthersAtMs = Number.NEGATIVE_INFINITY
   let busy = false
   let writing = 0
 
@@ -94,6 +95,7 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
   }
 
   function takeOthers(state: PartitionState, effects: Effects, contracts: Contracts): boolean {
+    tookOthersAtMs = monotonicMs()
     let changed = false
     for (const [key, window] of state.dirty) {
       if (!contracts.has(window.kind)) {
@@ -118,7 +120,7 @@ export function createRepairList(restMs: number, monotonicMs: () => number): Rep
   return {
     settle(state, effects, contracts) {
       const before = state.dirty.size
-      const isDue = state.dirty.size > 0 && monotonicMs() - lookedAtMs >= LOOK_MS
+      const isDue = state.dirty.size > 0 && monotonicMs() - tookOthersAtMs >= LOOK_MS
       const took = take(state, effects, contracts)
       const tookOthers = isDue && takeOthers(state, effects, contracts)
       writing += before - state.dirty.size

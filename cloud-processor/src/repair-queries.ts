@@ -80,6 +80,19 @@ export function neighbourStatements(kind: string, counters: readonly string[], s
   ])
 }
 
+/** What agents rolled up in rows of these widths: last before the stretches of time of one group, in them, and first after them. */
+export function rolledUpStatements(kind: string, widthsMs: readonly number[], same: readonly StoreRange[]): string[] {
+  const [{ fromMs, toMs }] = same as [StoreRange]
+  const rows = widthsMs.map((widthMs) => `"rollup".${identifier(`${kind}_${windowName(widthMs)}`)}`).join(',')
+  const one = (what: string, when: string) =>
+    `SELECT ${what} FROM ${rows} WHERE ${when} AND (${devicesOf(same)}) GROUP BY "site","device"`
+  return [
+    one('LAST("rolled_up") AS "rolled_up"', `time < ${fromMs}ms`),
+    one('"rolled_up"', `time >= ${fromMs}ms AND time < ${toMs}ms`),
+    one('FIRST("rolled_up") AS "rolled_up"', `time >= ${toMs}ms`),
+  ]
+}
+
 /** Ranges of the same time. */
 export function together(ranges: readonly StoreRange[]): StoreRange[][] {
   const groups = new Map<string, StoreRange[]>()

@@ -126,6 +126,8 @@ function world({ memoryMs, restMs, deaths }: Pick<Story, 'memoryMs' | 'restMs' |
     turn(plans: readonly Plan[], kept: KeptWatermark): void {
       nowMs += TURN_MS
       clearEffects(effects)
+      // At once, as in the loop when it has nothing to write.
+      list.look(state, context.contracts)
       list.settle(state, effects, context.contracts)
       for (const plan of plans) step(state, intakeOf(batchOf(plan)), context, effects)
       // What the gateway keeps: it is asked while an epoch is in doubt.
@@ -136,7 +138,6 @@ function world({ memoryMs, restMs, deaths }: Pick<Story, 'memoryMs' | 'restMs' |
       operation(() => {
         checkpoint = encodeState(state)
       })
-      list.look(state, context.contracts)
     },
     recompute: () => recompute(store.query, context.contracts, list.due, new AbortController().signal),
     /** Another process begins with the checkpoint, or without any. */

@@ -8,7 +8,10 @@ import { CELLS, COUNT, emptyRow, LAST_TIME, mergeFold, mergeString, type WindowR
 type SavedCells = (number | null)[] | [count: number, last: string, lastMs: number]
 
 /** A row with what the part of another one says. */
-export function rowOfPart({ startMs, rolledUp }: WindowRow, fields: readonly FieldSeries[]): WindowRow {
+export function rowOfPart(
+  { startMs, rolledUp }: Pick<WindowRow, 'startMs' | 'rolledUp'>,
+  fields: readonly FieldSeries[],
+): WindowRow {
   const row = emptyRow(startMs, { fieldCount: fields.length, hasSketch: false, counters: [] })
   if (rolledUp !== undefined) mergePart(row, rolledUp, fields)
   return row
