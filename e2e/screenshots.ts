@@ -14,7 +14,9 @@ import { givePast, sayWhatOneMakesOfIt, untilDrained } from './harness/lived-pip
 
 const SCENARIO = join(repositoryFolder, 'e2e', 'scenarios', 'lived.yaml')
 const DAY_MS = 86_400_000
-const PAST_DAYS = 7
+const PAST_DAYS = 14
+/** Readings of all devices together in the past, a second. */
+const PAST_RATE = 4
 /** As long as the range of most pictures. */
 const LIVE_MS = 300_000
 /** The page has been told of everything once. */
@@ -22,7 +24,7 @@ const SITE_VIEW_MS = 5_000
 /** A page is as long as its panels, up to this. */
 const HEIGHT_PX_MAX = 4_000
 /** Where five minutes show too little. */
-const rangeOf = (uid: string): string => (/compare/.test(uid) ? 'now-7d' : 'now-5m')
+const rangeOf = (uid: string): string => (/compare/.test(uid) ? 'now-14d' : /alerts/.test(uid) ? 'now-15m' : 'now-5m')
 const ALSO_LIGHT_AND_PHONE = ['tributary-fleet', 'tributary-climate']
 
 const folder = process.argv[2] ?? join(repositoryFolder, 'docs', 'images')
@@ -41,7 +43,7 @@ const stopping = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort())
 try {
   say(`Filling the agents' spools with ${PAST_DAYS} days …`)
-  await givePast(pipeline, dataFolder, SCENARIO, PAST_DAYS * DAY_MS)
+  await givePast(pipeline, dataFolder, SCENARIO, PAST_DAYS * DAY_MS, PAST_RATE)
   await pipeline.start(stopping.signal)
   say('Draining them into InfluxDB …')
   await untilDrained(pipeline)

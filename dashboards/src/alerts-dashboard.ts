@@ -23,7 +23,7 @@ import {
 import { barGauge, bars } from './bar-panels.ts'
 import { dashboardFrame, deviceOfVariable, finished, kindVariable, siteVariable } from './dashboard-frame.ts'
 import { deviceNow, deviceThen, kindColumn } from './event-links.ts'
-import { BLANK, BY_FEEDBACK, BY_SEVERITY, BY_STATE, MESSAGE } from './events.ts'
+import { BLANK, BY_FEEDBACK, BY_SEVERITY, BY_STATE, MESSAGE, WRAPPED } from './events.ts'
 import { CRITICAL, GOOD, kindTitle, WARNING } from './field-style.ts'
 import { influxQuery, refIdOf } from './influx-query.ts'
 import { type Column, coloured, stat, stateTimeline, table, timeSeries, UNSEEN } from './panels.ts'
@@ -95,11 +95,11 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
     { name: 'site', title: 'Site', properties: [UNSEEN] },
   ]
   const when: Column = { name: 'Time', unit: 'dateTimeAsLocal', width: 160, properties: [deviceThen()] }
-  const device: Column = { name: 'device', title: 'Device', width: 115 }
+  const device: Column = { name: 'device', title: 'Device', width: 140 }
   const severity: Column = { name: 'severity', title: 'Severity', width: 85, properties: coloured(BY_SEVERITY) }
   const state: Column = { name: 'state', title: 'State', width: 125, properties: coloured(BY_STATE) }
   const after: Column = { name: 'after_seconds', title: 'After', unit: 's', width: 70, properties: [BLANK] }
-  const held: Column = { name: 'held', title: 'Not told', width: 120, properties: [BLANK] }
+  const held: Column = { name: 'held', title: 'Not told', width: 110, properties: [BLANK] }
   const by: Column = { name: 'by', title: 'By', width: 65, properties: [BLANK] }
   dashboard
     .withPanel(
@@ -210,7 +210,14 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
         { id: 16, title: 'Acknowledged', span: 12, height: 7 },
         {
           query: acknowledgedQuery,
-          columns: [when, device, by, after, { name: 'comment', title: 'Comment', properties: [BLANK] }, ...unseen],
+          columns: [
+            when,
+            device,
+            by,
+            after,
+            { name: 'comment', title: 'Comment', properties: [BLANK, WRAPPED] },
+            ...unseen,
+          ],
           hidden: ['message'],
           noValue: 'Nobody acknowledged anything in this time range',
         },

@@ -22,7 +22,7 @@ import { extremesQuery, hoursQueries, meanQuery } from './reading-queries.ts'
 const CHOSEN = `${SITE} AND "device" =~ /^$devices$/`
 const PER_LINE = 4
 /** Of the heat map, whatever the dashboard's range: fewer days show no habit. */
-const DAYS = '28d'
+const DAYS = '14d'
 /** Values below are not drawn: Grafana leaves out what is not above 0 when it is not told otherwise. */
 const LOWEST = -1e300
 

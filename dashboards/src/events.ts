@@ -21,6 +21,8 @@ const QUIET_STATES = ['pending', 'historical']
 export const BY_FEEDBACK = { confirmed: CRITICAL, dismissed: 'gray' }
 /** Of cells: an empty table says something else. */
 export const BLANK = { id: 'noValue', value: '–' }
+/** Sentences: from Grafana 10.4 on; before, a long one is cut, and shown whole to the mouse. */
+export const WRAPPED = { id: 'custom.cellOptions', value: { type: 'auto', wrapText: true } }
 /** Alerts that somebody cannot be reached are of no kind. */
 const LINK_DETECTORS: Readonly<Record<string, string>> = {
   agent_health: 'agent_unreachable',
@@ -43,7 +45,7 @@ export const AGAINST_CONTRACT = '"issue" !~ /^(late|late_beyond_memory|time_corr
 export const MESSAGE: Column = {
   name: 'message',
   title: 'Message',
-  properties: [{ id: 'custom.minWidth', value: 360 }],
+  properties: [{ id: 'custom.minWidth', value: 360 }, WRAPPED],
 }
 
 /** The newest of a time range. */
@@ -139,7 +141,7 @@ export function alertsTable(at: PanelPlace, kind: string) {
       MESSAGE,
       { name: 'held', title: 'Not told', width: 130, properties: [BLANK] },
       { name: 'by', title: 'By', width: 70, properties: [BLANK] },
-      { name: 'comment', title: 'Comment', width: 130, properties: [BLANK] },
+      { name: 'comment', title: 'Comment', width: 130, properties: [BLANK, WRAPPED] },
     ],
     noValue: 'No alerts in this time range',
   })

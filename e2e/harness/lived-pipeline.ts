@@ -11,22 +11,21 @@ import { runTributary, until } from './run-tributary.ts'
 
 const READINGS_PER_BATCH = 1_000
 const SPOOL = { segmentBytesMax: 8 * 1024 ** 2, bytesMax: 1024 ** 3 }
-/** Of all devices together in the past, a second. */
-const PAST_RATE = 8
 const DRAIN_MS_MAX = 180_000
 
-/** To be called before the pipeline starts. @returns the past's readings */
+/** To be called before the pipeline starts. @param rate readings of all devices together in the past, a second. @returns the past's readings */
 export async function givePast(
   pipeline: Pipeline,
   folder: string,
   scenarioFile: string,
   spanMs: number,
+  rate = 8,
 ): Promise<number> {
   const scenario = await loadScenario(scenarioFile)
   const toMs = systemClock.wallMs() - 1_000
   // What goes wrong in the scenario is to go wrong live.
   const calm = { ...scenario, anomalies: [], bad_values: [], faults: [] }
-  const run: Run = { seed: 7, startedAtMs: toMs - spanMs, rate: PAST_RATE, scenario: calm, firstSequences: {} }
+  const run: Run = { seed: 7, startedAtMs: toMs - spanMs, rate, scenario: calm, firstSequences: {} }
   let readings = 0
   for (const { name } of pipeline.agents) {
     const own = new Set(

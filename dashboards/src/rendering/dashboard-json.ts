@@ -177,6 +177,7 @@ export interface FieldCustom {
   readonly thresholdsStyle?: { readonly mode: string }
   /** Of cells. */
   readonly displayMode?: string
+  readonly cellOptions?: { readonly wrapText?: boolean }
   readonly align?: string
   readonly width?: number
   readonly minWidth?: number

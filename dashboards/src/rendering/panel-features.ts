@@ -204,6 +204,7 @@ const CUSTOM: Readonly<Record<PanelType, Fields>> = {
       'lcd-gauge',
       'basic',
     ),
+    cellOptions: object({ type: oneOf('auto'), wrapText: yesOrNo }),
     align: oneOf('auto', 'left', 'center', 'right'),
     width: number,
     minWidth: number,

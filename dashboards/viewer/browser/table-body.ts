@@ -14,11 +14,11 @@ export function tableBody(container: HTMLElement): PanelBody {
   let drawnHead: string | undefined
   /** What each cell says, row by row: a cell that says the same stays, so that focus and selection do. */
   let signatures: string[][] = []
-  const head = element('tr', {})
+  const head = element('tr', { role: 'row' })
   const body = element('tbody', {})
   const thead = element('thead', {}, head)
   const more = element('p', { className: 'hint', hidden: true })
-  const drawn = element('table', {}, thead, body)
+  const drawn = element('table', { role: 'table' }, thead, body)
   const root = element('div', { className: 'table', tabIndex: 0, role: 'region' }, drawn, more)
   container.append(root)
 
@@ -29,7 +29,7 @@ export function tableBody(container: HTMLElement): PanelBody {
     root.setAttribute('aria-label', panel.title ?? 'Table')
     drawn.hidden = table.rowCount === 0
     more.hidden = table.rowCount <= ROWS_SHOWN_MAX
-    more.textContent = `${table.rowCount - ROWS_SHOWN_MAX} more rows are not shown`
+    more.textContent = more.hidden ? '' : `${table.rowCount - ROWS_SHOWN_MAX} more rows are not shown`
     const columns = table.fields
       .map((field) => columnOf(field, input as PanelInput))
       .filter((c) => !c.settings.custom?.hidden)
@@ -72,13 +72,19 @@ export function tableBody(container: HTMLElement): PanelBody {
       const cells = columns.map((column) => tableCell(table, column, row, input as PanelInput))
       const before = signatures[i]
       signatures[i] = cells.map((cell) => cell.signature)
-      const line = body.rows[i] ?? body.insertRow()
+      const line = body.rows[i] ?? newRow()
       if (!before || before.length !== cells.length) line.replaceChildren(...cells.map((cell) => cell.make()))
       else
         cells.forEach((cell, at) => {
           if (cell.signature !== before[at]) line.cells[at]?.replaceWith(cell.make())
         })
     })
+  }
+  /** With little room it is no row of a grid any more, and stays one to those who hear it. */
+  const newRow = () => {
+    const line = body.insertRow()
+    line.role = 'row'
+    return line
   }
   const orderOf = (table: Table, columns: readonly Column[]): number[] => {
     const [first] = input?.panel.options?.sortBy ?? []

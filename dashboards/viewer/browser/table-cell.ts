@@ -41,23 +41,26 @@ export function columnOf(field: Field, { panel }: PanelInput): Column {
 /** @returns the cell, and what it says: as long as that is the same the cell may stay */
 export function tableCell(
   table: Table,
-  { field, settings, isRight, span }: Column,
+  { field, title: heading, settings, isRight, span }: Column,
   row: number,
   input: PanelInput,
 ): { signature: string; make: () => HTMLTableCellElement } {
   const { nowMs, theme } = input
   const value = field.values[row] ?? null
   const { text, suffix } = shown(value, settings, nowMs)
-  const { displayMode = 'auto', align = 'auto' } = settings.custom ?? {}
+  const { displayMode = 'auto', align = 'auto', cellOptions } = settings.custom ?? {}
   const colour = displayMode === 'auto' ? undefined : valueColour(value, settings, theme, span)
-  const about = () => ({ row: rowTexts(table, row, input.panel, nowMs), value: { raw: value, text: text + suffix } })
-  const [link] = settings.links?.length ? filledLinks(settings.links, input, about()) : []
+  const told = () => ({ row: rowTexts(table, row, input.panel, nowMs), value: { raw: value, text: text + suffix } })
+  const [link] = settings.links?.length ? filledLinks(settings.links, input, told()) : []
   const title = isTimeUnit(settings.unit) && typeof value === 'number' ? localTime(value) : text + suffix
   const gauge = GAUGES[displayMode as keyof typeof GAUGES]
   const make = () => {
     const content = element('span', {}, text, suffix !== '' && element('small', {}, suffix))
     const words = link ? anchor(link, content) : content
-    const cell = element('td', { className: isRight ? 'number' : '', title: link ? link.title : title }, words)
+    const about = { className: isRight ? 'number' : '', role: 'cell', title: link ? link.title : title }
+    // With little room it stands before the cell.
+    const cell = element('td', { ...about, data: { heading } }, words)
+    if (cellOptions?.wrapText) cell.classList.add('wrapped')
     if (align === 'center') cell.style.textAlign = 'center'
     if (displayMode === 'color-text' && colour) content.style.color = colour
     if (displayMode.startsWith('color-background') && colour) {
