@@ -18,6 +18,8 @@ import { expectBalanced, withPipeline } from './harness/with-pipeline.ts'
 const RATE = 1_000
 const KINDS = ['climate', 'vibration', 'power', 'tank']
 const MEASURED_MS = 15_000
+/** What waited for the site view would wait until it is there again; less than that is the machine's noise, and printed. */
+const WAITING_MS = 3_000
 const MIB = 2 ** 20
 
 interface Pace {
@@ -64,7 +66,7 @@ const passwordOf = async ({ gateway }: Pipeline) =>
 
 describe('the site view beside a gateway under load', () => {
   test(
-    'killed -9 and flooded: the account balances, the way of a reading is as long as before',
+    'killed -9 and flooded: the account balances, and no reading waits for it',
     { timeout: 240_000 },
     () =>
       withPipeline({ ratePerSecond: RATE, seed: 21, siteView: true }, async (pipeline) => {
@@ -93,7 +95,7 @@ flood: ${requests} requests, ${derived} derived readings taken, ${refused} refus
         expect(requests).toBeGreaterThan(200)
         expect(refused).toBeGreaterThan(derived)
         expect(rssBytes).toBeLessThan(400 * MIB)
-        for (const { p99 } of [during, flooded]) expect(p99).toBeLessThan(before.p99 * 1.5 + 500)
+        for (const { p99 } of [during, flooded]) expect(p99).toBeLessThan(before.p99 + WAITING_MS)
 
         const { ledger } = await expectBalanced(pipeline)
         expect(ledger.deadLettered).toBe(0)
