@@ -36,7 +36,7 @@ function metricsExposed(text: string): ReadonlyMap<string, { type: string; label
 }
 
 test('the page and the processes agree', { timeout: 120_000 }, () =>
-  withPipeline({ ratePerSecond: 500, seed: 8 }, async (pipeline) => {
+  withPipeline({ ratePerSecond: 500, seed: 8, siteView: true }, async (pipeline) => {
     const { agents, gateway, processor, simulator } = pipeline.urls
     const processes = { agent: agents[0] as string, gateway, processor, simulator }
     const read = async (url: string) => metricsExposed(await (await fetch(`${url}/metrics`)).text())
