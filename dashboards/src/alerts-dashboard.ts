@@ -254,7 +254,7 @@ export function alertsDashboard(contracts: Contracts): Dashboard {
             when,
             device,
             MESSAGE,
-            { name: 'detector', title: 'Detector', width: 240 },
+            { name: 'detector', title: 'Detector', width: 240, properties: [WRAPPED] },
             { name: 'score', title: 'Score', width: 60, decimals: 2 },
             { name: 'feedback', title: 'Judged', width: 95, properties: [BLANK, ...coloured(BY_FEEDBACK)] },
             ...unseen,

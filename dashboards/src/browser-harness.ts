@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createLogger, systemClock } from '@tributary/runtime'
-import { DESKTOP, launchChromium } from '@tributary/stack/testing'
+import { DESKTOP, launchChromium, PHONE } from '@tributary/stack/testing'
 import type { BrowserContext, Locator, Page } from 'playwright-core'
 import { expect } from 'vitest'
 import type { DashboardJson } from './rendering/dashboard-json.ts'
@@ -25,7 +25,7 @@ export interface ViewerPage {
   drawn(): Promise<void>
   /** Scrolls through the page, so that panels below the screen are drawn too. */
   drawAll(): Promise<void>
-  /** Titles, and names of values and bars, that are not whole on the screen. */
+  /** Titles, names of values and bars, and sentences in tables, that are not whole on the screen; on a phone whole tables. */
   cutTexts(): Promise<string[]>
   panel(title: string): Locator
   attributes(selector: string, name: string): Promise<(string | null)[]>
@@ -78,11 +78,17 @@ export async function openViewerPage(dashboards?: readonly DashboardJson[]): Pro
     },
     cutTexts: () =>
       page
-        .locator('.panel h2, .bars .name, .tile .name')
-        .evaluateAll((all) =>
-          all
-            .filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 1)
-            .map((e) => e.textContent ?? ''),
+        .locator('.panel h2, .bars .name, .tile .name, td.wrapped, .table tr')
+        .evaluateAll(
+          (all, phoneWidth) =>
+            all
+              .filter((e) =>
+                e.matches('tr')
+                  ? e.scrollWidth > phoneWidth
+                  : e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 1,
+              )
+              .map((e) => e.textContent ?? ''),
+          page.viewportSize()?.width === PHONE.width ? PHONE.width : Number.POSITIVE_INFINITY,
         ),
     panel: (title) => page.locator('.panel', { has: page.getByRole('heading', { name: title, exact: true }) }),
     attributes: (selector, name) =>

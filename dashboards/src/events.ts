@@ -118,7 +118,7 @@ export function anomaliesTable(at: PanelPlace, kind: string) {
       `WHERE $timeFilter AND ${SITE_AND_DEVICE} AND "kind" = ${literal(kind)} ORDER BY time DESC LIMIT 100`,
     columns: [
       { name: 'Time', unit: 'dateTimeAsLocal', width: 165 },
-      { name: 'detector', title: 'Detector', width: 150 },
+      { name: 'detector', title: 'Detector', width: 150, properties: [WRAPPED] },
       { name: 'component', title: 'Component', width: 120, properties: [BLANK] },
       MESSAGE,
       { name: 'score', title: 'Score', width: 70, decimals: 2 },
