@@ -17,8 +17,8 @@ const DAY_MS = 86_400_000
 const PAST_DAYS = 14
 /** Readings of all devices together in the past, a second. */
 const PAST_RATE = 4
-/** As long as the range of most pictures. */
-const LIVE_MS = 300_000
+/** Longer than the range of most pictures: how the past was drained is not in them. */
+const LIVE_MS = 420_000
 /** The page has been told of everything once. */
 const SITE_VIEW_MS = 5_000
 /** A page is as long as its panels, up to this. */
@@ -47,7 +47,7 @@ try {
   await pipeline.start(stopping.signal)
   say('Draining them into InfluxDB …')
   await untilDrained(pipeline)
-  say('Five minutes of live readings, with what goes wrong …')
+  say('Seven minutes of live readings, with what goes wrong …')
   await sayWhatOneMakesOfIt(pipeline)
   await systemClock.sleep(LIVE_MS, stopping.signal)
   await takeAll(pipeline.urls.viewer as string)

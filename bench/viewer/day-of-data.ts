@@ -6,11 +6,13 @@ export const DAY_MS = 86_400_000
 const EVERY_MS = 1_000
 const LINES_PER_REQUEST = 5_000
 
+/** It measures all kinds: a dashboard shows one device. */
+const DEVICE = 'station-1'
 /** Kind → its device and its fields, which are ten in all. */
 export const KINDS: Readonly<Record<string, { readonly device: string; readonly fields: readonly string[] }>> = {
-  climate: { device: 'thermometer-1', fields: ['temperature_c', 'humidity_percent', 'pressure_hpa'] },
-  vibration: { device: 'pump-1', fields: ['velocity_rms_mm_s', 'acceleration_peak_g', 'temperature_c', 'speed_rpm'] },
-  power: { device: 'power-1', fields: ['voltage_v', 'current_a', 'power_w'] },
+  climate: { device: DEVICE, fields: ['temperature_c', 'humidity_percent', 'pressure_hpa'] },
+  vibration: { device: DEVICE, fields: ['velocity_rms_mm_s', 'acceleration_peak_g', 'temperature_c', 'speed_rpm'] },
+  power: { device: DEVICE, fields: ['voltage_v', 'current_a', 'power_w'] },
 }
 export const FIELDS = Object.entries(KINDS).flatMap(([kind, { device, fields }]) =>
   fields.map((field, i) => ({ kind, device, field, phase: kind.length + i })),
