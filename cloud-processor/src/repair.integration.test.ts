@@ -109,7 +109,7 @@ test.each([
   ['meters', START_MS],
   ['before_1970', -7_200_000],
 ])(
-  '%s: a counter begins with its last reading before the window, however long ago, and the next one is told',
+  '%s: a counter begins with its last reading before the window, however long ago and rolled up or not, and the next one is told',
   async (database, startMs) => {
     const meter = contractSchema.parse({
       ...{ kind: 'meter', version: 1, description: 'A meter.', interval: '1s' },
@@ -134,6 +134,18 @@ test.each([
         lines.end(prefix, startMs + seconds * 1_000, 1, 0)
       }
     await sink.write(lines, 'raw', signal())
+    const rolledUp = new LineBuffer()
+    for (const [device, width, second, last, lastSecond] of [
+      ["o'1", '10s', 20, 35, 28],
+      ['m-2', '1m', -60, 920, -30],
+    ] as const) {
+      const prefix = linePrefix(`meter_${width}`, { site: 'hall', device })
+      rolledUp.begin(prefix)
+      const cells = [2, last, 0, last, last, last, startMs + lastSecond * 1_000]
+      rolledUp.string(fieldKey('rolled_up'), JSON.stringify({ energy: cells }))
+      rolledUp.end(prefix, startMs + second * 1_000, 1, 0)
+    }
+    await sink.write(rolledUp, 'rollup', signal())
     const ask = createInfluxQuery({ url: influx.url, database })
     const due = ["o'1", 'm-2'].flatMap((device) =>
       [0, 30_000].map((at) => ({ site: 'hall', device, kind: 'meter', widthMs: 10_000, startMs: startMs + at })),
@@ -156,10 +168,10 @@ test.each([
       return [window.device, window.startMs - startMs, Number(increase), followersMs.map((timeMs) => timeMs - startMs)]
     })
     expect(written.sort()).toEqual([
-      ['m-2', 0, 120, [33_000]],
+      ['m-2', 0, 100, [33_000]],
       ['m-2', 30_000, 31, []],
-      ["o'1", 0, 120, [33_000]],
-      ["o'1", 30_000, 30, []],
+      ["o'1", 0, 120, [28_000]],
+      ["o'1", 30_000, 15, []],
     ])
   },
 )
