@@ -10,8 +10,6 @@ const ARGUMENTS = [
   '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
-  // Spaces and letters as wide as the font says, whatever this machine's settings for its screen.
-  '--font-render-hinting=none',
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
