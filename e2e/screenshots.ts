@@ -23,9 +23,8 @@ const LIVE_MS = 420_000
 const SITE_VIEW_MS = 5_000
 /** A page is as long as its panels, up to this. */
 const HEIGHT_PX_MAX = 4_000
-/** Where five minutes show too little. A tank is filled every few minutes. */
-const RANGES: Readonly<Record<string, string>> = { 'tributary-alerts': 'now-15m', 'compare-tank': 'now-2h' }
-const rangeOf = (uid: string): string => RANGES[uid] ?? (/compare/.test(uid) ? 'now-14d' : 'now-5m')
+/** Where five minutes show too little. */
+const rangeOf = (uid: string): string => (/compare/.test(uid) ? 'now-14d' : /alerts/.test(uid) ? 'now-15m' : 'now-5m')
 const ALSO_LIGHT_AND_PHONE = ['tributary-fleet', 'tributary-climate']
 
 const folder = process.argv[2] ?? join(repositoryFolder, 'docs', 'images')
