@@ -13,7 +13,6 @@ export default defineConfig({
         test: {
           name: 'unit',
           isolate: false,
-          setupFiles: './property-seed.ts',
           include: ['*.test.ts', '{*,gateway/node-red}/src/**/*.test.ts', 'bench/**/*.test.ts'],
           exclude: slow,
           testTimeout: 30_000,

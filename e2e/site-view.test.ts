@@ -18,8 +18,6 @@ import { expectBalanced, withPipeline } from './harness/with-pipeline.ts'
 const RATE = 1_000
 const KINDS = ['climate', 'vibration', 'power', 'tank']
 const MEASURED_MS = 15_000
-/** What waited for the site view would wait until it is there again; less than that is the machine's noise, and printed. */
-const WAITING_MS = 3_000
 const MIB = 2 ** 20
 
 interface Pace {
@@ -65,42 +63,45 @@ const passwordOf = async ({ gateway }: Pipeline) =>
   /log in as admin with the password (\S+)/.exec(await readFile(gateway.logFile, 'utf8'))?.[1] as string
 
 describe('the site view beside a gateway under load', () => {
-  test('killed -9 and flooded: the account balances, and no reading waits for it', { timeout: 240_000 }, () =>
-    withPipeline({ ratePerSecond: RATE, seed: 21, siteView: true }, async (pipeline) => {
-      const signal = AbortSignal.timeout(200_000)
-      await siteViewIsThere(pipeline, undefined, signal)
-      await systemClock.sleep(8_000)
-      const before = await paceDuring(pipeline, systemClock.sleep(MEASURED_MS))
+  test(
+    'killed -9 and flooded: the account balances, the way of a reading is as long as before',
+    { timeout: 240_000 },
+    () =>
+      withPipeline({ ratePerSecond: RATE, seed: 21, siteView: true }, async (pipeline) => {
+        const signal = AbortSignal.timeout(200_000)
+        await siteViewIsThere(pipeline, undefined, signal)
+        await systemClock.sleep(8_000)
+        const before = await paceDuring(pipeline, systemClock.sleep(MEASURED_MS))
 
-      const first = await siteViewPid(pipeline)
-      const during = await paceDuring(
-        pipeline,
-        Promise.all([killSiteView(pipeline, signal), systemClock.sleep(MEASURED_MS)]),
-      )
-      const second = (await siteViewPid(pipeline)) as number
-      expect(second).not.toBe(first)
+        const first = await siteViewPid(pipeline)
+        const during = await paceDuring(
+          pipeline,
+          Promise.all([killSiteView(pipeline, signal), systemClock.sleep(MEASURED_MS)]),
+        )
+        const second = (await siteViewPid(pipeline)) as number
+        expect(second).not.toBe(first)
 
-      const flood = floodSiteView(pipeline, MEASURED_MS, signal)
-      const flooded = await paceDuring(pipeline, flood)
-      const { requests, derived, refused } = await flood
-      const rssBytes = await rssOf(second)
-      expect(await siteViewPid(pipeline), 'it lives through the flood').toBe(second)
-      console.log(
-        `measured to queryable, p50/p99: ${say(before)} before; ${say(during)} while killed and started again; ${say(flooded)} while flooded
+        const flood = floodSiteView(pipeline, MEASURED_MS, signal)
+        const flooded = await paceDuring(pipeline, flood)
+        const { requests, derived, refused } = await flood
+        const rssBytes = await rssOf(second)
+        expect(await siteViewPid(pipeline), 'it lives through the flood').toBe(second)
+        console.log(
+          `measured to queryable, p50/p99: ${say(before)} before; ${say(during)} while killed and started again; ${say(flooded)} while flooded
 flood: ${requests} requests, ${derived} derived readings taken, ${refused} refused; the site view has ${Math.round(rssBytes / MIB)} MiB resident`,
-      )
-      expect(requests).toBeGreaterThan(200)
-      expect(refused).toBeGreaterThan(derived)
-      expect(rssBytes).toBeLessThan(400 * MIB)
-      for (const { p99 } of [during, flooded]) expect(p99).toBeLessThan(before.p99 + WAITING_MS)
+        )
+        expect(requests).toBeGreaterThan(200)
+        expect(refused).toBeGreaterThan(derived)
+        expect(rssBytes).toBeLessThan(400 * MIB)
+        for (const { p99 } of [during, flooded]) expect(p99).toBeLessThan(before.p99 * 1.5 + 500)
 
-      const { ledger } = await expectBalanced(pipeline)
-      expect(ledger.deadLettered).toBe(0)
-      const { stdout } = await runTributary(['ledger', '--json', '--processor', pipeline.urls.processor])
-      const { agents } = JSON.parse(stdout) as { agents: { agent: string; produced: number; stored: number }[] }
-      const own = agents.find(({ agent }) => agent === 'gateway-1-site')
-      expect(own, 'what was taken is stored').toMatchObject({ produced: derived, stored: derived })
-    }),
+        const { ledger } = await expectBalanced(pipeline)
+        expect(ledger.deadLettered).toBe(0)
+        const { stdout } = await runTributary(['ledger', '--json', '--processor', pipeline.urls.processor])
+        const { agents } = JSON.parse(stdout) as { agents: { agent: string; produced: number; stored: number }[] }
+        const own = agents.find(({ agent }) => agent === 'gateway-1-site')
+        expect(own, 'what was taken is stored').toMatchObject({ produced: derived, stored: derived })
+      }),
   )
 
   test('is told a password once, and a flow with a loop takes itself down and nobody else', {

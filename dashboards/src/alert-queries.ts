@@ -35,6 +35,7 @@ export const acknowledgedQuery =
 /** Beginning with the state that each had when the range begins, if it was open then. */
 export const statesQuery =
   `SELECT "state" FROM (SELECT "state" FROM (SELECT last("state") AS "state", "kind" FROM "alert" ` +
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana fills it in
   'WHERE time < ${__from}ms AND ' +
   `${SITE_AND_DEVICE} GROUP BY ${EPISODE}) WHERE "kind" =~ /^$kind$/ AND "state" =~ ${OPEN} GROUP BY ${EPISODE}), ` +
   `(SELECT "state" ${alertsWhere(`"state" <> 'historical'`)} GROUP BY ${EPISODE}) GROUP BY ${EPISODE}`

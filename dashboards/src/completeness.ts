@@ -49,7 +49,9 @@ const atMost100 = (percents: string): string =>
 function sourcesOf(contract: Contract): Source[] {
   const minutes = sourceOf(contract, MINUTE_MS, '2m')
   const hours = sourceOf(contract, HOUR_MS, '2h')
+  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: Grafana fills them in
   const span = '${__to} - ${__from}'
+  // biome-ignore-end lint/suspicious/noTemplateCurlyInString: Grafana fills them in
   if (minutes && hours && hours.widthMs > minutes.widthMs)
     return [
       { ...minutes, condition: ` AND ${span} <= ${BY_MINUTE_MS_MAX}` },

@@ -113,6 +113,7 @@ export function agentConfig(options: {
       durability: '250ms',
       free_disk: options.freeDisk ?? FREE_DISK,
     },
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: taken from the environment by the agent
     gateway: { url: options.gatewayUrl, password: '${AGENT_PASSWORD}' },
     ...(options.clockTrusted ? { clock: { trusted: options.clockTrusted } } : {}),
     admin: { listen: `${options.adminHost ?? '127.0.0.1'}:${options.adminPort}` },
